@@ -1,0 +1,65 @@
+"""Training patches: LR/HR pairs whose order is a function of (seed, sample index) and of nothing else."""
+
+from collections.abc import Callable, Iterator, Sequence
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.utils.data import Dataset, Sampler
+
+from asid.config import Border
+from asid.data.images import ImageError, Photograph
+from asid.data.resize import crop_to_multiple, downscale
+
+
+class PatchDataset(Dataset[tuple[Tensor, Tensor]]):
+    """Random aligned patches: item ``i`` is the i-th sample of the whole training, float32 in [0, 1].
+
+    Each item is a pair of LR (3, p, p) and HR (3, sp, sp). LR images are made once, from whole images, and then cut: a patch has
+    the same pixels as in the image.
+
+    Raises :class:`ImageError` where an image is smaller than a patch.
+    """
+
+    def __init__(
+        self, photographs: Sequence[Photograph], *, scale: int, patch_size: int, augment: bool, border: Border, seed: int
+    ) -> None:
+        self.scale, self.patch_size, self.augment, self.seed = scale, patch_size, augment, seed
+        self.pairs = []
+        for photograph in photographs:
+            hr = crop_to_multiple(photograph.read(), scale)
+            lr = downscale(hr, scale, border)
+            if min(lr.shape[:2]) < patch_size:
+                raise ImageError(
+                    f"{photograph.path}: expected at least {patch_size * scale} pixels a side for LR patches of {patch_size} at ×{scale}, "
+                    f"got {hr.shape[0]}×{hr.shape[1]}; lower data.patch_size or leave the image out"
+                )
+            self.pairs.append((lr, hr))
+
+    def __getitem__(self, index: int) -> tuple[Tensor, Tensor]:
+        rng = np.random.default_rng((self.seed, index))
+        lr, hr = self.pairs[rng.integers(len(self.pairs))]
+        size, scale = self.patch_size, self.scale
+        top = rng.integers(lr.shape[0] - size + 1)
+        left = rng.integers(lr.shape[1] - size + 1)
+        pair = (
+            lr[top : top + size, left : left + size],
+            hr[scale * top : scale * (top + size), scale * left : scale * (left + size)],
+        )
+        if self.augment:
+            turns, flip = rng.integers(4), rng.integers(2)
+            pair = tuple(np.rot90(patch[:, ::-1] if flip else patch, turns) for patch in pair)
+        return tuple(torch.from_numpy(np.ascontiguousarray(patch)).permute(2, 0, 1).float() / 255 for patch in pair)  # type: ignore[return-value]
+
+
+class ResumableSampler(Sampler[int]):
+    """Sample indices in order, from where training stands: ``remaining()`` is asked for them when iteration begins."""
+
+    def __init__(self, remaining: Callable[[], range]) -> None:
+        self.remaining = remaining
+
+    def __iter__(self) -> Iterator[int]:
+        return iter(self.remaining())
+
+    def __len__(self) -> int:
+        return len(self.remaining())

@@ -1,0 +1,191 @@
+"""Reading and writing weights: ours (safetensors with the configuration in the metadata) and the published ones (``.pth``)."""
+
+import json
+import pickle
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from pydantic import ValidationError
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+
+from asid.config import ModelConfig, describe_errors
+from asid.model.network import ASID, ValueRange
+
+FORMAT = "asid/1"
+PUBLISHED_RANGE: ValueRange = (-1.0, 1.0)
+"""Value range of the images that the published weights were trained on: x / 127.5 - 1."""
+
+StateDict = dict[str, Tensor]
+
+# How the published names map to ours, applied in this order. In the published code `block0` makes the maps and wraps its IDB once more.
+_RENAMES = [
+    (r"^input\.", "shallow."),
+    (r"^output\.", "deep."),
+    (r"^up\.0\.", "upsample."),
+    (r"^block(\d+)\.", r"groups.\1."),
+    (r"\.res_end\.", ".project."),
+    (r"\.residual_layer\.(0\.)?", ".block."),
+    (r"\.esa\.conv1\.", ".esa.reduce."),
+    (r"\.esa\.conv_f\.", ".esa.skip."),
+    (r"\.esa\.conv2\.", ".esa.stride."),
+    (r"\.esa\.conv3\.", ".esa.refine."),
+    (r"\.esa\.conv4\.", ".esa.expand."),
+    (r"\.LB(\d+)\.net\.fn\.0\.", lambda m: f".steps.{int(m[1]) - 1}.local.expand."),
+    (r"\.LB(\d+)\.net\.fn\.2\.", lambda m: f".steps.{int(m[1]) - 1}.local.depthwise."),
+    (r"\.LB(\d+)\.net\.fn\.4\.gate\.1\.", lambda m: f".steps.{int(m[1]) - 1}.local.gate.reduce."),
+    (r"\.LB(\d+)\.net\.fn\.4\.gate\.3\.", lambda m: f".steps.{int(m[1]) - 1}.local.gate.expand."),
+    (r"\.LB(\d+)\.net\.fn\.5\.", lambda m: f".steps.{int(m[1]) - 1}.local.project."),
+    (r"\.SLA(\d+)\.", lambda m: f".steps.{int(m[1]) - 1}.spatial.0."),
+    (r"\.SGA(\d+)\.", lambda m: f".steps.{int(m[1]) - 1}.spatial.1."),
+    (r"\.pw(\d+)\.", lambda m: f".steps.{int(m[1]) - 1}.join."),
+    (r"\.attn\.to_v\.", ".attention.value."),
+    (r"\.attn\.to_out\.0\.", ".attention.out."),
+    (r"\.attn\.rel_pos_bias\.weight$", ".attention.bias.table"),
+    (r"\.attn\.", ".attention."),
+    (r"\.BlockC\.canorm(\d)\.", lambda m: f".channel.{int(m[1]) - 1}.norm."),
+    (r"\.BlockC\.cnorm(\d)\.", lambda m: f".channel.{int(m[1]) - 1}.ffn_norm."),
+    (r"\.BlockC\.gfn(\d)\.", lambda m: f".channel.{int(m[1]) - 1}.ffn."),
+    (r"\.BlockC\.cttn(\d)\.qkv\.", lambda m: f".channel.{int(m[1]) - 1}.attention.pointwise."),
+    (r"\.BlockC\.cttn(\d)\.qkv_dwconv\.", lambda m: f".channel.{int(m[1]) - 1}.attention.depthwise."),
+    (r"\.BlockC\.cttn(\d)\.project_out\.", lambda m: f".channel.{int(m[1]) - 1}.attention.out."),
+    (r"\.BlockC\.cttn(\d)\.", lambda m: f".channel.{int(m[1]) - 1}.attention."),
+    (r"\.cnorm\.", ".ffn_norm."),
+    (r"\.gfn\.", ".ffn."),
+    (r"\.ffn\.project_out\.", ".ffn.project."),
+]  # fmt: skip
+
+# Published tensors that are several of ours, cut along dimension 0: name suffix -> (our suffixes, share of the rows of each).
+_SPLITS = {
+    ".to_qkv.weight": ((".query_key.weight", 2), (".value.weight", 1)),
+    ".ffn.project_in.weight": ((".ffn.gate.pointwise.weight", 1), (".ffn.value.pointwise.weight", 1)),
+    ".ffn.dwconv.weight": ((".ffn.gate.depthwise.weight", 1), (".ffn.value.depthwise.weight", 1)),
+}
+
+
+class CheckpointError(ValueError):
+    """A checkpoint that cannot be read, or whose tensors do not fit the network."""
+
+
+def save_checkpoint(model: ASID, path: str | Path, **metadata: Any) -> Path:
+    """Write weights, configuration and value range to ``path`` (safetensors); ``metadata`` values must be JSON."""
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    header = {"format": FORMAT, "model": model.config.to_dict(), "value_range": list(model.value_range), **metadata}
+    tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in model.state_dict().items()}
+    # An unfinished write must not look like a checkpoint.
+    partial = path.with_name(path.name + ".partial")
+    save_file(tensors, partial, metadata={key: json.dumps(value) for key, value in header.items()})
+    partial.replace(path)
+    return path
+
+
+def load_checkpoint(path: str | Path) -> ASID:
+    """Build the network that a checkpoint describes and load its weights, on the CPU, in evaluation mode.
+
+    Parameters
+    ----------
+    path : a ``.safetensors`` file written by :func:`save_checkpoint`, or a published ``.pth`` file (read as tensors only; nothing
+        in it is executed). The configuration of a published file is read off the names and shapes of its tensors.
+
+    Raises
+    ------
+    FileNotFoundError : no such file.
+    CheckpointError : unreadable, or tensors missing, unexpected or of another shape; the message lists them.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise FileNotFoundError(f"no checkpoint at {path}: expected a .safetensors file of this package or a published .pth file")
+    if path.suffix == ".safetensors":
+        config, value_range, tensors = _read_ours(path)
+    else:
+        config, value_range, tensors = _read_published(path)
+    model = ASID(config, value_range=value_range)
+    _check_fit(model.state_dict(), tensors, path)
+    model.load_state_dict(tensors)
+    return model.eval()
+
+
+def from_published(tensors: Mapping[str, Tensor]) -> tuple[ModelConfig, StateDict]:
+    """Translate a published state dict to ours, and read its configuration off its names and shapes."""
+    renamed: StateDict = {}
+    for name, tensor in tensors.items():
+        for pattern, replacement in _RENAMES:
+            name = re.sub(pattern, replacement, name)
+        for suffix, parts in _SPLITS.items():
+            if name.endswith(suffix):
+                unit = tensor.shape[0] // sum(share for _, share in parts)
+                pieces = tensor.split([unit * share for _, share in parts])
+                renamed |= {name.removesuffix(suffix) + part: piece for (part, _), piece in zip(parts, pieces, strict=True)}
+                break
+        else:
+            renamed[name] = tensor
+    return _read_config(renamed), renamed
+
+
+def _read_config(tensors: StateDict) -> ModelConfig:
+    """The configuration of a published network: C, G and s vary, all else is the paper's."""
+    try:
+        channels = tensors["shallow.weight"].shape[0]
+        scale = round((tensors["upsample.weight"].shape[0] / 3) ** 0.5)
+    except KeyError as error:
+        raise CheckpointError(f"not a published ASID checkpoint: no tensor {error}; found {_some(tensors)}") from None
+    groups = {int(match[1]) for name in tensors if (match := re.match(r"groups\.(\d+)\.", name))}
+    try:
+        return ModelConfig.model_validate({"scale": scale, "num_features": channels, "num_groups": len(groups)})
+    except ValidationError as error:
+        raise CheckpointError("not a published ASID checkpoint: " + "; ".join(describe_errors(error))) from None
+
+
+def _read_ours(path: Path) -> tuple[ModelConfig, ValueRange, StateDict]:
+    try:
+        with safe_open(path, framework="pt") as file:
+            header = {key: json.loads(value) for key, value in (file.metadata() or {}).items()}
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a mapping)
+    except (SafetensorError, json.JSONDecodeError) as error:
+        raise CheckpointError(f"cannot read {path}: {error}") from None
+    if header.get("format") != FORMAT:
+        raise CheckpointError(f"{path} is no checkpoint of this package: expected format {FORMAT!r}, got {header.get('format')!r}")
+    try:
+        config = ModelConfig.model_validate(header["model"])
+    except ValidationError as error:
+        raise CheckpointError(f"{path}: " + "; ".join(describe_errors(error))) from None
+    low, high = header["value_range"]
+    return config, (float(low), float(high)), tensors
+
+
+def _read_published(path: Path) -> tuple[ModelConfig, ValueRange, StateDict]:
+    try:
+        content = torch.load(path, map_location="cpu", weights_only=True)
+    except (pickle.UnpicklingError, RuntimeError, EOFError, UnicodeDecodeError) as error:
+        raise CheckpointError(f"cannot read {path} as tensors only: {str(error).splitlines()[0]}") from None
+    for wrapper in ("state_dict", "params_ema", "params", "model"):
+        if isinstance(content, Mapping) and isinstance(content.get(wrapper), Mapping):
+            content = content[wrapper]
+    if not isinstance(content, Mapping) or not all(isinstance(value, Tensor) for value in content.values()):
+        raise CheckpointError(f"{path} holds no state dict: expected names and tensors, got {type(content).__name__}")
+    config, tensors = from_published({name.removeprefix("module."): tensor for name, tensor in content.items()})
+    return config, PUBLISHED_RANGE, tensors
+
+
+def _check_fit(expected: Mapping[str, Tensor], found: Mapping[str, Tensor], path: Path) -> None:
+    missing = [name for name in expected if name not in found]
+    unexpected = [name for name in found if name not in expected]
+    shapes = [
+        f"{name}: expected {tuple(expected[name].shape)}, got {tuple(found[name].shape)}"
+        for name in expected
+        if name in found and expected[name].shape != found[name].shape
+    ]
+    if missing or unexpected or shapes:
+        problems = [("missing", missing), ("unexpected", unexpected), ("mis-shaped", shapes)]
+        lines = [f"  {kind} ({len(names)}): {', '.join(names)}" for kind, names in problems if names]
+        raise CheckpointError(f"{path} does not fit the network it describes:\n" + "\n".join(lines))
+
+
+def _some(names: Mapping[str, Any], most: int = 5) -> str:
+    shown = ", ".join(list(names)[:most])
+    return f"{shown}, …" if len(names) > most else shown or "nothing"

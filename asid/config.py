@@ -248,6 +248,16 @@ def preset(name: str, **changes: Any) -> ModelConfig:
     return ModelConfig.model_validate({**PRESETS[name], **changes})
 
 
+def build_run(preset_name: str, sections: dict[str, dict[str, Any]], seed: int = 0) -> RunConfig:
+    """A run from a preset and changes by section (``model``, ``data``, ``train``, ``evaluate``).
+
+    Raises ``pydantic.ValidationError`` with all problems, or ``ValueError`` for an unknown preset.
+    """
+    preset(preset_name)
+    model = {**PRESETS[preset_name], **sections.get("model", {})}
+    return RunConfig.model_validate({**sections, "model": model, "seed": seed})
+
+
 def describe_errors(error: ValidationError) -> list[str]:
     """One line for each problem in a configuration: where, what was wrong, what came."""
     problems: dict[str, list[str]] = {}

@@ -38,9 +38,7 @@ def upscale(model: ASID, image: Image) -> Image:
     return levels.round().to(torch.uint8).permute(1, 2, 0).cpu().numpy()
 
 
-def evaluate(
-    upscaler: ASID | Upscaler, scale: int, config: EvalConfig | None = None, *, save_to: str | Path | None = None
-) -> pd.DataFrame:
+def evaluate(upscaler: ASID | Upscaler, scale: int, config: EvalConfig | None = None, *, save_to: str | Path | None = None) -> pd.DataFrame:
     """Score an upscaler on evaluation sets.
 
     Parameters

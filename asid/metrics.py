@@ -40,9 +40,7 @@ def psnr(a: NDArray[np.float64], b: NDArray[np.float64]) -> float:
 
 def ssim(a: NDArray[np.float64], b: NDArray[np.float64]) -> float:
     """Structural similarity in [-1, 1] of two luma images: mean over the region where the 11×11 window fits."""
-    _, similarity = structural_similarity(
-        a, b, data_range=255, gaussian_weights=True, sigma=1.5, use_sample_covariance=False, full=True
-    )
+    _, similarity = structural_similarity(a, b, data_range=255, gaussian_weights=True, sigma=1.5, use_sample_covariance=False, full=True)
     margin = _SSIM_SIDE // 2
     return float(similarity[margin:-margin, margin:-margin].mean())
 

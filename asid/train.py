@@ -105,9 +105,7 @@ class _Training(L.LightningModule):
 
     def configure_optimizers(self) -> Any:
         train = self.run.train
-        optimizer = torch.optim.AdamW(
-            self.model.parameters(), lr=train.learning_rate, betas=train.betas, weight_decay=train.weight_decay
-        )
+        optimizer = torch.optim.AdamW(self.model.parameters(), lr=train.learning_rate, betas=train.betas, weight_decay=train.weight_decay)
         schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, learning_rate_factor(train))
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
 

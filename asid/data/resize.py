@@ -81,9 +81,7 @@ def crop_to_multiple(image: NDArray, scale: int) -> NDArray:
     """
     height, width = (side - side % scale for side in image.shape[:2])
     if not height or not width:
-        raise ValueError(
-            f"expected an image of at least {scale}×{scale} pixels for scale {scale}, got {image.shape[0]}×{image.shape[1]}"
-        )
+        raise ValueError(f"expected an image of at least {scale}×{scale} pixels for scale {scale}, got {image.shape[0]}×{image.shape[1]}")
     return image[:height, :width]
 
 

@@ -1,0 +1,1 @@
+"""Ablation studies: a grid of variants, one notebook a run, records, tables and figures."""

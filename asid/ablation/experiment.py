@@ -1,0 +1,66 @@
+"""One run from configuration to record: train, evaluate, count. The notebook of the grid and ``asid train`` both call this."""
+
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import pandas as pd
+
+from asid.ablation.records import Record, data_manifests, provenance, run_identity, write_record
+from asid.complexity import Complexity, measure_complexity
+from asid.config import RunConfig
+from asid.evaluate import evaluate
+from asid.metrics import PROTOCOL
+from asid.model.network import ASID
+from asid.train import read_history, train
+
+IMAGES = "images"
+"""Folder of SR images inside a run's folder."""
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """A finished run that has no record yet."""
+
+    config: RunConfig
+    folder: Path
+    model: ASID
+    history: pd.DataFrame
+    scores: pd.DataFrame
+    complexity: Complexity
+    seconds: dict[str, float]
+
+    def write_record(self, study: str, variant: str) -> Record:
+        """Write the run's record, the last thing to be done: from then on the run counts as done."""
+        manifests = data_manifests(self.config)
+        record = Record(
+            study=study,
+            variant=variant,
+            run_id=run_identity(self.config, manifests),
+            config=self.config,
+            protocol=PROTOCOL,
+            data=manifests,
+            complexity=self.complexity.to_dict(),
+            scores=self.scores.to_dict("records"),
+            history=self.history.astype(object).where(self.history.notna(), None).to_dict("records"),
+            seconds=self.seconds,
+            provenance=provenance(),
+        )
+        write_record(record, self.folder)
+        return record
+
+
+def run_experiment(config: RunConfig, folder: str | Path, *, progress: bool = True) -> Experiment:
+    """Train, evaluate and count one variant in ``folder``; an interrupted run goes on where it stopped.
+
+    Raises what :func:`asid.train.train` and :func:`asid.evaluate.evaluate` raise.
+    """
+    folder = Path(folder)
+    # Cheap, and fails early: nothing is trained for a network that cannot be counted.
+    complexity = measure_complexity(config.model)
+    model = train(config, folder, progress=progress)
+    history = read_history(folder)
+    start = time.perf_counter()
+    scores = evaluate(model, config.model.scale, config.evaluate, save_to=folder / IMAGES)
+    seconds = {"train": float(history["seconds"].iloc[-1]), "evaluate": round(time.perf_counter() - start, 3)}
+    return Experiment(config, folder, model, history, scores, complexity, seconds)

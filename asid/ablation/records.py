@@ -1,0 +1,154 @@
+"""Records: what a run measured, with all that its numbers depend on. A run is done when its complete record exists."""
+
+import hashlib
+import json
+import os
+import platform
+import subprocess
+from datetime import UTC, datetime
+from importlib import metadata
+from pathlib import Path
+from typing import Any, Literal
+
+import pandas as pd
+from pydantic import ValidationError
+
+import asid
+from asid.config import Config, RunConfig, describe_errors, digest
+from asid.data.images import find_images, manifest_hash
+from asid.metrics import PROTOCOL
+
+RECORD = "record.json"
+
+
+class RecordError(ValueError):
+    """A record that is damaged or belongs to another run."""
+
+
+class Record(Config):
+    """One finished run, or one reference row."""
+
+    format: Literal[1] = 1
+    """Version of this layout."""
+    study: str
+    """Study the run belongs to."""
+    variant: str
+    """Name of the variant within the study."""
+    run_id: str
+    """Identity: a hash of everything that can change the numbers."""
+    config: RunConfig
+    """Configuration of the run; for a reference row only its evaluation and scale count."""
+    protocol: str
+    """Protocol of the scores."""
+    data: dict[str, dict[str, Any]]
+    """For each use (train, validation, evaluate …) the images and a hash over their bytes."""
+    complexity: dict[str, Any] | None
+    """Parameters and multiply-adds; null for a reference row."""
+    scores: list[dict[str, Any]]
+    """PSNR in dB and SSIM of each image."""
+    history: list[dict[str, Any]]
+    """Training curves."""
+    seconds: dict[str, float]
+    """Wall-clock seconds of training and evaluation."""
+    provenance: dict[str, Any]
+    """Versions, commit, machine, time."""
+
+    @property
+    def score_table(self) -> pd.DataFrame:
+        """Scores with the columns data, image, psnr, ssim."""
+        return pd.DataFrame(self.scores)
+
+
+def data_manifests(config: RunConfig) -> dict[str, dict[str, Any]]:
+    """The images behind each use of data in ``config``, and a hash over their names and bytes."""
+    sources = {"train": (config.data.train, "train"), "validation": (config.data.validation, "validation")}
+    sources |= {f"evaluate {source}": (source, "validation") for source in config.evaluate.data}
+    manifests = {}
+    for use, (source, split) in sources.items():
+        photographs = find_images(source, split=split)
+        manifests[use] = {
+            "source": source,
+            "images": [photograph.path.name for photograph in photographs],
+            "manifest": manifest_hash(photographs),
+        }
+    return manifests
+
+
+def source_hash() -> str:
+    """A hash of the modules that make numbers (not of those that only show them)."""
+    root = Path(asid.__file__).parent
+    files = [*(root / name for name in ("config.py", "metrics.py", "train.py", "evaluate.py", "complexity.py"))]
+    files += sorted((root / "data").glob("*.py")) + sorted((root / "model").glob("*.py"))
+    return digest({file.relative_to(root).as_posix(): hashlib.sha256(file.read_bytes()).hexdigest() for file in files})
+
+
+def run_identity(config: RunConfig, manifests: dict[str, dict[str, Any]] | None = None) -> str:
+    """The identity of a run: configuration, data, protocol, and the source that makes the numbers."""
+    manifests = manifests or data_manifests(config)
+    hashes = {use: manifest["manifest"] for use, manifest in manifests.items()}
+    return digest({"config": config.to_dict(), "data": hashes, "protocol": PROTOCOL, "source": source_hash()})
+
+
+def check_identity(config: RunConfig, expected: str) -> None:
+    """Raise ``ValueError`` where a run is not the one that was planned (``expected`` empty: nothing was planned)."""
+    if expected and expected != (found := run_identity(config)):
+        raise ValueError(f"this run has the identity {found}, expected {expected}: data, code or parameters changed since it was planned")
+
+
+def provenance() -> dict[str, Any]:
+    """Versions, commit, machine and time, for the record."""
+    packages = ("asid", "torch", "lightning", "numpy", "scikit-image", "pillow")
+    return {
+        "commit": _commit(),
+        "source": source_hash(),
+        "python": platform.python_version(),
+        **{package: metadata.version(package) for package in packages},
+        "machine": f"{platform.system()} {platform.machine()}",
+        "cpus": os.cpu_count(),
+        "threads": int(os.environ.get("OMP_NUM_THREADS", 0)) or None,
+        "finished": datetime.now(UTC).isoformat(timespec="seconds"),
+    }
+
+
+def _commit() -> str | None:
+    """The commit the package stands at, with ``+`` when its files differ from it; ``None`` outside a checkout."""
+    root = Path(asid.__file__).parent
+
+    def git(*words: str) -> str:
+        return subprocess.run(["git", *words], cwd=root, capture_output=True, text=True, check=True, timeout=10).stdout.strip()
+
+    try:
+        return git("rev-parse", "--short=12", "HEAD") + ("+" if git("status", "--porcelain", "--", ".") else "")
+    except (OSError, subprocess.SubprocessError):
+        return None
+
+
+def write_record(record: Record, folder: str | Path) -> Path:
+    """Write a record so that it is there whole or not at all: temporary file, flushed to disk, renamed."""
+    path = Path(folder) / RECORD
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_suffix(".partial")
+    with partial.open("w") as file:
+        json.dump(record.to_dict(), file, indent=1, allow_nan=True)
+        file.write("\n")
+        file.flush()
+        os.fsync(file.fileno())
+    partial.replace(path)
+    return path
+
+
+def read_record(folder: str | Path, run_id: str | None = None) -> Record:
+    """Read the record in ``folder``.
+
+    Raises ``FileNotFoundError`` where there is none, and :class:`RecordError` where it is damaged or not that of ``run_id``.
+    """
+    path = Path(folder) / RECORD
+    try:
+        record = Record.model_validate(json.loads(path.read_text()))
+    except json.JSONDecodeError as error:
+        raise RecordError(f"{path} is damaged: {error}; delete its folder and run the study again") from None
+    except ValidationError as error:
+        raise RecordError(f"{path}: " + "; ".join(describe_errors(error))) from None
+    if run_id is not None and record.run_id != run_id:
+        raise RecordError(f"{path} is the record of run {record.run_id}, expected {run_id}")
+    return record

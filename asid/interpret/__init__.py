@@ -1,0 +1,1 @@
+"""Looking inside a network: what a pixel attends to."""

@@ -1,0 +1,56 @@
+"""Fixtures of all tests: the development data where it is there, folders of tiny photographs, and configurations of very short trainings."""
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from skimage import data
+
+from asid.config import RunConfig, preset
+from asid.data.images import write_image
+
+ROOT = Path(__file__).resolve().parents[1]
+
+torch.set_num_threads(1)
+
+
+@pytest.fixture(scope="session")
+def shared() -> Path:
+    """The folder of the development data (benchmarks, MATLAB's LR images, RCAN's results): not part of the repository."""
+    folder = Path(os.environ.get("ASID_SHARED", ROOT.parent / "shared"))
+    if not (folder / "data").is_dir():
+        pytest.skip(f"no development data at {folder}: set ASID_SHARED")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def crops(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with ``train`` (three 64×64 crops of a photograph) and ``validation`` (one 48×48 crop)."""
+    folder = tmp_path_factory.mktemp("crops")
+    photograph = data.astronaut()
+    for index, (top, left) in enumerate([(100, 180), (20, 200), (300, 60)]):
+        write_image(folder / "train" / f"{index}.png", photograph[top : top + 64, left : left + 64])
+    write_image(folder / "validation" / "face.png", photograph[60:108, 200:248])
+    return folder
+
+
+@pytest.fixture
+def tiny_run(crops: Path) -> Callable[..., RunConfig]:
+    """Configurations of trainings of a second: ``tiny_run(model={...}, seed=1, steps=10, ...)``, further names are those of train."""
+
+    def make(*, model: dict[str, Any] | None = None, seed: int = 0, **train: Any) -> RunConfig:
+        settings = {"steps": 6, "batch_size": 2, "validate_every": 3, "checkpoint_every": 2, "accelerator": "cpu"}
+        return RunConfig.model_validate(
+            {
+                "model": preset("asid-tiny", **(model or {})).to_dict(),
+                "data": {"train": str(crops / "train"), "validation": str(crops / "validation"), "patch_size": 16},
+                "train": {**settings, **train},
+                "evaluate": {"data": [str(crops / "validation")]},
+                "seed": seed,
+            }
+        )
+
+    return make

@@ -1,0 +1,255 @@
+"""Configurations: what is refused and how it is told, spellings, hashes, presets."""
+
+import json
+import math
+from fractions import Fraction
+from typing import Any
+
+import pytest
+from pydantic import ValidationError
+
+from asid.config import PRESETS, DataConfig, EvalConfig, ModelConfig, RunConfig, TrainConfig, describe_errors, preset
+
+# Another valid value for every field of every configuration.
+CHANGES: dict[type, dict[str, Any]] = {
+    ModelConfig: {
+        "scale": 3,
+        "num_features": 64,
+        "num_groups": 8,
+        "attention_sharing": "none",
+        "distillation_ratio": "1/8",
+        "distillation_steps": 2,
+        "spatial_windows": ["global", "meso"],
+        "channel_windows": [],
+        "window_size": 4,
+        "global_kind": "window",
+        "global_size": 16,
+        "local_module": False,
+        "squeeze_excitation": False,
+        "esa": False,
+        "position_bias": False,
+    },
+    DataConfig: {"train": "photos", "validation": "photos", "patch_size": 48, "augment": False, "border": "replicate"},
+    TrainConfig: {
+        "steps": 10,
+        "batch_size": 8,
+        "learning_rate": 1e-3,
+        "betas": [0.9, 0.99],
+        "weight_decay": 0.0,
+        "schedule": "step",
+        "warmup_steps": 5,
+        "gradient_clip": 1.0,
+        "ema_decay": 0.999,
+        "validate_every": 10,
+        "checkpoint_every": 10,
+        "precision": "bf16-mixed",
+        "accelerator": "cpu",
+        "devices": 2,
+        "num_nodes": 2,
+        "loader_workers": 2,
+    },
+    EvalConfig: {"data": ["samples", "photos"], "border": "replicate"},
+    RunConfig: {
+        "model": {"scale": 4},
+        "data": {"augment": False},
+        "train": {"steps": 3},
+        "evaluate": {"border": "replicate"},
+        "seed": 1,
+    },
+}
+FIELDS = [(config, field) for config, changes in CHANGES.items() for field in changes]
+
+
+def problems(config: type, content: dict[str, Any]) -> list[str]:
+    with pytest.raises(ValidationError) as caught:
+        config.model_validate(content)
+    return describe_errors(caught.value)
+
+
+@pytest.mark.parametrize("config", CHANGES)
+def test_changes_cover_every_field(config: type) -> None:
+    assert set(CHANGES[config]) == set(config.model_fields)
+
+
+@pytest.mark.parametrize(("config", "field"), FIELDS)
+def test_digest_differs_for_each_field(config: type, field: str) -> None:
+    changed = config().override(**{field: CHANGES[config][field]})
+    assert getattr(changed, field) != getattr(config(), field)
+    assert changed.digest() != config().digest()
+
+
+@pytest.mark.parametrize("config", CHANGES)
+def test_digest_is_equal_for_equal_content(config: type) -> None:
+    content = CHANGES[config]
+    shuffled = dict(reversed(content.items()))
+    assert config.model_validate(content) == config.model_validate(shuffled)
+    assert config.model_validate(content).digest() == config.model_validate(shuffled).digest()
+    assert len(config().digest()) == 12
+
+
+def test_digest_does_not_depend_on_the_spelling_of_a_ratio() -> None:
+    assert len({ModelConfig(distillation_ratio=ratio).digest() for ratio in ("1/8", "0.125", 0.125, Fraction(1, 8), "2/16")}) == 1
+
+
+@pytest.mark.parametrize("config", CHANGES)
+def test_json_round_trip(config: type) -> None:
+    changed = config.model_validate(CHANGES[config])
+    assert config.model_validate(json.loads(json.dumps(changed.to_dict()))) == changed
+
+
+@pytest.mark.parametrize(("config", "field"), FIELDS)
+def test_fields_are_frozen_and_described(config: type, field: str) -> None:
+    with pytest.raises(ValidationError, match="frozen"):
+        setattr(config(), field, CHANGES[config][field])
+    assert config.model_fields[field].description
+
+
+@pytest.mark.parametrize(
+    ("config", "content", "expected"),
+    [
+        (ModelConfig, {"num_feature": 48}, ["num_feature: unknown key; did you mean 'num_features'?"]),
+        (RunConfig, {"model": {"attention_shared": 2}}, ["model.attention_shared: unknown key; did you mean 'attention_sharing'?"]),
+        (RunConfig, {"training": {}}, ["training: unknown key; did you mean 'train'?"]),
+        (EvalConfig, {"zzz": 1}, ["zzz: unknown key; known keys: data, border"]),
+        (ModelConfig, {"scale": 5}, ["scale: Input should be 1, 2, 3, 4 or 8 (got 5)"]),
+        (TrainConfig, {"steps": 0}, ["steps: Input should be greater than or equal to 1 (got 0)"]),
+        (TrainConfig, {"batch_size": "many"}, ["batch_size: Input should be a valid integer, unable to parse string as an integer (got 'many')"]),
+    ],
+)  # fmt: skip
+def test_problems_are_told_in_a_line(config: type, content: dict[str, Any], expected: list[str]) -> None:
+    assert problems(config, content) == expected
+
+
+def test_all_problems_are_reported_at_once() -> None:
+    content = {
+        "model": {"scale": 5, "num_featurs": 48, "spatial_windows": ["mesa"], "distillation_ratio": "quarter"},
+        "data": {"patch_size": 2},
+        "train": {"steps": 0, "learning_rate": -1},
+        "seed": -1,
+        "sede": 1,
+    }
+    lines = problems(RunConfig, content)
+    assert sorted(line.split(":")[0] for line in lines) == [
+        "data.patch_size",
+        "model.distillation_ratio",
+        "model.num_featurs",
+        "model.scale",
+        "model.spatial_windows.0",
+        "sede",
+        "seed",
+        "train.learning_rate",
+        "train.steps",
+    ]
+
+
+def test_alternatives_of_one_field_are_one_problem() -> None:
+    (line,) = problems(ModelConfig, {"attention_sharing": "some"})
+    assert line.startswith("attention_sharing: ")
+    assert "'all' or 'none'" in line
+    assert "integer" in line
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"distillation_ratio": "1/5"}, ["1/5", "48", "9.6", "whole number"]),
+        ({"distillation_ratio": "1/3"}, ["1/3", "3", "no channel to refine"]),
+        ({"distillation_ratio": "1/4", "distillation_steps": 4}, ["1/4", "4", "no channel to refine"]),
+        ({"num_features": 50}, ["1/4", "50", "12.5"]),
+    ],
+)
+def test_impossible_distillation_is_refused(changes: dict[str, Any], words: list[str]) -> None:
+    (line,) = problems(ModelConfig, changes)
+    assert all(word in line for word in words), line
+
+
+@pytest.mark.parametrize(("ratio", "steps"), [("1/3", 2), ("1/4", 3), ("1/8", 7), (0, 16)])
+def test_possible_distillation_is_taken(ratio: str | int, steps: int) -> None:
+    config = ModelConfig(distillation_ratio=ratio, distillation_steps=steps)
+    kept = int(48 * Fraction(ratio))
+    assert config.kept_channels == kept
+    assert config.step_widths == tuple(48 - i * kept for i in range(steps))
+
+
+@pytest.mark.parametrize(
+    ("spellings", "expected"),
+    [
+        (["1/4", 0.25, "0.25", " 1/4 ", Fraction(1, 4), "12/48"], Fraction(1, 4)),
+        (["1/6", 1 / 6, Fraction(1, 6)], Fraction(1, 6)),
+        ([0, 0.0, "0", "0/1"], Fraction(0)),
+    ],
+)
+def test_spellings_of_a_ratio_agree(spellings: list[Any], expected: Fraction) -> None:
+    assert {ModelConfig(distillation_ratio=spelling).distillation_ratio for spelling in spellings} == {expected}
+
+
+@pytest.mark.parametrize("ratio", ["quarter", "1/0", "", None, True, [1, 4], 0.123, math.nan, math.inf, 1, -0.25, "5/4"])
+def test_bad_ratios_are_refused(ratio: Any) -> None:
+    (line,) = problems(ModelConfig, {"distillation_ratio": ratio})
+    assert line.startswith("distillation_ratio: ")
+
+
+@pytest.mark.parametrize("field", ["learning_rate", "weight_decay", "gradient_clip", "ema_decay"])
+@pytest.mark.parametrize("value", [math.nan, math.inf])
+def test_numbers_that_are_not_finite_are_refused(field: str, value: float) -> None:
+    (line,) = problems(TrainConfig, {field: value})
+    assert line.startswith(f"{field}: ")
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        ("asid", {}),
+        ("asid-d8", {"num_groups": 8}),
+        ("asid-tiny", {"num_features": 16}),
+    ],
+)
+def test_presets_are_deltas_over_the_paper(name: str, expected: dict[str, Any]) -> None:
+    assert preset(name) == ModelConfig(**expected)
+    assert preset(name, scale=4) == ModelConfig(**expected, scale=4)
+    assert set(PRESETS) == {"asid", "asid-d8", "asid-tiny"}
+
+
+def test_unknown_preset_has_a_suggestion() -> None:
+    with pytest.raises(ValueError, match="expected one of asid, asid-d8, asid-tiny; did you mean 'asid-d8'"):
+        preset("asid_d8")
+
+
+def test_preset_changes_are_validated() -> None:
+    with pytest.raises(ValidationError, match="did you mean 'scale'"):
+        preset("asid", scal=4)
+
+
+def test_override_validates_and_leaves_the_original() -> None:
+    base = ModelConfig()
+    changed = base.override(attention_sharing=2, distillation_ratio="1/8")
+    assert (changed.attention_sharing, changed.distillation_ratio) == (2, Fraction(1, 8))
+    assert base == ModelConfig()
+    with pytest.raises(ValidationError, match="whole number"):
+        base.override(distillation_ratio="1/5")
+    with pytest.raises(ValidationError, match="unknown key"):
+        base.override(ratio="1/8")
+
+
+@pytest.mark.parametrize(
+    ("sharing", "groups", "making"),
+    [("all", 3, {0}), ("none", 3, {0, 1, 2}), (1, 3, {0, 1, 2}), (2, 5, {0, 2, 4}), (3, 8, {0, 3, 6}), (9, 3, {0})],
+)
+def test_which_groups_make_maps(sharing: str | int, groups: int, making: set[int]) -> None:
+    config = ModelConfig(attention_sharing=sharing, num_groups=groups)
+    assert {group for group in range(groups) if config.makes_maps(group)} == making
+
+
+@pytest.mark.parametrize(
+    ("changes", "expected"),
+    [
+        ({}, 8),
+        ({"global_size": 16}, 16),
+        ({"global_size": 6}, 24),
+        ({"window_size": 4, "spatial_windows": ["meso"], "channel_windows": ["meso"]}, 4),
+        ({"global_size": 16, "spatial_windows": ["meso"], "channel_windows": ["global"]}, 16),
+        ({"spatial_windows": [], "channel_windows": []}, 1),
+    ],
+)
+def test_size_multiple_fits_every_window_in_use(changes: dict[str, Any], expected: int) -> None:
+    assert ModelConfig(**changes).size_multiple == expected

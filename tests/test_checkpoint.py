@@ -85,7 +85,8 @@ def test_golden_outputs(file: str, name: str, scale: int, tmp_path: Path) -> Non
     with torch.no_grad():
         output = model.double()(torch.from_numpy(golden["input"]).double()).numpy()
     assert output.shape == golden["output"].shape
-    # The tolerance is relative to the largest value of the output: it was recorded with single-precision error at that scale.
+    # The tolerance is relative to the largest value of the output, not absolute: the outputs reach 1.4, 5.7 and 8.5, and the
+    # differences are 1.6e-5, 1.0e-5 and 0.4e-5 of that. These weights hardly exercise attention; the test below does.
     assert np.abs(output - golden["output"]).max() <= 2e-5 * np.abs(golden["output"]).max()
 
 
@@ -107,8 +108,7 @@ def test_network_equals_an_independent_one(name: str, scale: int, size: tuple[in
     assert (output - expected).abs().max() <= 1e-9 * expected.abs().max().clamp_min(1)
 
 
-@pytest.mark.parametrize("name", PUBLISHED)
-@pytest.mark.parametrize("scale", [2, 3, 4])
+@pytest.mark.parametrize(("name", "scale"), [("asid", 2), ("asid", 3), ("asid", 4), ("asid_d8", 2)])
 def test_published_keys_fit(name: str, scale: int) -> None:
     published = {key: torch.empty(shape, device="meta") for key, shape in published_shapes(name, scale).items()}
     config, tensors = from_published(published)
@@ -140,8 +140,9 @@ def test_round_trip(changes: dict[str, object], value_range: tuple[float, float]
     assert loaded.config == model.config
     assert loaded.value_range == value_range
     assert not loaded.training
-    assert loaded.state_dict().keys() == model.state_dict().keys()
-    assert all(torch.equal(tensor, model.state_dict()[name]) for name, tensor in loaded.state_dict().items())
+    before, after = model.state_dict(), loaded.state_dict()
+    assert after.keys() == before.keys()
+    assert all(torch.equal(after[name], before[name]) for name in before)
     assert [file.name for file in path.parent.iterdir()] == ["model.safetensors"]
     with safe_open(path, framework="pt") as file:
         assert json.loads(file.metadata()["run"]) == {"seed": 3}
@@ -234,7 +235,7 @@ def truncated_safetensors(folder: Path) -> Path:
 
 def truncated_published(folder: Path) -> Path:
     path = write_published(folder, small_shapes())
-    path.write_bytes(path.read_bytes()[:50_000])
+    path.write_bytes(path.read_bytes()[:500_000])
     return path
 
 
@@ -298,7 +299,7 @@ def test_code_in_a_file_is_not_run(how: str, tmp_path: Path) -> None:
     if how == "torch":
         torch.save(content, path)
     else:
-        path.write_bytes(pickle.dumps(content))
+        path.write_bytes(pickle.dumps(content, protocol=2))
     with pytest.raises(CheckpointError, match="tensors only"):
         load_checkpoint(path)
     assert not trace.exists()

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from asid.ablation.records import Record, data_manifests, provenance, run_identity, write_record
+from asid.ablation.records import Record, data_manifests, provenance, run_identity, to_rows, write_record
 from asid.complexity import Complexity, measure_complexity
 from asid.config import RunConfig
 from asid.evaluate import evaluate
@@ -41,8 +41,8 @@ class Experiment:
             protocol=PROTOCOL,
             data=manifests,
             complexity=self.complexity.to_dict(),
-            scores=self.scores.to_dict("records"),
-            history=self.history.astype(object).where(self.history.notna(), None).to_dict("records"),
+            scores=to_rows(self.scores),
+            history=to_rows(self.history),
             seconds=self.seconds,
             provenance=provenance(),
         )

@@ -59,6 +59,12 @@ class Record(Config):
         return pd.DataFrame(self.scores)
 
 
+def to_rows(table: pd.DataFrame) -> list[dict[str, Any]]:
+    """A table as JSON values: one object a row, missing numbers as null."""
+    rows = table.astype(object).where(table.notna(), None).to_dict("records")
+    return [{str(name): value for name, value in row.items()} for row in rows]
+
+
 def data_manifests(config: RunConfig) -> dict[str, dict[str, Any]]:
     """The images behind each use of data in ``config``, and a hash over their names and bytes."""
     sources = {"train": (config.data.train, "train"), "validation": (config.data.validation, "validation")}

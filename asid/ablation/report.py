@@ -86,7 +86,8 @@ def comparison(study: Study) -> pd.DataFrame:
         .agg(psnr=("psnr", "mean"), ssim=("ssim", "mean"), seeds=("seed", "nunique"))
     )
     rows = []
-    for (variant, data), scores in means.iterrows():
+    for scores in means.reset_index().to_dict("records"):
+        variant, data = scores["variant"], scores["data"]
         cost = costs.get(variant) or {}
         base = means["psnr"].get((study.base, data))
         trained = variant in costs
@@ -147,7 +148,7 @@ def write_report(folder: str | Path) -> list[Path]:
     files.append(_write(study.folder / "scores.csv", score_table(study).to_csv(index=False)))
     files.append(_write(study.folder / "comparison.md", to_markdown(study, table)))
     files.append(_write(study.folder / "comparison.tex", to_latex(study, table)))
-    with rc_context(figures.STYLE):  # type: ignore[arg-type]
+    with rc_context(figures.STYLE):
         for name, figure in _draw(study, table):
             files += figures.save_figure(figure, study.folder / "figures" / name)
     return files

@@ -13,7 +13,7 @@ from typing import Any
 from asid.ablation.experiment import IMAGES
 from asid.ablation.grid import StudyConfig, describe_delta
 from asid.ablation.progress import Progress
-from asid.ablation.records import Record, RecordError, data_manifests, provenance, read_record, run_identity, write_record
+from asid.ablation.records import Record, RecordError, data_manifests, provenance, read_record, run_identity, to_rows, write_record
 from asid.config import RunConfig
 from asid.metrics import PROTOCOL
 
@@ -203,7 +203,7 @@ def _write_references(study: StudyConfig, config: RunConfig, output: Path) -> No
             protocol=PROTOCOL,
             data={use: manifest for use, manifest in manifests.items() if use.startswith("evaluate")},
             complexity=None,
-            scores=scores.to_dict("records"),
+            scores=to_rows(scores),
             history=[],
             seconds={},
             provenance=provenance(),

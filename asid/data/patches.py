@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import Dataset, Sampler
 
@@ -40,14 +41,17 @@ class PatchDataset(Dataset[tuple[Tensor, Tensor]]):
         size, scale = self.patch_size, self.scale
         top = rng.integers(lr.shape[0] - size + 1)
         left = rng.integers(lr.shape[1] - size + 1)
-        pair = (
+        patches = (
             lr[top : top + size, left : left + size],
             hr[scale * top : scale * (top + size), scale * left : scale * (left + size)],
         )
-        if self.augment:
-            turns, flip = rng.integers(4), rng.integers(2)
-            pair = tuple(np.rot90(patch[:, ::-1] if flip else patch, turns) for patch in pair)
-        return tuple(torch.from_numpy(np.ascontiguousarray(patch)).permute(2, 0, 1).float() / 255 for patch in pair)  # type: ignore[return-value]
+        turns, flip = (int(rng.integers(4)), bool(rng.integers(2))) if self.augment else (0, False)
+        low, high = (np.rot90(patch[:, ::-1] if flip else patch, turns) for patch in patches)
+        return _to_tensor(low), _to_tensor(high)
+
+
+def _to_tensor(patch: NDArray[np.uint8]) -> Tensor:
+    return torch.from_numpy(np.ascontiguousarray(patch)).permute(2, 0, 1).float() / 255
 
 
 class ResumableSampler(Sampler[int]):

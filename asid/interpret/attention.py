@@ -1,9 +1,12 @@
 """Attention maps as images: arrays in, arrays out."""
 
+from typing import cast
+
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from asid.model.attention import SpatialAttentionLayer
 from asid.model.network import ASID
 
 
@@ -45,7 +48,8 @@ def spatial_attention(
     padded_height, padded_width = model.pad(lr).shape[-2:]
     _, maps = model.eval()(lr, return_attention=True)
     # The window that splits features into tokens also says where each token was.
-    window = model.groups[group].block.steps[step].spatial[layer].window
+    attention_layer = cast(SpatialAttentionLayer, model.get_submodule(f"groups.{group}.block.steps.{step}.spatial.{layer}"))
+    window = attention_layer.window
     positions = window.split(torch.arange(padded_height * padded_width).reshape(1, 1, padded_height, padded_width))[..., 0]  # (n, T)
     query = (positions == pixel[0] * padded_width + pixel[1]).nonzero()[0]
     spread = torch.zeros(padded_height * padded_width)

@@ -58,11 +58,44 @@ class GridWindow(nn.Module):
         return x.reshape(b, h, w, c).permute(0, 3, 1, 2)
 
 
-def make_window(config: ModelConfig, kind: Window) -> LocalWindow | GridWindow:
-    """The window that ``kind`` means under ``config``."""
+class StridedWindow(nn.Module):
+    """All pixels at a distance of M from each other: ``b c (m y) (n x) -> (b y x) (m n) c`` with y = x = M.
+
+    The global window of channel attention. It has H/M · W/M tokens, which channel attention, whose maps are C×C, does not mind.
+    For an image of M² pixels a side it is the same as :class:`GridWindow`, which holds the number of tokens instead of the distance.
+    """
+
+    def __init__(self, size: int) -> None:
+        super().__init__()
+        self.size = size
+
+    def split(self, x: Tensor) -> Tensor:
+        """Map (B, C, H, W) to tokens (n, H/M · W/M, C); H and W must be multiples of M."""
+        b, c, h, w = x.shape
+        m = self.size
+        tokens = x.permute(0, 2, 3, 1).reshape(b, h // m, m, w // m, m, c)
+        return tokens.permute(0, 2, 4, 1, 3, 5).reshape(b * m * m, -1, c)
+
+    def merge(self, tokens: Tensor, like: Tensor) -> Tensor:
+        """Inverse of :meth:`split`: tokens (n, H/M · W/M, C) to a map of the size of ``like``."""
+        b, _, h, w = like.shape
+        m, c = self.size, tokens.shape[-1]
+        x = tokens.reshape(b, m, m, h // m, w // m, c).permute(0, 3, 1, 4, 2, 5)
+        return x.reshape(b, h, w, c).permute(0, 3, 1, 2)
+
+
+def spatial_window(config: ModelConfig, kind: Window) -> LocalWindow | GridWindow:
+    """The window that ``kind`` means to spatial attention."""
     if kind == "meso":
         return LocalWindow(config.window_size)
     return GridWindow(config.global_size) if config.global_kind == "grid" else LocalWindow(config.global_size)
+
+
+def channel_window(config: ModelConfig, kind: Window) -> LocalWindow | StridedWindow:
+    """The window that ``kind`` means to channel attention."""
+    if kind == "meso":
+        return LocalWindow(config.window_size)
+    return StridedWindow(config.global_size) if config.global_kind == "grid" else LocalWindow(config.global_size)
 
 
 class RelativePositionBias(nn.Module):
@@ -127,7 +160,7 @@ class SpatialAttentionLayer(nn.Module):
 
     def __init__(self, config: ModelConfig, width: int, kind: Window, makes_maps: bool) -> None:
         super().__init__()
-        self.window = make_window(config, kind)
+        self.window = spatial_window(config, kind)
         self.norm = LayerNorm2d(width, eps=1e-5)
         self.attention = WindowAttention(width, self.window.size, config.position_bias) if makes_maps else SharedWindowAttention(width)
         self.ffn_norm = LayerNorm2d(width, eps=1e-6)
@@ -142,7 +175,7 @@ class SpatialAttentionLayer(nn.Module):
 class ChannelAttention(nn.Module):
     """Attention between the channels of each window (transposed attention, arXiv 2111.09881): A is C×C, scaled by a learnt t."""
 
-    def __init__(self, width: int, window: LocalWindow | GridWindow) -> None:
+    def __init__(self, width: int, window: LocalWindow | StridedWindow) -> None:
         super().__init__()
         self.window = window
         self.temperature = nn.Parameter(torch.empty(1, 1, 1))
@@ -172,7 +205,7 @@ class ChannelAttentionLayer(nn.Module):
         super().__init__()
         width = config.num_features
         self.norm = LayerNorm2d(width, eps=1e-6)
-        self.attention = ChannelAttention(width, make_window(config, kind))
+        self.attention = ChannelAttention(width, channel_window(config, kind))
         self.ffn_norm = LayerNorm2d(width, eps=1e-6)
         self.ffn = GatedFeedForward(width)
 

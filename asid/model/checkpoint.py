@@ -23,7 +23,7 @@ PUBLISHED_RANGE: ValueRange = (-1.0, 1.0)
 StateDict = dict[str, Tensor]
 
 # How the published names map to ours, applied in this order. In the published code `block0` makes the maps and wraps its IDB once more.
-_RENAMES = [
+_RENAMES: list[tuple[str, Any]] = [
     (r"^input\.", "shallow."),
     (r"^output\.", "deep."),
     (r"^up\.0\.", "upsample."),

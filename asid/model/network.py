@@ -57,7 +57,7 @@ class ASID(nn.Module):
         self.upsample = nn.Conv2d(c, 3 * s * s, 3, padding=1)
         self.shuffle = nn.PixelShuffle(s)
         self.reset_parameters(seed)
-        self.to(memory_format=torch.channels_last)
+        self.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # missing in torch's stubs
 
     def reset_parameters(self, seed: int = 0) -> None:
         """Draw all weights anew from ``seed`` and each module's path."""

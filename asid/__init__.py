@@ -16,8 +16,6 @@ _EXPORTS = {
     "ModelConfig": "asid.config",
     "RunConfig": "asid.config",
     "preset": "asid.config",
-    "train": "asid.train",
-    "evaluate": "asid.evaluate",
     "upscale": "asid.evaluate",
     "measure_complexity": "asid.complexity",
 }

@@ -8,6 +8,7 @@ import typer
 import yaml
 from pydantic import ValidationError
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from asid.config import PRESETS, Config, RunConfig, build_run, describe_errors
@@ -41,7 +42,7 @@ def train(
 
     record = run_experiment(config, output).write_record(study="single", variant=output.name)
     _print_scores(record.score_table)
-    console.print(f"[green]done[/green]: {output}/record.json")
+    console.print(f"[green]done[/green]: {escape(str(output))}/record.json")
 
 
 @app.command()
@@ -60,11 +61,15 @@ def ablate(
     outcomes = run_study(study, study_file.parent / study.notebook, folder, workers)
     failed = [(run, outcome) for run, outcome in zip(plan(study, folder), outcomes, strict=True) if outcome.error]
     for run, outcome in failed:
-        console.print(f"[red]failed[/red]: {outcome.label}: {outcome.error}", highlight=False)
-        console.print(f"        traceback in {run.folder / ERROR}, executed notebook in {run.folder / NOTEBOOK}", highlight=False)
+        console.print(f"[red]failed[/red]: {outcome.label}: {escape(outcome.error or '')}", highlight=False)
+        console.print(
+            f"        traceback in {escape(str(run.folder / ERROR))}, executed notebook in {escape(str(run.folder / NOTEBOOK))}",
+            highlight=False,
+        )
     done = sum(not outcome.error for outcome in outcomes)
     console.print(
-        f"{done} of {len(outcomes)} runs done ({sum(outcome.skipped for outcome in outcomes)} before). Next: asid report {folder}"
+        f"{done} of {len(outcomes)} runs done ({sum(outcome.skipped for outcome in outcomes)} before). "
+        f"Next: asid report {escape(str(folder))}"
     )
     if failed:
         raise typer.Exit(1)
@@ -80,15 +85,15 @@ def report(folder: Annotated[Path, typer.Argument(help="Folder of a study, e.g. 
     shown = to_text(comparison(study)).drop(columns="change")
     if shown["data"].nunique() == 1:
         shown = shown.drop(columns="data")
-    table = Table(title=study.plan["question"], title_justify="left")
+    table = Table(title=escape(study.plan["question"]), title_justify="left")
     for name in shown.columns:
         table.add_column(name, justify="left" if name in ("variant", "data") else "right", no_wrap=True)
     for row in shown.itertuples(index=False):
         table.add_row(*map(str, row))
     console.print(table)
     for sentence in describe(study):
-        console.print(f"  {sentence}", highlight=False)
-    console.print(f"Written: {len(files)} files in {folder}; start with {folder}/comparison.md", highlight=False)
+        console.print(f"  {escape(sentence)}", highlight=False)
+    console.print(f"Written: {len(files)} files in {escape(str(folder))}; start with comparison.md there", highlight=False)
 
 
 @app.command()
@@ -132,7 +137,10 @@ def _sections(changes: list[str] | None) -> dict[str, dict[str, Any]]:
         section, dot, field = name.partition(".")
         if not (separator and dot and field):
             raise ValueError(f"--set {change}: expected section.field=value, e.g. model.attention_sharing=none")
-        sections.setdefault(section, {})[field] = yaml.safe_load(value)
+        try:
+            sections.setdefault(section, {})[field] = yaml.safe_load(value)
+        except yaml.YAMLError as error:
+            raise ValueError(f"--set {change}: {value} is no YAML value: {' '.join(str(error).split())}") from None
     return sections
 
 
@@ -154,14 +162,15 @@ def main() -> None:
         app()
     except ValidationError as error:
         for line in describe_errors(error):
-            errors.print(f"[red]error[/red]: {line}", highlight=False, soft_wrap=True)
+            errors.print(f"[red]error[/red]: {escape(line)}", highlight=False, soft_wrap=True)
         sys.exit(2)
     except (ValueError, OSError) as error:
-        errors.print("[red]error[/red]:", str(error), highlight=False, soft_wrap=True, markup=True)
+        errors.print(f"[red]error[/red]: {escape(str(error))}", highlight=False, soft_wrap=True)
         sys.exit(2)
-    except KeyboardInterrupt:
-        errors.print("interrupted; the same command goes on where it stopped")
-        sys.exit(130)
+    except SystemExit as ending:
+        if ending.code == 130:  # Typer turns Ctrl-C into this
+            errors.print("interrupted; the same command goes on where it stopped")
+        raise
 
 
 if __name__ == "__main__":

@@ -8,7 +8,7 @@ import hashlib
 import json
 from difflib import get_close_matches
 from fractions import Fraction
-from math import lcm
+from math import isfinite, lcm
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer, ValidationError, model_validator
@@ -21,7 +21,7 @@ Precision = Literal["32-true", "bf16-mixed", "16-mixed"]
 
 def _to_fraction(value: Any) -> Fraction:
     """Read ``1/6``, ``"1/6"``, ``0.25`` or ``0`` as an exact fraction (floats: the nearest with a denominator up to 256)."""
-    if isinstance(value, float):
+    if isinstance(value, float) and isfinite(value):
         nearest = Fraction(value).limit_denominator(256)
         if abs(nearest - Fraction(value)) > Fraction(1, 1_000_000):
             raise ValueError(f"expected a simple fraction such as 1/4, got {value}; write it as text, e.g. '1/6'")
@@ -40,7 +40,7 @@ Ratio = Annotated[Fraction, BeforeValidator(_to_fraction), PlainSerializer(str, 
 class Config(BaseModel):
     """Base of all configurations: frozen, unknown keys refused with a suggestion, serialisable, hashable by content."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True, allow_inf_nan=False, ser_json_inf_nan="constants")
 
     @model_validator(mode="wrap")
     @classmethod

@@ -13,6 +13,7 @@ import seaborn as sns
 from matplotlib import rc_context, rcParams
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import LogLocator, NullLocator
 from numpy.typing import NDArray
 
 PALETTE = "colorblind"
@@ -59,8 +60,9 @@ def plot_history(history: pd.DataFrame, loss_ax: Axes, psnr_ax: Axes, label: str
     smooth = loss["loss"].rolling(max(1, len(loss) // 10), min_periods=1).mean()
     loss_ax.plot(loss["step"], smooth, label=label, color=colour, lw=1.2)
     loss_ax.set(xlabel="step", ylabel="L1 loss, images in [0, 1]", yscale="log")
+    loss_ax.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
     loss_ax.yaxis.set_major_formatter("{x:g}")
-    loss_ax.yaxis.set_minor_formatter("")
+    loss_ax.yaxis.set_minor_locator(NullLocator())
     psnr = history.dropna(subset="psnr")
     psnr_ax.plot(psnr["step"], psnr["psnr"], marker="o", ms=3, label=label, color=colour, lw=1.2)
     psnr_ax.set(xlabel="step", ylabel="validation PSNR-Y (dB)")
@@ -116,10 +118,10 @@ def most_detailed_box(image: NDArray[np.uint8], size: int, step: int = 8) -> tup
 
 
 def plot_attention(image: NDArray[np.uint8], attention: NDArray[np.float32], pixel: tuple[int, int], ax: Axes, title: str) -> None:
-    """An attention map over its LR image; the query is the cross. Pixels that get no attention stay grey."""
+    """An attention map over its LR image: a dot for each pixel that gets attention, a cross for the query."""
     ax.imshow(image.mean(axis=2), cmap="gray", alpha=0.6, interpolation="nearest")
-    shown = np.ma.masked_less_equal(attention, 0)
-    drawn = ax.imshow(shown, cmap="viridis", interpolation="nearest")
+    rows, columns = attention.nonzero()
+    drawn = ax.scatter(columns, rows, c=attention[rows, columns], s=14, marker="s", cmap="viridis")
     ax.plot(pixel[1], pixel[0], marker="x", color="red", ms=7, mew=1.5)
     ax.set_title(title)
     ax.set_axis_off()

@@ -59,21 +59,21 @@ class _Training(L.LightningModule):
         super().__init__()
         self.run = config
         self.model = ASID(config.model, seed=config.seed)
+        self.patches = PatchDataset(
+            find_images(config.data.train, split="train"),
+            scale=config.model.scale,
+            patch_size=config.data.patch_size,
+            augment=config.data.augment,
+            border=config.data.border,
+            seed=config.seed,
+        )
         self.validation_pairs = []
         for photograph in find_images(config.data.validation):
             hr = crop_to_multiple(photograph.read(), config.model.scale)
             self.validation_pairs.append((downscale(hr, config.model.scale, config.data.border), hr))
 
     def train_dataloader(self) -> Iterable[Any]:
-        data, train = self.run.data, self.run.train
-        dataset = PatchDataset(
-            find_images(data.train, split="train"),
-            scale=self.run.model.scale,
-            patch_size=data.patch_size,
-            augment=data.augment,
-            border=data.border,
-            seed=self.run.seed,
-        )
+        train = self.run.train
         rank, devices = self.trainer.global_rank, self.trainer.world_size
         if train.batch_size % devices:
             raise ValueError(f"expected a train.batch_size that {devices} devices can share evenly, got {train.batch_size}")
@@ -81,7 +81,7 @@ class _Training(L.LightningModule):
         sampler = ResumableSampler(
             lambda: range(self.trainer.global_step * train.batch_size + rank, train.steps * train.batch_size, devices)
         )
-        return DataLoader(dataset, train.batch_size // devices, sampler=sampler, num_workers=train.loader_workers)
+        return DataLoader(self.patches, train.batch_size // devices, sampler=sampler, num_workers=train.loader_workers)
 
     def val_dataloader(self) -> Iterable[Any]:
         return DataLoader(range(len(self.validation_pairs)), batch_size=1)  # type: ignore[arg-type]
@@ -155,6 +155,10 @@ class History(Callback):
         if not trainer.sanity_checking:
             self._write(trainer, psnr=float(trainer.callback_metrics["psnr"]))
 
+    def on_train_end(self, trainer: L.Trainer, module: L.LightningModule) -> None:
+        if self.losses:
+            self._write(trainer, psnr=None)
+
     def _write(self, trainer: L.Trainer, psnr: float | None) -> None:
         if not trainer.is_global_zero:
             return
@@ -185,10 +189,11 @@ def train(config: RunConfig, folder: str | Path, *, progress: bool = True) -> AS
     """
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
-    _claim(folder, config)
+    _check_owner(folder, config)
     if (folder / WEIGHTS).exists():
         return load_checkpoint(folder / WEIGHTS)
     module = _Training(config)
+    (folder / CONFIG).write_text(json.dumps(config.to_dict(), indent=2) + "\n")
     settings = config.train
     checkpoint = folder / CHECKPOINT
     callbacks: list[Callback] = [
@@ -233,17 +238,11 @@ def train(config: RunConfig, folder: str | Path, *, progress: bool = True) -> AS
     return model
 
 
-def _claim(folder: Path, config: RunConfig) -> None:
-    """Mark ``folder`` as that of ``config``, or raise where it is another's."""
+def _check_owner(folder: Path, config: RunConfig) -> None:
+    """Raise where ``folder`` holds the training of another configuration."""
     path = folder / CONFIG
-    if path.exists():
-        other = json.loads(path.read_text())
-        if other != config.to_dict():
-            raise ValueError(
-                f"{folder} holds the training of another configuration: expected {path} to agree; choose another folder or delete it"
-            )
-    else:
-        path.write_text(json.dumps(config.to_dict(), indent=2) + "\n")
+    if path.exists() and json.loads(path.read_text()) != config.to_dict():
+        raise ValueError(f"{folder} holds the training of another configuration (see {path}): choose another folder or delete it")
 
 
 @contextmanager

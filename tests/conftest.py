@@ -1,4 +1,4 @@
-"""Fixtures of all tests: the development data where it is there, folders of tiny photographs, and configurations of very short trainings."""
+"""Fixtures of all tests: the development data where it is there, tiny photographs, configurations of very short trainings."""
 
 import os
 from collections.abc import Callable
@@ -45,7 +45,7 @@ def tiny_run(crops: Path) -> Callable[..., RunConfig]:
         settings = {"steps": 6, "batch_size": 2, "validate_every": 3, "checkpoint_every": 2, "accelerator": "cpu"}
         return RunConfig.model_validate(
             {
-                "model": preset("asid-tiny", **(model or {})).to_dict(),
+                "model": preset("asid-tiny", **{"num_groups": 2, **(model or {})}).to_dict(),
                 "data": {"train": str(crops / "train"), "validation": str(crops / "validation"), "patch_size": 16},
                 "train": {**settings, **train},
                 "evaluate": {"data": [str(crops / "validation")]},

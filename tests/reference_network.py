@@ -17,15 +17,17 @@ Maps = list[list[Tensor]]
 
 
 def window_pixels(kind: str, height: int, width: int) -> list[Tensor]:
-    """The pixel numbers y · width + x of each window, row by row."""
+    """The pixel numbers y · width + x of each window, row by row: M×M neighbours (``meso``), M×M pixels spread over the image
+    (``grid``), or all pixels at a distance of M (``strided``)."""
     number = torch.arange(height * width).reshape(height, width)
     rows, columns = height // M, width // M
-    windows = []
-    for y in range(rows):
-        for x in range(columns):
-            window = number[M * y : M * (y + 1), M * x : M * (x + 1)] if kind == "meso" else number[y::rows, x::columns]
-            windows.append(window.flatten())
-    return windows
+    if kind == "meso":
+        windows = [number[M * y : M * (y + 1), M * x : M * (x + 1)] for y in range(rows) for x in range(columns)]
+    elif kind == "grid":
+        windows = [number[y::rows, x::columns] for y in range(rows) for x in range(columns)]
+    else:
+        windows = [number[y::M, x::M] for y in range(M) for x in range(M)]
+    return [window.flatten() for window in windows]
 
 
 class ReferenceNetwork:
@@ -90,7 +92,7 @@ class ReferenceNetwork:
         return x + self.feed_forward(self.norm(x, f"{name}.cnorm", 1e-6), f"{name}.gfn"), maps
 
     def channel_attention(self, x: Tensor, name: str) -> Tensor:
-        for layer, kind in ((1, "meso"), (2, "global")):
+        for layer, kind in ((1, "meso"), (2, "strided")):
             y = self.norm(x, f"{name}.canorm{layer}", 1e-6)
             q, k, v = self.depthwise(self.conv(y, f"{name}.cttn{layer}.qkv"), f"{name}.cttn{layer}.qkv_dwconv").reshape(3, C, -1)
             out = torch.zeros_like(v)
@@ -107,7 +109,7 @@ class ReferenceNetwork:
             x = self.local_module(x, f"{name}.LB{step}")
             local, y = x[:, :KEPT], x[:, KEPT:]
             y, meso = self.spatial_attention(y, f"{name}.SLA{step}", "meso", shared[step - 1][0] if shared else None)
-            y, grid = self.spatial_attention(y, f"{name}.SGA{step}", "global", shared[step - 1][1] if shared else None)
+            y, grid = self.spatial_attention(y, f"{name}.SGA{step}", "grid", shared[step - 1][1] if shared else None)
             maps.append([meso, grid])
             joined = [y, local] if step < 3 else [*aside, y, local]
             x = self.conv(torch.cat(joined, dim=1), f"{name}.pw{step}")

@@ -113,7 +113,7 @@ def test_fields_are_frozen_and_described(config: type, field: str) -> None:
         (EvalConfig, {"zzz": 1}, ["zzz: unknown key; known keys: data, border"]),
         (ModelConfig, {"scale": 5}, ["scale: Input should be 1, 2, 3, 4 or 8 (got 5)"]),
         (TrainConfig, {"steps": 0}, ["steps: Input should be greater than or equal to 1 (got 0)"]),
-        (TrainConfig, {"batch_size": "many"}, ["batch_size: Input should be a valid integer, unable to parse string as an integer (got 'many')"]),
+        (TrainConfig, {"batch_size": 1.5}, ["batch_size: Input should be a valid integer, got a number with a fractional part (got 1.5)"]),
     ],
 )  # fmt: skip
 def test_problems_are_told_in_a_line(config: type, content: dict[str, Any], expected: list[str]) -> None:

@@ -89,7 +89,9 @@ def test_images_that_are_views_or_read_only_are_taken(crops: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "image", [IMAGE[..., 0], IMAGE[..., :2], IMAGE.astype(np.float32), IMAGE[None], IMAGE.transpose(2, 0, 1)], ids=lambda image: str(image.shape)
+    "image",
+    [IMAGE[..., 0], IMAGE[..., :2], IMAGE.astype(np.float32), IMAGE[None], IMAGE.transpose(2, 0, 1)],
+    ids=lambda image: str(image.shape),
 )
 def test_other_images_are_refused(image: np.ndarray) -> None:
     with pytest.raises(ValueError, match=r"uint8 RGB image of shape \(H, W, 3\), got " + str(image.dtype)):

@@ -3,6 +3,7 @@
 import time
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
@@ -28,18 +29,18 @@ class Experiment:
     history: pd.DataFrame
     scores: pd.DataFrame
     complexity: Complexity
+    manifests: dict[str, dict[str, Any]]
     seconds: dict[str, float]
 
     def write_record(self, study: str, variant: str) -> Record:
         """Write the run's record, the last thing to be done: from then on the run counts as done."""
-        manifests = data_manifests(self.config)
         record = Record(
             study=study,
             variant=variant,
-            run_id=run_identity(self.config, manifests),
+            run_id=run_identity(self.config, self.manifests),
             config=self.config,
             protocol=PROTOCOL,
-            data=manifests,
+            data=self.manifests,
             complexity=self.complexity.to_dict(),
             scores=to_rows(self.scores),
             history=to_rows(self.history),
@@ -56,11 +57,12 @@ def run_experiment(config: RunConfig, folder: str | Path, *, progress: bool = Tr
     Raises what :func:`asid.train.train` and :func:`asid.evaluate.evaluate` raise.
     """
     folder = Path(folder)
-    # Cheap, and fails early: nothing is trained for a network that cannot be counted.
+    # Cheap, and fails early: nothing is trained where images are missing or a network cannot be counted.
+    manifests = data_manifests(config)
     complexity = measure_complexity(config.model)
     model = train(config, folder, progress=progress)
     history = read_history(folder)
     start = time.perf_counter()
     scores = evaluate(model, config.model.scale, config.evaluate, save_to=folder / IMAGES)
     seconds = {"train": float(history["seconds"].iloc[-1]), "evaluate": round(time.perf_counter() - start, 3)}
-    return Experiment(config, folder, model, history, scores, complexity, seconds)
+    return Experiment(config, folder, model, history, scores, complexity, manifests, seconds)

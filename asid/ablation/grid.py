@@ -62,11 +62,16 @@ class StudyConfig(Config):
     @model_validator(mode="after")
     def _check_runs(self) -> Self:
         problems = []
+        seen: dict[str, str] = {}
         for variant in self.variants:
             try:
-                self.config(variant, self.seeds[0])
+                configs = [self.config(variant, seed) for seed in self.seeds]
             except ValueError as error:
                 problems += [f"variant {variant}: {line}" for line in _messages(error)]
+                continue
+            twin = seen.setdefault(configs[0].digest(), variant)
+            if twin != variant:
+                problems.append(f"variant {variant} is the same network, data and training as {twin}: its change changes nothing")
         if problems:
             raise ValueError("; ".join(problems))
         return self
@@ -96,6 +101,17 @@ def describe_delta(delta: Delta) -> str:
     return ", ".join(words)
 
 
+class _UniqueKeyLoader(yaml.SafeLoader):
+    """Refuses a key that is written twice, of which YAML would keep the last without a word."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        keys = [self.construct_object(key, deep=True) for key, _ in node.value]
+        for key in keys:
+            if keys.count(key) > 1:
+                raise yaml.constructor.ConstructorError(None, None, f"'{key}' is written twice", node.start_mark)
+        return super().construct_mapping(node, deep)
+
+
 def load_study(path: str | Path) -> StudyConfig:
     """Read and check a study file.
 
@@ -106,8 +122,8 @@ def load_study(path: str | Path) -> StudyConfig:
         known = ", ".join(sorted(map(str, path.parent.glob("*.yaml")))) or "none"
         raise StudyError(f"no study file at {path}; in its folder: {known}")
     try:
-        content = yaml.safe_load(path.read_text())
-    except yaml.YAMLError as error:
+        content = yaml.load(path.read_text(), _UniqueKeyLoader)
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise StudyError(f"{path} is no valid YAML: {' '.join(str(error).split())}") from None
     if not isinstance(content, dict):
         raise StudyError(f"{path}: expected a mapping with the keys {', '.join(StudyConfig.model_fields)}, got {type(content).__name__}")

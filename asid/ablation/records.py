@@ -151,7 +151,7 @@ def read_record(folder: str | Path, run_id: str | None = None) -> Record:
     path = Path(folder) / RECORD
     try:
         record = Record.model_validate(json.loads(path.read_text()))
-    except json.JSONDecodeError as error:
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
         raise RecordError(f"{path} is damaged: {error}; delete its folder and run the study again") from None
     except ValidationError as error:
         raise RecordError(f"{path}: " + "; ".join(describe_errors(error))) from None

@@ -1,6 +1,7 @@
 """From records to a table and figures. Nothing is trained here: the same records give the same report."""
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -52,7 +53,10 @@ def load_results(folder: str | Path) -> Study:
     records, missing = [], []
     for name in plan["references"]:
         path = folder / "references" / name
-        records.append((path, read_record(path)))
+        try:
+            records.append((path, read_record(path)))
+        except (FileNotFoundError, RecordError):
+            missing.append(name)
     for run in plan["runs"]:
         path = folder / run["folder"]
         try:
@@ -74,6 +78,24 @@ def score_table(study: Study) -> pd.DataFrame:
     return pd.concat(tables, ignore_index=True)
 
 
+def score_changes(study: Study) -> pd.DataFrame:
+    """Change of PSNR (dB) against the base, seed by seed and image by image; a reference row against the base's mean over seeds.
+
+    Columns: variant, seed, data, image, change. What the base has no score for is left out.
+    """
+    scores = score_table(study)
+    base = scores[scores["variant"] == study.base]
+    trained = scores["variant"].isin([record.variant for _, record in study.trained])
+    tables = []
+    for rows, keys in ((scores[trained], ["seed", "data", "image"]), (scores[~trained], ["data", "image"])):
+        paired = rows.merge(base.groupby(keys)["psnr"].mean().rename("base"), left_on=keys, right_index=True)
+        # Two perfect scores are equal: inf - inf would be no number.
+        tables.append(paired.assign(change=(paired["psnr"] - paired["base"]).where(paired["psnr"] != paired["base"], 0.0)))
+    columns = ["variant", "seed", "data", "image", "change"]
+    changes = pd.concat(tables)[columns]
+    return changes[changes["variant"] != study.base]
+
+
 def comparison(study: Study) -> pd.DataFrame:
     """One row a variant and evaluation set: cost, mean scores over images and seeds, and the change of PSNR against the base.
 
@@ -85,11 +107,11 @@ def comparison(study: Study) -> pd.DataFrame:
         .groupby(["variant", "data"], sort=False)
         .agg(psnr=("psnr", "mean"), ssim=("ssim", "mean"), seeds=("seed", "nunique"))
     )
+    deltas = score_changes(study).groupby(["variant", "data"])["change"].mean()
     rows = []
     for scores in means.reset_index().to_dict("records"):
         variant, data = scores["variant"], scores["data"]
         cost = costs.get(variant) or {}
-        base = means["psnr"].get((study.base, data))
         trained = variant in costs
         rows.append(
             {
@@ -102,7 +124,7 @@ def comparison(study: Study) -> pd.DataFrame:
                 "data": data,
                 "psnr": scores["psnr"],
                 "ssim": scores["ssim"],
-                "delta": scores["psnr"] - base if base is not None else None,
+                "delta": deltas.get((variant, data), 0.0 if variant == study.base else None),
                 "seeds": int(scores["seeds"]) if trained else None,
             }
         )
@@ -146,20 +168,22 @@ def write_report(folder: str | Path) -> list[Path]:
     table = comparison(study)
     files = [_write(study.folder / "comparison.csv", table.to_csv(index=False))]
     files.append(_write(study.folder / "scores.csv", score_table(study).to_csv(index=False)))
-    files.append(_write(study.folder / "comparison.md", to_markdown(study, table)))
     files.append(_write(study.folder / "comparison.tex", to_latex(study, table)))
+    drawn = []
     with rc_context(figures.STYLE):
         for name, figure in _draw(study, table):
             files += figures.save_figure(figure, study.folder / "figures" / name)
+            drawn.append(name)
+    files.append(_write(study.folder / "comparison.md", to_markdown(study, table, drawn)))
     return files
 
 
-def to_markdown(study: Study, table: pd.DataFrame) -> str:
-    """The comparison as a Markdown page."""
+def to_markdown(study: Study, table: pd.DataFrame, pictures: Sequence[str] = ()) -> str:
+    """The comparison as a Markdown page that shows the figures named in ``pictures``."""
     body = _display(table).to_markdown(index=False, disable_numparse=True, colalign=_alignment(table))
     notes = "\n".join(f"- {sentence}" for sentence in describe(study))
-    pictures = "\n\n".join(f"![{name}](figures/{name}.png)" for name in ("trade_off", "changes", "curves", "crops"))
-    return f"# {study.plan['name']}\n\n{study.plan['question']}\n\n{body}\n\n{notes}\n\n{pictures}\n"
+    shown = "".join(f"\n![{name}](figures/{name}.png)\n" for name in pictures)
+    return f"# {study.plan['name']}\n\n{study.plan['question']}\n\n{body}\n\n{notes}\n{shown}"
 
 
 def to_latex(study: Study, table: pd.DataFrame) -> str:
@@ -247,12 +271,8 @@ def _draw_trade_off(study: Study, table: pd.DataFrame, palette: dict[str, Any]) 
 
 
 def _draw_changes(study: Study, palette: dict[str, Any]) -> figures.Figure:
-    scores = score_table(study)
-    scores = scores[scores["variant"].isin(palette)]
-    base = scores[scores["variant"] == study.base].set_index(["seed", "data", "image"])["psnr"]
-    others = scores[scores["variant"] != study.base]
-    keys = pd.MultiIndex.from_frame(others[["seed", "data", "image"]])
-    changes = others.assign(change=others["psnr"].to_numpy() - base.reindex(keys).to_numpy()).dropna(subset="change")
+    changes = score_changes(study)
+    changes = changes[changes["variant"].isin(palette)]
     figure = figures.new_figure(7, 0.45 * max(3, len(palette)) + 0.8)
     ax = figure.subplots()
     figures.plot_changes(changes, ax, palette, study.base)

@@ -2,6 +2,7 @@
 
 import ctypes
 import json
+import re
 import signal
 import sys
 from collections.abc import Iterator
@@ -21,6 +22,9 @@ STUDY = "study.json"
 """What a study's folder is about: the question, and the folder of each run."""
 NOTEBOOK, ERROR = "run.ipynb", "error.txt"
 """Evidence in a run's folder: the executed notebook, and the error of a failed run."""
+
+
+_TERMINAL_CODES = re.compile(r"\x1b\[[0-9;]*m")
 
 
 @dataclass(frozen=True)
@@ -139,7 +143,7 @@ def execute_run(run: Run, notebook: Path) -> str | None:
         )
         read_record(run.folder, run.run_id)
     except PapermillExecutionError as error:
-        (run.folder / ERROR).write_text("\n".join(error.traceback) + "\n")
+        (run.folder / ERROR).write_text(_TERMINAL_CODES.sub("", "\n".join(error.traceback)) + "\n")
         return f"{error.ename}: {error.evalue}"
     except Exception as error:
         (run.folder / ERROR).write_text(f"{type(error).__name__}: {error}\n")
@@ -227,7 +231,7 @@ def _cluster(workers: int, threads: int) -> Iterator[Any]:
     with (
         dask.config.set(settings),
         LocalCluster(
-            n_workers=workers, threads_per_worker=1, processes=True, dashboard_address=None, silence_logs=logging.CRITICAL
+            n_workers=workers, threads_per_worker=1, processes=True, dashboard_address=":0", silence_logs=logging.CRITICAL
         ) as cluster,
         Client(cluster) as client,
     ):

@@ -46,8 +46,9 @@ def read_image(path: str | Path) -> NDArray[np.uint8]:
     path = Path(path)
     try:
         with Image.open(path) as image:
+            # Pillow would cut 16-bit colour to 8 bits while loading, without a word.
+            mode = "RGB;16" if any(";16" in str(tile) for tile in image.tile) and image.mode == "RGB" else image.mode
             image.load()
-            mode = image.mode
             if mode not in ("RGB", "L"):
                 raise ImageError(f"{path}: expected an 8-bit RGB or grey image, got mode {mode}; convert it first")
             return np.asarray(image.convert("RGB"))

@@ -33,6 +33,8 @@ def spatial_attention(
     """
     height, width = image.shape[:2]
     config = model.config
+    if not config.spatial_windows:
+        raise ValueError("this network has no spatial attention: its spatial_windows are empty")
     for name, index, count in (
         ("row", pixel[0], height),
         ("column", pixel[1], width),

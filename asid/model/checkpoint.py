@@ -111,32 +111,34 @@ def load_checkpoint(path: str | Path) -> ASID:
 
 
 def from_published(tensors: Mapping[str, Tensor]) -> tuple[ModelConfig, StateDict]:
-    """Translate a published state dict to ours, and read its configuration off its names and shapes."""
+    """Translate a published state dict to ours, and read its configuration off its names and shapes.
+
+    Raises :class:`CheckpointError` where it is not that of an ASID network.
+    """
     renamed: StateDict = {}
     for name, tensor in tensors.items():
         for pattern, replacement in _RENAMES:
             name = re.sub(pattern, replacement, name)
-        for suffix, parts in _SPLITS.items():
-            if name.endswith(suffix):
-                unit = tensor.shape[0] // sum(share for _, share in parts)
-                pieces = tensor.split([unit * share for _, share in parts])
-                renamed |= {name.removesuffix(suffix) + part: piece for (part, _), piece in zip(parts, pieces, strict=True)}
-                break
-        else:
-            renamed[name] = tensor
+        suffix = next((suffix for suffix in _SPLITS if name.endswith(suffix)), None)
+        unit = sum(share for _, share in _SPLITS[suffix]) if suffix else 1
+        if suffix is None or tensor.ndim == 0 or tensor.shape[0] % unit:
+            renamed[name] = tensor  # what does not divide is left for the check of the shapes
+            continue
+        parts = _SPLITS[suffix]
+        pieces = tensor.split([tensor.shape[0] // unit * share for _, share in parts])
+        renamed |= {name.removesuffix(suffix) + part: piece for (part, _), piece in zip(parts, pieces, strict=True)}
     return _read_config(renamed), renamed
 
 
 def _read_config(tensors: StateDict) -> ModelConfig:
     """The configuration of a published network: C, G and s vary, all else is the paper's."""
-    try:
-        channels = tensors["shallow.weight"].shape[0]
-        scale = round((tensors["upsample.weight"].shape[0] / 3) ** 0.5)
-    except KeyError as error:
-        raise CheckpointError(f"not a published ASID checkpoint: no tensor {error}; found {_some(tensors)}") from None
+    first, last = tensors.get("shallow.weight"), tensors.get("upsample.weight")
+    if first is None or last is None or not first.ndim or not last.ndim:
+        raise CheckpointError(f"not a published ASID checkpoint: expected input.weight and up.0.weight, got {_some(tensors)}")
+    scale = round((last.shape[0] / 3) ** 0.5)
     groups = {int(match[1]) for name in tensors if (match := re.match(r"groups\.(\d+)\.", name))}
     try:
-        return ModelConfig.model_validate({"scale": scale, "num_features": channels, "num_groups": len(groups)})
+        return ModelConfig.model_validate({"scale": scale, "num_features": first.shape[0], "num_groups": len(groups)})
     except ValidationError as error:
         raise CheckpointError("not a published ASID checkpoint: " + "; ".join(describe_errors(error))) from None
 
@@ -151,24 +153,29 @@ def _read_ours(path: Path) -> tuple[ModelConfig, ValueRange, StateDict]:
     if header.get("format") != FORMAT:
         raise CheckpointError(f"{path} is no checkpoint of this package: expected format {FORMAT!r}, got {header.get('format')!r}")
     try:
-        config = ModelConfig.model_validate(header["model"])
+        low, high = header["value_range"]
+        return ModelConfig.model_validate(header["model"]), (float(low), float(high)), tensors
     except ValidationError as error:
         raise CheckpointError(f"{path}: " + "; ".join(describe_errors(error))) from None
-    low, high = header["value_range"]
-    return config, (float(low), float(high)), tensors
+    except (KeyError, TypeError, ValueError) as error:
+        raise CheckpointError(f"{path} has a damaged header: {type(error).__name__} {error}") from None
 
 
 def _read_published(path: Path) -> tuple[ModelConfig, ValueRange, StateDict]:
     try:
         content = torch.load(path, map_location="cpu", weights_only=True)
-    except (pickle.UnpicklingError, RuntimeError, EOFError, UnicodeDecodeError) as error:
-        raise CheckpointError(f"cannot read {path} as tensors only: {str(error).splitlines()[0]}") from None
+    except (pickle.UnpicklingError, RuntimeError, EOFError, OSError, ValueError) as error:
+        reason = (str(error).splitlines() or ["the file is empty"])[0]
+        raise CheckpointError(f"cannot read {path} as tensors only: {reason}") from None
     for wrapper in ("state_dict", "params_ema", "params", "model"):
         if isinstance(content, Mapping) and isinstance(content.get(wrapper), Mapping):
             content = content[wrapper]
-    if not isinstance(content, Mapping) or not all(isinstance(value, Tensor) for value in content.values()):
+    if not isinstance(content, Mapping) or not all(isinstance(name, str) and isinstance(value, Tensor) for name, value in content.items()):
         raise CheckpointError(f"{path} holds no state dict: expected names and tensors, got {type(content).__name__}")
-    config, tensors = from_published({name.removeprefix("module."): tensor for name, tensor in content.items()})
+    try:
+        config, tensors = from_published({name.removeprefix("module."): tensor for name, tensor in content.items()})
+    except CheckpointError as error:
+        raise CheckpointError(f"{path}: {error}") from None
     return config, PUBLISHED_RANGE, tensors
 
 

@@ -51,11 +51,12 @@ class ASID(nn.Module):
         self.config = config = config or ModelConfig()
         self.value_range = value_range
         c, s = config.num_features, config.scale
-        self.shallow = nn.Conv2d(3, c, 3, padding=1)
-        self.groups = nn.ModuleList(Group(config, config.makes_maps(g)) for g in range(config.num_groups))
-        self.deep = nn.Conv2d(c, c, 3, padding=1)
-        self.upsample = nn.Conv2d(c, 3 * s * s, 3, padding=1)
-        self.shuffle = nn.PixelShuffle(s)
+        with torch.random.fork_rng(devices=[]):  # layers draw weights when they are made; reset_parameters draws those that count
+            self.shallow = nn.Conv2d(3, c, 3, padding=1)
+            self.groups = nn.ModuleList(Group(config, config.makes_maps(g)) for g in range(config.num_groups))
+            self.deep = nn.Conv2d(c, c, 3, padding=1)
+            self.upsample = nn.Conv2d(c, 3 * s * s, 3, padding=1)
+            self.shuffle = nn.PixelShuffle(s)
         self.reset_parameters(seed)
         self.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # missing in torch's stubs
 
@@ -64,7 +65,7 @@ class ASID(nn.Module):
         with torch.random.fork_rng(devices=[]):
             for path, module in self.named_modules():
                 if path and hasattr(module, "reset_parameters"):
-                    torch.manual_seed(int.from_bytes(hashlib.sha256(f"{seed}:{path}".encode()).digest()[:7], "big"))
+                    torch.default_generator.manual_seed(int.from_bytes(hashlib.sha256(f"{seed}:{path}".encode()).digest()[:7], "big"))
                     module.reset_parameters()
 
     def pad(self, x: Tensor) -> Tensor:

@@ -16,7 +16,7 @@ _EXPORTS = {
     "ModelConfig": "asid.config",
     "RunConfig": "asid.config",
     "preset": "asid.config",
-    "upscale": "asid.evaluate",
+    "upscale": "asid.inference",
     "measure_complexity": "asid.complexity",
 }
 __all__ = sorted(_EXPORTS)

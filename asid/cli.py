@@ -1,17 +1,24 @@
-"""The command line: ``asid train | ablate | report | complexity``. Each command is a thin call into the package."""
+"""The command line. Each command is a thin call into the package."""
 
+import json
+import os
 import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, get_args
 
 import typer
 import yaml
 from pydantic import ValidationError
 from rich.console import Console
 from rich.markup import escape
+from rich.progress import MofNCompleteColumn, Progress
 from rich.table import Table
 
-from asid.config import PRESETS, Config, RunConfig, build_run, describe_errors
+from asid import data_cli
+from asid.config import PRESETS, Config, EvalConfig, InferenceConfig, Protocol, RunConfig, build_run, describe_errors
 
 app = typer.Typer(
     help="Train, compare and look inside variants of ASID, the attention-sharing information distillation transformer.",
@@ -20,6 +27,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
+app.add_typer(data_cli.app, name="data")
 console = Console()
 
 PresetOption = Annotated[str, typer.Option("--preset", help=f"Network to start from: {', '.join(PRESETS)}.")]
@@ -45,6 +53,122 @@ def train(
     console.print(f"[green]done[/green]: {escape(str(output))}/record.json")
 
 
+ScaleOption = Annotated[int | None, typer.Option(min=1, help="Upscaling factor; needed for bicubic only.")]
+DataOption = Annotated[
+    list[str] | None, typer.Option("--data", help="Evaluation set: a benchmark's name, a folder of HR images, or samples. Repeatable.")
+]
+RootOption = Annotated[Path | None, typer.Option("--data-root", envvar="ASID_DATA", help="Folder that holds the benchmarks.")]
+TileOption = Annotated[int | None, typer.Option(help="Cut the LR image into tiles of this side; 64 in the paper's tables.")]
+OverlapOption = Annotated[int, typer.Option(help="LR pixels that neighbouring tiles share.")]
+BlendOption = Annotated[str, typer.Option(help="How tiles are joined: mean or smooth.")]
+EnsembleOption = Annotated[bool, typer.Option("--ensemble", help="Self-ensemble over eight flips and rotations.")]
+PrecisionOption = Annotated[str, typer.Option(help="Arithmetic: 32-true or bf16-mixed.")]
+ProtocolOption = Annotated[str, typer.Option(help=f"How images are compared: {' or '.join(get_args(Protocol))}.")]
+DeviceOption = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1, mps …")]
+BatchOption = Annotated[int, typer.Option(min=1, help="Tiles that go through the network at once.")]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object instead of a table.")]
+
+
+@app.command()
+def evaluate(
+    model: Annotated[str, typer.Argument(help="Checkpoint, folder of a run, preset with packaged weights, or bicubic.")],
+    data: DataOption = None,
+    data_root: RootOption = None,
+    scale: ScaleOption = None,
+    output: Annotated[Path | None, typer.Option(help="Folder for per_image.csv, evaluation.json and images.")] = None,
+    save_images: Annotated[bool, typer.Option("--save-images", help="Also write the SR images.")] = False,
+    tile: TileOption = None,
+    overlap: OverlapOption = 24,
+    blend: BlendOption = "mean",
+    ensemble: EnsembleOption = False,
+    precision: PrecisionOption = "32-true",
+    protocol: ProtocolOption = "psnr-y/ssim-y crop=scale",
+    border: Annotated[str, typer.Option(help="Border rule of the bicubic that makes LR images: symmetric or replicate.")] = "symmetric",
+    device: DeviceOption = "auto",
+    batch_tiles: BatchOption = 1,
+    as_json: JsonOption = False,
+) -> None:
+    """Score a network, or bicubic, on benchmarks or folders: PSNR and SSIM of each image and their mean."""
+    settings = {"tile": tile, "overlap": overlap, "blend": blend, "ensemble": ensemble, "precision": precision}
+    config = EvalConfig.model_validate({"data": data or ["samples"], "border": border, "protocol": protocol, **settings})
+    _set_root(data_root)
+    from asid.evaluation_record import evaluate_and_record
+
+    folder = output or Path("results") / "evaluations" / Path(model).stem
+    with _bar(quiet=as_json) as on_image:
+        record = evaluate_and_record(
+            model, config, folder, scale=scale, device=device, batch_tiles=batch_tiles, save_images=save_images, on_image=on_image
+        )
+    _print_evaluation(record, as_json)
+    if not as_json:
+        console.print(f"Written: {escape(str(folder))}/per_image.csv, evaluation.json", highlight=False)
+
+
+@app.command()
+def score(
+    sr_folder: Annotated[Path, typer.Argument(help="Folder of SR images; baby_RCAN_x2.png belongs to baby.png.")],
+    hr_folder: Annotated[str, typer.Argument(help="Folder of HR images, or a benchmark's name.")],
+    scale: Annotated[int, typer.Option(min=1, help="Upscaling factor: HR is cropped to a multiple of it.")],
+    data_root: RootOption = None,
+    protocol: ProtocolOption = "psnr-y/ssim-y crop=scale",
+    as_json: JsonOption = False,
+) -> None:
+    """Score SR images that somebody else made, by the same protocol."""
+    checked = EvalConfig.model_validate({"protocol": protocol}).protocol
+    _set_root(data_root)
+    from asid.evaluate import score_folder
+    from asid.evaluation_record import summarise
+
+    _print_evaluation(summarise(score_folder(sr_folder, hr_folder, scale, checked), checked), as_json)
+
+
+@app.command()
+def upscale(
+    model: Annotated[str, typer.Argument(help="Checkpoint, folder of a run, or preset with packaged weights.")],
+    images: Annotated[list[Path], typer.Argument(help="Images to super-resolve.")],
+    output: Annotated[Path, typer.Option(help="Folder for the SR images.")] = Path("results/upscaled"),
+    tile: TileOption = None,
+    overlap: OverlapOption = 24,
+    blend: BlendOption = "mean",
+    ensemble: EnsembleOption = False,
+    precision: PrecisionOption = "32-true",
+    device: DeviceOption = "auto",
+    batch_tiles: BatchOption = 1,
+) -> None:
+    """Super-resolve images."""
+    settings = {"tile": tile, "overlap": overlap, "blend": blend, "ensemble": ensemble, "precision": precision}
+    config = InferenceConfig.model_validate(settings)
+    from asid.data.images import read_image, write_image
+    from asid.evaluation_record import load_model
+    from asid.inference import upscale as super_resolve
+
+    network = load_model(model, device)
+    for path in images:
+        sr = super_resolve(network, read_image(path), config, batch_tiles=batch_tiles)
+        target = output / f"{path.stem}_x{network.config.scale}.png"
+        write_image(target, sr)
+        console.print(f"{escape(str(target))}: {sr.shape[1]}×{sr.shape[0]}", highlight=False)
+
+
+@app.command()
+def verify(data_root: RootOption = None, as_json: JsonOption = False) -> None:
+    """Check this installation against known numbers: without any download, and published digits where the data is there."""
+    _set_root(data_root)
+    from asid.verify import run_checks
+
+    checks = run_checks()
+    if as_json:
+        print(json.dumps([asdict(check) for check in checks], indent=1))  # noqa: T201
+    else:
+        table = Table("check", "expected", "found", "result")
+        for check in checks:
+            colour = {"ok": "green", "FAILED": "red"}.get(check.result, "yellow")
+            table.add_row(escape(check.name), check.expected, escape(check.found), f"[{colour}]{check.result}[/{colour}]")
+        console.print(table)
+    if any(check.result == "FAILED" for check in checks):
+        raise typer.Exit(1)
+
+
 @app.command()
 def ablate(
     study_file: Annotated[Path, typer.Argument(help="Study file, e.g. ablations/quick.yaml.")],
@@ -65,11 +189,13 @@ def ablate(
         console.print(
             f"        traceback in {escape(str(run.folder / ERROR))}, executed notebook in {escape(str(run.folder / NOTEBOOK))}",
             highlight=False,
+            soft_wrap=True,
         )
     done = sum(not outcome.error for outcome in outcomes)
     console.print(
         f"{done} of {len(outcomes)} runs done ({sum(outcome.skipped for outcome in outcomes)} before). "
-        f"Next: asid report {escape(str(folder))}"
+        f"Next: asid report {escape(str(folder))}",
+        soft_wrap=True,
     )
     if failed:
         raise typer.Exit(1)
@@ -119,7 +245,10 @@ def complexity(
 @app.command()
 def fields() -> None:
     """List every field that --set and study files can change, with its default and meaning."""
-    table = Table("field", "default", "meaning")
+    table = Table()
+    table.add_column("field", no_wrap=True)
+    table.add_column("default")
+    table.add_column("meaning")
     for section, info in RunConfig.model_fields.items():
         inner = info.annotation
         if not (isinstance(inner, type) and issubclass(inner, Config)):
@@ -142,6 +271,37 @@ def _sections(changes: list[str] | None) -> dict[str, dict[str, Any]]:
         except yaml.YAMLError as error:
             raise ValueError(f"--set {change}: {value} is no YAML value: {' '.join(str(error).split())}") from None
     return sections
+
+
+def _set_root(data_root: Path | None) -> None:
+    """``--data-root`` is the environment variable that everything below reads."""
+    if data_root is not None:
+        os.environ["ASID_DATA"] = str(data_root)
+
+
+@contextmanager
+def _bar(quiet: bool) -> Iterator[Callable[[int, int], None]]:
+    """A progress bar with the time left, and the function that moves it."""
+    columns = (*Progress.get_default_columns(), MofNCompleteColumn())
+    with Progress(*columns, console=Console(stderr=True), transient=True, disable=quiet) as bars:
+        task = bars.add_task("images", total=None)
+        yield lambda done, total: bars.update(task, completed=done, total=total)
+
+
+def _print_evaluation(record: dict[str, Any], as_json: bool) -> None:
+    if as_json:
+        print(json.dumps(record, indent=1))  # noqa: T201
+        return
+    how = [record["protocol"], *([record["inference"]] if "inference" in record else [])]
+    table = Table("data", "image", title="; ".join(how), title_justify="left")
+    table.add_column("PSNR (dB)", justify="right")
+    table.add_column("SSIM", justify="right")
+    for row in record["images"]:
+        table.add_row(escape(row["data"]), escape(row["image"]), f"{float(row['psnr']):.2f}", f"{row['ssim']:.4f}")
+    for row in record["sets"]:
+        table.add_section()
+        table.add_row(escape(row["data"]), f"mean of {row['images']}", f"{float(row['psnr']):.2f}", f"{row['ssim']:.4f}")
+    console.print(table)
 
 
 def _print_scores(scores: Any) -> None:

@@ -17,6 +17,7 @@ from pydantic_core import InitErrorDetails, PydanticCustomError
 Window = Literal["meso", "global"]
 Border = Literal["symmetric", "replicate"]
 Precision = Literal["32-true", "bf16-mixed", "16-mixed"]
+Protocol = Literal["psnr-y/ssim-y crop=scale", "psnr-rgb/ssim-rgb crop=scale"]
 
 
 def _to_fraction(value: Any) -> Fraction:
@@ -159,9 +160,9 @@ class DataConfig(Config):
     """Where photographs come from, and how training patches are cut."""
 
     train: str = "samples"
-    """Training photographs: samples (those that ship in scikit-image), or a folder of images."""
+    """Training photographs: samples (those that ship in scikit-image), DIV2K, Flickr2K, DF2K, BSDS500, or a folder of images."""
     validation: str = "samples"
-    """Validation photographs: samples, or a folder of images."""
+    """Validation photographs: samples, a benchmark's name, or a folder of images."""
     patch_size: Annotated[int, Field(ge=8, le=512)] = 64
     """Side of an LR training patch, in pixels."""
     augment: bool = True
@@ -207,13 +208,43 @@ class TrainConfig(Config):
     """Processes that cut patches; 0: in the training process. The data is the same for any number."""
 
 
-class EvalConfig(Config):
-    """What a trained network is scored on, and by which protocol."""
+class InferenceConfig(Config):
+    """How a network is applied to an image: all that can change the SR image."""
+
+    tile: Annotated[int, Field(ge=8)] | None = None
+    """Side of the tiles that an image is cut into, in LR pixels (64 in the paper's tables); null: the whole image at once."""
+    overlap: Annotated[int, Field(ge=0)] = 24
+    """Pixels that neighbouring tiles share at least, in LR pixels."""
+    blend: Literal["mean", "smooth"] = "mean"
+    """How tiles are joined where they overlap: their mean, or weights that rise smoothly from a tile's border."""
+    ensemble: bool = False
+    """Self-ensemble: the mean over eight flips and rotations of the image."""
+    precision: Precision = "32-true"
+    """Arithmetic of the forward pass."""
+
+    @model_validator(mode="after")
+    def _check_overlap(self) -> Self:
+        if self.tile is not None and self.overlap >= self.tile:
+            raise ValueError(f"expected an overlap smaller than the tile of {self.tile}, got {self.overlap}")
+        return self
+
+    def describe(self) -> str:
+        """The choices in a few words, e.g. ``whole image`` or ``tiles of 64, overlap 24, self-ensemble``."""
+        words = [f"tiles of {self.tile}, overlap {self.overlap}, {self.blend}" if self.tile else "whole image"]
+        words += ["self-ensemble"] if self.ensemble else []
+        words += [self.precision] if self.precision != "32-true" else []
+        return ", ".join(words)
+
+
+class EvalConfig(InferenceConfig):
+    """What a network is scored on, how it is applied, and by which protocol."""
 
     data: tuple[str, ...] = ("samples",)
-    """Evaluation sets: samples (the validation photographs of scikit-image), or folders of HR images."""
+    """Evaluation sets: samples (the validation photographs of scikit-image), benchmarks by name, or folders of HR images."""
     border: Border = "symmetric"
-    """Border rule of the bicubic reduction that makes LR images."""
+    """Border rule of the bicubic reduction that makes LR images where there are no LR files."""
+    protocol: Protocol = "psnr-y/ssim-y crop=scale"
+    """How SR and HR images are compared: on luma, or on RGB; scale pixels are cropped at each border."""
 
 
 class RunConfig(Config):

@@ -23,7 +23,7 @@ from asid.config import RunConfig, TrainConfig
 from asid.data.images import find_images
 from asid.data.patches import PatchDataset, ResumableSampler
 from asid.data.resize import crop_to_multiple, downscale
-from asid.evaluate import upscale
+from asid.inference import upscale
 from asid.metrics import score
 from asid.model.checkpoint import load_checkpoint, save_checkpoint
 from asid.model.network import ASID

@@ -3,12 +3,13 @@
 import json
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
+import typer
 from rich.console import Console
 
 import asid
@@ -118,9 +119,27 @@ def test_help_names_the_arguments(command: list[str], words: list[str], option: 
         assert word in ended.out
 
 
-def test_every_command_has_help() -> None:
-    names = {command.callback.__name__ for command in cli.app.registered_commands if command.callback}
-    assert names == {"train", "ablate", "report", "complexity", "fields"}, "extend test_help_names_the_arguments"
+def leaves(command: Any, path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], Any]]:
+    """Every command with the words that call it."""
+    for name, inner in getattr(command, "commands", {}).items():
+        yield from leaves(inner, (*path, name))
+    if not hasattr(command, "commands"):
+        yield path, command
+
+
+COMMANDS = dict(leaves(typer.main.get_command(cli.app)))
+
+
+@pytest.mark.parametrize("path", COMMANDS, ids=" ".join)
+def test_every_command_explains_itself_and_each_of_its_arguments(path: tuple[str, ...], call: Call) -> None:
+    ended = call(*path, "--help")
+    assert ended.status == 0
+    command = COMMANDS[path]
+    assert command.help
+    for parameter in command.params:
+        name = parameter.opts[0] if parameter.opts[0].startswith("-") else parameter.metavar or parameter.name
+        assert name in ended.out
+        assert getattr(parameter, "help", None), f"{' '.join(path)} {parameter.name}"
 
 
 def test_no_command_shows_the_help(call: Call) -> None:
@@ -209,7 +228,7 @@ MISTAKES: dict[str, tuple[tuple[str, ...], list[str]]] = {
     "set of a section": (("complexity", "--set", "model=3"), ["--set model=3", "section.field=value"]),
     "set of a value that is no YAML": (("complexity", "--set", "model.spatial_windows=[meso"), ["model.spatial_windows"]),
     "negative seed": (("train", "run", "--seed", "-1"), ["seed", "greater than or equal to 0"]),
-    "missing data": ((*TRAIN, "--set", "data.train=nowhere"), ["nowhere", "'samples' or an existing folder"]),
+    "missing data": ((*TRAIN, "--set", "data.train=nowhere"), ["nowhere", "'samples'", "or an existing folder"]),
     "data without images": ((*TRAIN, "--set", "data.validation=empty"), ["no image in empty"]),
     "data that is no image": ((*TRAIN, "--set", "data.train=broken"), ["note.png", "no readable image"]),
     "evaluation data that is no image": ((*TRAIN, "--set", "evaluate.data=[broken]"), ["note.png", "no readable image"]),

@@ -11,7 +11,8 @@ from asid.config import EvalConfig, preset
 from asid.data.images import find_images, read_image
 from asid.data.resize import crop_to_multiple, downscale
 from asid.data.resize import upscale as bicubic_upscale
-from asid.evaluate import evaluate, evaluate_bicubic, mean_scores, upscale
+from asid.evaluate import bicubic, evaluate, mean_scores
+from asid.inference import upscale
 from asid.metrics import score
 from asid.model.network import ASID
 
@@ -101,8 +102,8 @@ def test_other_images_are_refused(image: np.ndarray) -> None:
 def test_rows_and_columns(crops: Path, tmp_path: Path) -> None:
     model = ASID(preset("asid-tiny", num_groups=1, scale=4), seed=2)
     config = EvalConfig(data=(str(crops / "train"), str(crops / "validation")))
-    scores = evaluate(model, 4, config, save_to=tmp_path)
-    assert list(scores.columns) == ["data", "image", "psnr", "ssim"]
+    scores = evaluate(model, 4, config, save_to=tmp_path).scores
+    assert list(scores.columns) == ["data", "image", "psnr", "ssim", "lr"]
     assert list(zip(scores["data"], scores["image"], strict=True)) == [
         ("train", "0"),
         ("train", "1"),
@@ -121,14 +122,14 @@ def test_a_perfect_upscaler_has_perfect_scores(crops: Path) -> None:
     for photograph in find_images(crops / "train"):
         hr = crop_to_multiple(photograph.read(), 3)
         originals[downscale(hr, 3).tobytes()] = hr
-    scores = evaluate(lambda lr: originals[lr.tobytes()], 3, EvalConfig(data=(str(crops / "train"),)))
+    scores = evaluate(lambda lr: originals[lr.tobytes()], 3, EvalConfig(data=(str(crops / "train"),))).scores
     assert scores["psnr"].tolist() == [float("inf")] * 3
     assert scores["ssim"].tolist() == pytest.approx([1.0] * 3)
 
 
 @pytest.mark.parametrize("border", ["symmetric", "replicate"])
 def test_bicubic_scores_of_the_samples(border: str) -> None:
-    scores = evaluate_bicubic(4, EvalConfig(border=border))
+    scores = evaluate(bicubic(4, EvalConfig(border=border)), 4, EvalConfig(border=border)).scores
     expected = []
     for photograph in find_images("samples"):
         hr = photograph.read()

@@ -8,8 +8,8 @@ import pytest
 from asid.config import EvalConfig
 from asid.data.images import find_images, read_image
 from asid.data.resize import crop_to_multiple
-from asid.evaluate import evaluate_bicubic
-from asid.metrics import luma_pair, psnr, rgb_to_luma, score, ssim
+from asid.evaluate import bicubic, evaluate
+from asid.metrics import comparable, psnr, rgb_to_luma, score, ssim
 
 NOISE = np.random.default_rng(0).integers(60, 190, (40, 50, 3), dtype=np.uint8)
 
@@ -26,7 +26,7 @@ def test_published_images_score_the_published_digits(scale: int, expected: tuple
 
 @pytest.mark.parametrize(("scale", "expected"), [(2, 33.67), (3, 30.40), (4, 28.43)])
 def test_bicubic_scores_the_published_digits(scale: int, expected: float, shared: Path) -> None:
-    scores = evaluate_bicubic(scale, EvalConfig(data=(str(shared / "data" / "Set5"),)))
+    scores = evaluate(bicubic(scale), scale, EvalConfig(data=(str(shared / "data" / "Set5"),))).scores
     assert len(scores) == 5
     assert round(scores["psnr"].mean(), 2) == expected
 
@@ -112,7 +112,7 @@ def test_scores_are_symmetric() -> None:
 )
 def test_pairs_that_cannot_be_scored(sr: np.ndarray, hr: np.ndarray, crop: int, message: str) -> None:
     with pytest.raises(ValueError, match=message):
-        luma_pair(sr, hr, crop)
+        comparable(sr, hr, crop)
 
 
 def test_the_smallest_pair_that_can_be_scored() -> None:

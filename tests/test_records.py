@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from asid.ablation import records
@@ -25,8 +26,6 @@ from asid.ablation.records import (
 from asid.ablation.runner import plan
 from asid.config import RunConfig
 from asid.data.images import write_image
-from asid.evaluate import evaluate_bicubic
-from asid.metrics import PROTOCOL
 
 MakeConfig = Callable[..., RunConfig]
 
@@ -51,7 +50,7 @@ def make_record(run_id: str = "0123456789ab", **changes: Any) -> Record:
         "variant": "base",
         "run_id": run_id,
         "config": RunConfig(),
-        "protocol": PROTOCOL,
+        "protocol": "psnr-y/ssim-y crop=scale",
         "data": {"train": {"source": "samples", "images": ["a.png"], "manifest": "ba9876543210"}},
         "complexity": {"parameters": 56164, "macs_torch": 12, "macs_ptflops": 13, "macs_fvcore": 14, "output": [1280, 720]},
         "scores": [{"data": "samples", "image": "ä", "psnr": 28.123456789012345, "ssim": 0.1 + 0.2}],
@@ -72,9 +71,9 @@ def test_a_record_is_read_as_it_was_written(tmp_path: Path) -> None:
 
 def test_a_perfect_score_is_kept(tmp_path: Path) -> None:
     """Two equal images have an infinite PSNR: at scale 1 bicubic has it."""
-    record = make_record(scores=to_rows(evaluate_bicubic(1)))
+    record = make_record(scores=to_rows(pd.DataFrame({"image": ["a", "b"], "psnr": [math.inf, 30.0]})))
     write_record(record, tmp_path)
-    assert [row["psnr"] for row in read_record(tmp_path).scores] == [math.inf, math.inf]
+    assert [row["psnr"] for row in read_record(tmp_path).scores] == [math.inf, 30.0]
 
 
 def test_only_the_record_stays(tmp_path: Path) -> None:
@@ -176,8 +175,7 @@ def test_the_record_of_another_run_is_refused(tmp_path: Path) -> None:
 
 
 def test_missing_numbers_are_null(tmp_path: Path) -> None:
-    table = evaluate_bicubic(2).assign(psnr=[np.nan, 30.0])
-    rows = to_rows(table)
+    rows = to_rows(pd.DataFrame({"image": ["a", "b"], "psnr": [np.nan, 30.0]}))
     assert [row["psnr"] for row in rows] == [None, 30.0]
     path = write_record(make_record(scores=rows), tmp_path)
     json.loads(path.read_text(), parse_constant=lambda word: pytest.fail(f"{word} is no JSON"))
@@ -227,10 +225,9 @@ def test_identity_follows_which_images_there_are(change: str, make_config: MakeC
     assert run_identity(make_config()) != before
 
 
-@pytest.mark.parametrize("part", ["PROTOCOL", "source_hash"])
-def test_identity_follows_protocol_and_source(part: str, make_config: MakeConfig, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_identity_follows_the_source(make_config: MakeConfig, monkeypatch: pytest.MonkeyPatch) -> None:
     before = run_identity(make_config())
-    monkeypatch.setattr(records, part, "another" if part == "PROTOCOL" else lambda: "another")
+    monkeypatch.setattr(records, "source_hash", lambda: "another")
     assert run_identity(make_config()) != before
 
 

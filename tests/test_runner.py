@@ -38,7 +38,7 @@ GOOD, BAD = "base", "large-patches"
 """The photographs are too small for the patches of one variant, which is found out in its notebook."""
 LIGHT = """
 import os, pathlib, signal
-from asid.ablation.records import PROTOCOL, Record, data_manifests, write_record
+from asid.ablation.records import Record, data_manifests, write_record
 from asid.config import build_run
 
 mark = pathlib.Path(output).with_name("mark")
@@ -46,7 +46,7 @@ if not mark.exists():
     mark.touch()
     os.kill(os.getppid(), signal.SIGKILL)
 config = build_run(preset, {"model": model, "data": data, "train": train, "evaluate": evaluate}, seed)
-rest = {"protocol": PROTOCOL, "data": data_manifests(config), "complexity": None, "seconds": {}, "provenance": {}}
+rest = {"protocol": "any", "data": data_manifests(config), "complexity": None, "seconds": {}, "provenance": {}}
 write_record(Record(study=study, variant=variant, run_id=expected_run_id, config=config, scores=[], history=[], **rest), output)
 """
 """A run without training. The first kills the process that executes its notebook, as a machine does that is out of memory."""

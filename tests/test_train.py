@@ -52,7 +52,7 @@ def test_loss_goes_down_and_the_network_is_left_in_the_folder(tiny_run: MakeRun,
     assert history["loss"].tail(5).mean() < 0.6 * history["loss"].head(5).mean()
     psnr = history["psnr"].dropna()
     assert list(psnr.index + 1) == [15, 30]
-    scores = evaluate(model, 2, config.evaluate)
+    scores = evaluate(model, 2, config.evaluate).scores
     assert psnr.iloc[-1] == pytest.approx(scores["psnr"].mean(), abs=1e-4)
     assert sorted(file.name for file in tmp_path.iterdir()) == sorted([CONFIG, HISTORY, WEIGHTS])
     assert not model.training

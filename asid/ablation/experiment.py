@@ -1,6 +1,5 @@
 """One run from configuration to record: train, evaluate, count. The notebook of the grid and ``asid train`` both call this."""
 
-import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,7 +10,6 @@ from asid.ablation.records import Record, data_manifests, provenance, run_identi
 from asid.complexity import Complexity, measure_complexity
 from asid.config import RunConfig
 from asid.evaluate import evaluate
-from asid.metrics import PROTOCOL
 from asid.model.network import ASID
 from asid.train import read_history, train
 
@@ -39,7 +37,7 @@ class Experiment:
             variant=variant,
             run_id=run_identity(self.config, self.manifests),
             config=self.config,
-            protocol=PROTOCOL,
+            protocol=self.config.evaluate.protocol,
             data=self.manifests,
             complexity=self.complexity.to_dict(),
             scores=to_rows(self.scores),
@@ -62,7 +60,6 @@ def run_experiment(config: RunConfig, folder: str | Path, *, progress: bool = Tr
     complexity = measure_complexity(config.model)
     model = train(config, folder, progress=progress)
     history = read_history(folder)
-    start = time.perf_counter()
-    scores = evaluate(model, config.model.scale, config.evaluate, save_to=folder / IMAGES)
-    seconds = {"train": float(history["seconds"].iloc[-1]), "evaluate": round(time.perf_counter() - start, 3)}
-    return Experiment(config, folder, model, history, scores, complexity, manifests, seconds)
+    evaluation = evaluate(model, config.model.scale, config.evaluate, save_to=folder / IMAGES)
+    seconds = {"train": float(history["seconds"].iloc[-1]), "evaluate": evaluation.seconds["total"]}
+    return Experiment(config, folder, model, history, evaluation.scores, complexity, manifests, seconds)

@@ -16,7 +16,6 @@ from pydantic import ValidationError
 import asid
 from asid.config import Config, RunConfig, describe_errors, digest
 from asid.data.images import find_images, manifest_hash
-from asid.metrics import PROTOCOL
 
 RECORD = "record.json"
 
@@ -83,16 +82,16 @@ def data_manifests(config: RunConfig) -> dict[str, dict[str, Any]]:
 def source_hash() -> str:
     """A hash of the modules that make numbers (not of those that only show them)."""
     root = Path(asid.__file__).parent
-    files = [*(root / name for name in ("config.py", "metrics.py", "train.py", "evaluate.py", "complexity.py"))]
+    files = [*(root / name for name in ("config.py", "metrics.py", "train.py", "inference.py", "evaluate.py", "complexity.py"))]
     files += sorted((root / "data").glob("*.py")) + sorted((root / "model").glob("*.py"))
     return digest({file.relative_to(root).as_posix(): hashlib.sha256(file.read_bytes()).hexdigest() for file in files})
 
 
 def run_identity(config: RunConfig, manifests: dict[str, dict[str, Any]] | None = None) -> str:
-    """The identity of a run: configuration, data, protocol, and the source that makes the numbers."""
+    """The identity of a run: configuration (the protocol is in it), data, and the source that makes the numbers."""
     manifests = manifests or data_manifests(config)
     hashes = {use: manifest["manifest"] for use, manifest in manifests.items()}
-    return digest({"config": config.to_dict(), "data": hashes, "protocol": PROTOCOL, "source": source_hash()})
+    return digest({"config": config.to_dict(), "data": hashes, "source": source_hash()})
 
 
 def check_identity(config: RunConfig, expected: str) -> None:

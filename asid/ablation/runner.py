@@ -16,7 +16,6 @@ from asid.ablation.grid import StudyConfig, describe_delta
 from asid.ablation.progress import Progress
 from asid.ablation.records import Record, RecordError, data_manifests, provenance, read_record, run_identity, to_rows, write_record
 from asid.config import RunConfig
-from asid.metrics import PROTOCOL
 
 STUDY = "study.json"
 """What a study's folder is about: the question, and the folder of each run."""
@@ -105,8 +104,12 @@ def run_study(study: StudyConfig, notebook: Path, output: str | Path, workers: i
             progress.finish(outcome.label, "done before")
         if pending:
             with _cluster(workers, threads=max(1, CPU_COUNT // workers)) as client:
-                futures = {client.submit(execute_run, run, notebook, key=run.label, pure=False): run for run in pending}
-                while futures:
+                futures: dict[Any, Run] = {}
+                while pending or futures:
+                    # No run waits on a worker: it would be lost with the worker if that one died.
+                    while pending and len(futures) < workers:
+                        run = pending.pop(0)
+                        futures[client.submit(execute_run, run, notebook, key=run.label, pure=False)] = run
                     try:
                         ended = wait(list(futures), timeout=1, return_when="FIRST_COMPLETED").done
                     except TimeoutError:
@@ -193,18 +196,19 @@ def _write_study(study: StudyConfig, runs: list[Run], output: Path) -> None:
 
 def _write_references(study: StudyConfig, config: RunConfig, output: Path) -> None:
     """Score what needs no training, on the base's evaluation sets."""
-    from asid.evaluate import evaluate_bicubic
+    from asid.evaluate import bicubic, evaluate
 
     manifests = data_manifests(config)
     for name in study.references:
         folder = output / "references" / name
-        scores = evaluate_bicubic(config.model.scale, config.evaluate, save_to=folder / IMAGES)
+        scale = config.model.scale
+        scores = evaluate(bicubic(scale, config.evaluate), scale, config.evaluate, save_to=folder / IMAGES).scores
         record = Record(
             study=study.name,
             variant=name,
             run_id=run_identity(config, manifests),
             config=config,
-            protocol=PROTOCOL,
+            protocol=config.evaluate.protocol,
             data={use: manifest for use, manifest in manifests.items() if use.startswith("evaluate")},
             complexity=None,
             scores=to_rows(scores),

@@ -1,4 +1,4 @@
-"""Reading and writing images, and finding them: in a folder, or among the photographs that ship in scikit-image."""
+"""Reading and writing images, and finding them: by the name of a benchmark, in a folder, or among scikit-image's photographs."""
 
 import hashlib
 from collections.abc import Sequence
@@ -8,18 +8,24 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, UnidentifiedImageError
+from PIL import Image, ImageFile, UnidentifiedImageError
 
-EXTENSIONS = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp", ".ppm")
+from asid.data.benchmarks import find_pairs, refuse_for_training
+from asid.data.errors import ImageError
+from asid.data.samples import TRAIN_SAMPLES as TRAIN_SAMPLES
+from asid.data.samples import VALIDATION_SAMPLES as VALIDATION_SAMPLES
+from asid.data.samples import sample_paths
 
-TRAIN_SAMPLES = ("astronaut.png", "motorcycle_left.png", "motorcycle_right.png", "rocket.jpg")
-VALIDATION_SAMPLES = ("chelsea.png", "coffee.png")
-"""The everyday colour photographs inside scikit-image's package, split once and for all. The two motorcycle pictures are one scene
-from two sides and so stand on the same side of the split."""
-
-
-class ImageError(ValueError):
-    """A file that is no image this package takes, or a folder without any."""
+_REFUSED = {
+    "1": ("one bit a pixel", "convert it to grey"),
+    "P": ("a palette", "convert it to RGB"),
+    "RGBA": ("transparency", "remove the alpha channel"),
+    "LA": ("transparency", "remove the alpha channel"),
+    "PA": ("transparency", "remove the alpha channel"),
+    "CMYK": ("CMYK colours", "convert it to sRGB by its colour profile"),
+    "16": ("16 bits a channel", "divide by 257 and round to 8 bits"),
+}
+"""Kinds of image that are not taken, by Pillow's mode: what is wrong, and how to convert it."""
 
 
 @dataclass(frozen=True)
@@ -40,22 +46,32 @@ class Photograph:
 def read_image(path: str | Path) -> NDArray[np.uint8]:
     """Read an image as uint8 (H, W, 3), RGB.
 
-    Grey images are repeated to three channels. Raises :class:`ImageError` for what is no image, is damaged, or is of another kind
-    (16 bits, CMYK, transparency): converting those silently would change the scores.
+    Taken: 8-bit RGB, and 8-bit grey, which is repeated to three channels. Everything else is refused with :class:`ImageError`, because
+    a silent conversion would change the scores: palettes, transparency, 16 bits a channel, CMYK, one bit a pixel, and files that are
+    no image or are damaged.
     """
     path = Path(path)
     try:
         with Image.open(path) as image:
-            # Pillow would cut 16-bit colour to 8 bits while loading, without a word.
-            mode = "RGB;16" if any(";16" in str(tile) for tile in image.tile) and image.mode == "RGB" else image.mode
+            # Looked at before loading: Pillow cuts 16-bit colour to 8 bits and calls it RGB.
+            mode = "RGB;16" if image.mode == "RGB" and _is_deep(image) else image.mode
             image.load()
             if mode not in ("RGB", "L"):
-                raise ImageError(f"{path}: expected an 8-bit RGB or grey image, got mode {mode}; convert it first")
+                kind, remedy = _REFUSED.get("16" if "16" in mode else mode, ("another kind of pixel", "convert it to RGB"))
+                raise ImageError(f"{path}: expected an 8-bit RGB or grey image, got {kind} (mode {mode}); {remedy}")
             return np.asarray(image.convert("RGB"))
     except FileNotFoundError:
         raise ImageError(f"no image at {path}") from None
-    except (UnidentifiedImageError, OSError, SyntaxError) as error:
+    except (UnidentifiedImageError, Image.DecompressionBombError, OSError, SyntaxError) as error:
         raise ImageError(f"{path} is no readable image: {str(error).splitlines()[0]}") from None
+
+
+def _is_deep(image: ImageFile.ImageFile) -> bool:
+    """Whether the file has more than 8 bits a channel: PNG and TIFF say so in the raw mode, PPM in its largest value."""
+    for codec, _, _, details in image.tile:
+        if ";16" in str(details) or (codec.startswith("ppm") and isinstance(details, tuple) and details[1] > 255):
+            return True
+    return False
 
 
 def write_image(path: str | Path, image: NDArray[np.uint8]) -> None:
@@ -72,23 +88,18 @@ def _read_cached(path: Path) -> NDArray[np.uint8]:
 
 
 def find_images(source: str | Path, *, split: str = "validation") -> list[Photograph]:
-    """The photographs of ``source``: ``samples`` (then ``split`` is ``train`` or ``validation``), or a folder, in the order of names.
+    """The HR photographs of ``source``, in the order of names.
+
+    ``source`` is ``samples`` (then ``split`` is ``train`` or ``validation``), the name of a benchmark, or a folder. For the split
+    ``train``, benchmarks for evaluation are refused.
 
     Raises :class:`ImageError` where the folder is missing or holds no image.
     """
     if str(source) == "samples":
-        from skimage import data
-
-        folder = Path(data.__file__).parent
-        names = TRAIN_SAMPLES if split == "train" else VALIDATION_SAMPLES
-        return [Photograph(folder / name) for name in names]
-    folder = Path(source)
-    if not folder.is_dir():
-        raise ImageError(f"no folder of images at {folder}: expected 'samples' or an existing folder")
-    found = sorted(path for path in folder.iterdir() if path.suffix.lower() in EXTENSIONS and not path.name.startswith("."))
-    if not found:
-        raise ImageError(f"no image in {folder}: expected files that end in {', '.join(EXTENSIONS)}")
-    return [Photograph(path) for path in found]
+        return [Photograph(path) for path in sample_paths(split)]
+    if split == "train":
+        refuse_for_training(source)
+    return [Photograph(pair.hr) for pair in find_pairs(source, None)]
 
 
 def manifest_hash(photographs: Sequence[Photograph]) -> str:

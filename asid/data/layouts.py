@@ -1,0 +1,143 @@
+"""The layouts in which people keep HR and LR images. Names of files only: nothing is opened here.
+
+==========================  ====================================================================================
+HR only                     ``Set5/baby.png``
+HR/ and LR_bicubic/         ``Set5/HR/baby.png`` and ``Set5/LR_bicubic/X2/babyx2.png``; also with a common prefix:
+                            ``DIV2K_valid_HR/0801.png`` and ``DIV2K_valid_LR_bicubic/X2/0801x2.png``
+image_SRF_2/                ``Urban100/image_SRF_2/img_001_SRF_2_HR.png`` and ``…/img_001_SRF_2_LR.png``
+==========================  ====================================================================================
+
+The LR image of ``baby.png`` may be called ``baby``, ``babyx2``, ``baby_x2`` or ``baby_LRBI_x2``. Case does not matter.
+"""
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from asid.data.errors import ImageError
+
+EXTENSIONS = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp", ".ppm")
+
+
+@dataclass(frozen=True)
+class Pair:
+    """An HR image and its LR image. ``lr`` is ``None`` where there is no LR file: then our resize makes the LR image."""
+
+    name: str
+    hr: Path
+    lr: Path | None
+
+
+def pair_folder(folder: Path, scale: int | None) -> list[Pair]:
+    """The images of ``folder`` in the order of names, with their LR images at ``scale``; ``None``: HR images only.
+
+    Raises :class:`ImageError`, naming the file, for a missing or empty folder, an HR image without its LR image where LR images of
+    that scale exist, an LR image of no HR image, and an image that has no place in the layout.
+    """
+    if not folder.is_dir():
+        raise ImageError(f"no folder of images at {folder}: expected an existing folder")
+    by_scale = {int(match[1]): path for path in [folder, *_subfolders(folder)] if (match := _SRF.fullmatch(path.name))}
+    if by_scale:
+        chosen = min(by_scale) if scale is None else scale
+        if chosen not in by_scale:
+            raise ImageError(f"no folder image_SRF_{chosen} in {folder}: expected one of scale {', '.join(map(str, sorted(by_scale)))}")
+        pairs = _pair_srf(by_scale[chosen], chosen)
+        return pairs if scale is not None else [Pair(pair.name, pair.hr, None) for pair in pairs]
+    hr_folder = subfolder(folder, "HR") or folder
+    if hr_folder != folder:
+        _refuse_strays(folder, f"expected the HR images in {hr_folder.name}")
+    hr = _images(hr_folder)
+    lr_folder = None if scale is None else _lr_folder(hr_folder, scale)
+    if scale is None or lr_folder is None:
+        return [Pair(path.stem, path, None) for path in hr]
+    return _pair_by_stem(hr, lr_folder, scale)
+
+
+def subfolder(folder: Path, name: str) -> Path | None:
+    """The folder called ``name`` (a relative path) inside ``folder``, in any case; ``None`` where there is none."""
+    for part in Path(name).parts:
+        if not folder.is_dir():
+            return None
+        # An exact match comes first where two folders differ in case only.
+        matches = [path for path in _subfolders(folder) if path.name.lower() == part.lower()]
+        if not matches:
+            return None
+        folder = min(matches, key=lambda path: path.name != part)
+    return folder
+
+
+_SRF = re.compile(r"image_SRF_(\d+)", re.IGNORECASE)
+
+
+def _subfolders(folder: Path) -> list[Path]:
+    return sorted(path for path in folder.iterdir() if path.is_dir())
+
+
+def _images(folder: Path, *, required: bool = True) -> list[Path]:
+    """The image files directly in ``folder``. Hidden files (macOS leaves ``._baby.png``) and others (``Thumbs.db``) do not count."""
+    found = sorted(path for path in folder.iterdir() if path.suffix.lower() in EXTENSIONS and not path.name.startswith("."))
+    if required and not found:
+        raise ImageError(f"no image in {folder}: expected files that end in {', '.join(EXTENSIONS)}")
+    return found
+
+
+def _refuse_strays(folder: Path, expected: str) -> None:
+    for path in _images(folder, required=False):
+        raise ImageError(f"{path}: an image out of place; {expected}: move or delete it")
+
+
+def _lr_folder(hr_folder: Path, scale: int) -> Path | None:
+    """Where LR images of ``scale`` are: beside ``HR`` or ``…_HR``, inside any other folder; ``None`` where there are none."""
+    if re.fullmatch(r"(.*_)?HR", hr_folder.name, re.IGNORECASE):
+        lr_folder = subfolder(hr_folder.parent, hr_folder.name[: -len("HR")] + "LR_bicubic")
+    else:
+        lr_folder = subfolder(hr_folder, "LR_bicubic")
+    if lr_folder is None:
+        return None
+    _refuse_strays(lr_folder, f"expected LR images in folders such as {lr_folder.name}/X{scale}")
+    return subfolder(lr_folder, f"X{scale}")
+
+
+def _pair_by_stem(hr: Sequence[Path], lr_folder: Path, scale: int) -> list[Pair]:
+    left = _by_stem(_images(lr_folder))
+    pairs = []
+    for stem, path in _by_stem(hr).items():
+        forms = [f"{stem}{ending}" for ending in ("", f"x{scale}", f"_x{scale}", f"_lrbi_x{scale}")]
+        found = [left.pop(form) for form in forms if form in left]
+        if not found:
+            raise ImageError(f"{path}: no LR image of it in {lr_folder}; expected {path.stem}x{scale}.png or {path.stem}.png")
+        if len(found) > 1:
+            raise ImageError(f"{found[1]}: a second LR image of {path.name}, besides {found[0].name}; keep one")
+        pairs.append(Pair(path.stem, path, found[0]))
+    for path in left.values():
+        raise ImageError(f"{path}: an LR image of no HR image in {hr[0].parent}")
+    return pairs
+
+
+def _by_stem(paths: Sequence[Path]) -> dict[str, Path]:
+    stems: dict[str, Path] = {}
+    for path in paths:
+        other = stems.setdefault(path.stem.lower(), path)
+        if other != path:
+            raise ImageError(f"{path}: a second image of the name of {other.name}; keep one")
+    return stems
+
+
+def _pair_srf(folder: Path, scale: int) -> list[Pair]:
+    files: dict[str, dict[str, Path]] = {"HR": {}, "LR": {}}
+    for path in _images(folder):
+        match = re.fullmatch(rf"(.+?)(_SRF_{scale})?_([^_]+)", path.stem, re.IGNORECASE)
+        kind = match[3].upper() if match else ""
+        if match and kind in files:
+            if match[1] in files[kind]:
+                raise ImageError(f"{path}: a second {kind} image of {match[1]}, besides {files[kind][match[1]].name}; keep one")
+            files[kind][match[1]] = path
+        elif not (match and match[2]):  # img_001_SRF_2_SRCNN.png: results of other methods lie in the same folder as published.
+            raise ImageError(f"{path}: an image out of place; expected names such as img_001_SRF_{scale}_HR.png and …_LR.png")
+    for kind, other in (("HR", "LR"), ("LR", "HR")):
+        for name in files[kind].keys() - files[other].keys():
+            raise ImageError(f"{files[kind][name]}: no {other} image of it in {folder}")
+    if not files["HR"]:
+        raise ImageError(f"no image in {folder}: expected names such as img_001_SRF_{scale}_HR.png and …_LR.png")
+    return [Pair(name, hr, files["LR"][name]) for name, hr in sorted(files["HR"].items())]

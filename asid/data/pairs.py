@@ -1,0 +1,78 @@
+"""HR and LR images side by side: reading a pair, and checking a whole set against our resize."""
+
+from pathlib import Path
+from typing import Any, get_args
+
+import numpy as np
+from numpy.typing import NDArray
+
+from asid.config import Border
+from asid.data.benchmarks import find_benchmark, find_pairs
+from asid.data.errors import ImageError
+from asid.data.images import Photograph, manifest_hash, read_image
+from asid.data.layouts import Pair
+from asid.data.resize import crop_to_multiple, downscale
+
+Image = NDArray[np.uint8]
+
+
+def read_pair(pair: Pair, scale: int, border: Border = "symmetric") -> tuple[Image, Image, str]:
+    """The LR image, the HR image, and what made the LR image: ``file``, or our resize, ``bicubic symmetric`` or ``bicubic replicate``.
+
+    LR is uint8 (h, w, 3), HR uint8 (scale · h, scale · w, 3): the file, cropped at the right and bottom. ``border`` counts only where
+    there is no LR file.
+
+    Raises :class:`ImageError` for a file that cannot be taken, and for an LR file of another size.
+    """
+    hr = _crop(read_image(pair.hr), scale, pair.hr)
+    if pair.lr is None:
+        return downscale(hr, scale, border), hr, f"bicubic {border}"
+    return _read_lr(pair.lr, hr, scale), hr, "file"
+
+
+def _crop(hr: Image, scale: int, path: Path) -> Image:
+    try:
+        return crop_to_multiple(hr, scale)
+    except ValueError as error:
+        raise ImageError(f"{path}: {error}") from None
+
+
+def _read_lr(path: Path, hr: Image, scale: int) -> Image:
+    lr = read_image(path)
+    height, width = hr.shape[0] // scale, hr.shape[1] // scale
+    if lr.shape[:2] != (height, width):
+        raise ImageError(f"{path}: expected {height}×{width} pixels, 1/{scale} of the HR image, got {lr.shape[0]}×{lr.shape[1]}")
+    return lr
+
+
+def check_source(source: str | Path, scale: int, root: str | Path | None = None) -> dict[str, Any]:
+    """Read every image of a benchmark or folder, and say what is there. JSON values.
+
+    ``images``: how many; ``smallest`` and ``largest``: [H, W] of the HR files, by area; ``manifest``: hash of the
+    HR files, as in the records of runs; ``lr``: ``None`` without LR files, else their ``manifest`` and, for
+    each border rule, how many of them are ``equal`` in every byte to what our resize makes.
+
+    Raises :class:`ImageError` at the first file that cannot be taken.
+    """
+    pairs = find_pairs(source, scale, root)
+    sizes = []
+    equal = dict.fromkeys(get_args(Border), 0)
+    for pair in pairs:
+        hr = read_image(pair.hr)
+        sizes.append([hr.shape[0], hr.shape[1]])
+        hr = _crop(hr, scale, pair.hr)
+        if pair.lr is not None:
+            lr = _read_lr(pair.lr, hr, scale)
+            for border in equal:
+                equal[border] += int(np.array_equal(lr, downscale(hr, scale, border)))
+    lr_files = [pair.lr for pair in pairs if pair.lr is not None]
+    benchmark = find_benchmark(source)
+    return {
+        "source": benchmark.name if benchmark else str(source),
+        "scale": scale,
+        "images": len(pairs),
+        "smallest": min(sizes, key=np.prod),
+        "largest": max(sizes, key=np.prod),
+        "manifest": manifest_hash([Photograph(pair.hr) for pair in pairs]),
+        "lr": {"manifest": manifest_hash([Photograph(path) for path in lr_files]), "equal": equal} if lr_files else None,
+    }

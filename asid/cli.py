@@ -180,7 +180,8 @@ def ablate(
 
     study = load_study(study_file)
     folder = output or Path("results") / study.name
-    from asid.ablation.runner import ERROR, NOTEBOOK, plan, run_study
+    from asid.ablation.runner import plan, run_study
+    from asid.files import ERROR, NOTEBOOK
 
     outcomes = run_study(study, study_file.parent / study.notebook, folder, workers)
     failed = [(run, outcome) for run, outcome in zip(plan(study, folder), outcomes, strict=True) if outcome.error]

@@ -13,11 +13,11 @@ from asid.config import PRESETS, EvalConfig, Protocol
 from asid.data.benchmarks import find_pairs
 from asid.data.images import Photograph, manifest_hash
 from asid.evaluate import bicubic, evaluate, mean_scores
+from asid.files import IMAGES, WEIGHTS
 from asid.model.checkpoint import load_checkpoint
 from asid.model.network import ASID
-from asid.train import WEIGHTS
 
-RECORD, PER_IMAGE, IMAGES = "evaluation.json", "per_image.csv", "images"
+RECORD, PER_IMAGE = "evaluation.json", "per_image.csv"
 
 
 def find_checkpoint(model: str) -> Path:

@@ -23,13 +23,11 @@ from asid.config import RunConfig, TrainConfig
 from asid.data.images import find_images
 from asid.data.patches import PatchDataset, ResumableSampler
 from asid.data.resize import crop_to_multiple, downscale
+from asid.files import CHECKPOINT, CONFIG, HISTORY, WEIGHTS
 from asid.inference import upscale
 from asid.metrics import score
 from asid.model.checkpoint import load_checkpoint, save_checkpoint
 from asid.model.network import ASID
-
-CONFIG, HISTORY, WEIGHTS, CHECKPOINT = "config.json", "history.csv", "model.safetensors", "training.ckpt"
-"""Files of a training folder: its configuration, the curves, the trained network, and, until it is done, the state to resume from."""
 
 
 class TrainingDivergedError(RuntimeError):

@@ -15,12 +15,13 @@ from rich.console import Console
 import asid
 from asid import cli
 from asid.ablation import experiment, runner
-from asid.ablation.records import RECORD, read_record
+from asid.ablation.records import read_record
 from asid.ablation.runner import Outcome
 from asid.complexity import Complexity
 from asid.config import Config, RunConfig, preset
+from asid.files import HISTORY, RECORD, WEIGHTS
 from asid.model.checkpoint import load_checkpoint
-from asid.train import HISTORY, WEIGHTS, read_history
+from asid.train import read_history
 
 
 @dataclass(frozen=True)

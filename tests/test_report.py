@@ -13,10 +13,11 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from asid.ablation.records import RECORD, Record, data_manifests, write_record
+from asid.ablation.records import Record, data_manifests, write_record
 from asid.ablation.report import ReportError, comparison, describe, load_results, score_table, to_latex, to_markdown, to_text, write_report
 from asid.config import RunConfig
 from asid.data.images import write_image
+from asid.files import RECORD
 
 # PSNR by variant, seed and image: means are 30.0, 30.75 and 29.5.
 PSNR = {

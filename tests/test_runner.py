@@ -15,10 +15,11 @@ import pytest
 from asid import cli
 from asid.ablation import runner
 from asid.ablation.grid import StudyConfig, load_study
-from asid.ablation.records import RECORD, read_record
+from asid.ablation.records import read_record
 from asid.ablation.report import load_results, write_report
-from asid.ablation.runner import ERROR, NOTEBOOK, Outcome, Run, execute_run, plan, run_study
-from asid.train import CHECKPOINT, HISTORY, WEIGHTS, read_history
+from asid.ablation.runner import Outcome, Run, execute_run, plan, run_study
+from asid.files import CHECKPOINT, ERROR, HISTORY, NOTEBOOK, RECORD, WEIGHTS
+from asid.train import read_history
 
 TRAIN_VARIANT = Path(__file__).resolve().parents[1] / "notebooks" / "train_variant.ipynb"
 STUDY = """

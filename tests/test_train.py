@@ -12,8 +12,9 @@ from torch import Tensor
 
 from asid.config import RunConfig, TrainConfig
 from asid.evaluate import evaluate
+from asid.files import CHECKPOINT, CONFIG, HISTORY, WEIGHTS
 from asid.model.network import ASID
-from asid.train import CHECKPOINT, CONFIG, HISTORY, WEIGHTS, TrainingDivergedError, _Training, learning_rate_factor, read_history, train
+from asid.train import TrainingDivergedError, _Training, learning_rate_factor, read_history, train
 
 MakeRun = Callable[..., RunConfig]
 

@@ -10,11 +10,9 @@ from asid.ablation.records import Record, data_manifests, provenance, run_identi
 from asid.complexity import Complexity, measure_complexity
 from asid.config import RunConfig
 from asid.evaluate import evaluate
+from asid.files import IMAGES
 from asid.model.network import ASID
 from asid.train import read_history, train
-
-IMAGES = "images"
-"""Folder of SR images inside a run's folder."""
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsed
 from rich.progress import Progress as Bars
 
 from asid.config import RunConfig
-from asid.train import HISTORY
+from asid.files import HISTORY
 
 _SECONDS_BETWEEN_LINES = 20
 

@@ -16,8 +16,7 @@ from pydantic import ValidationError
 import asid
 from asid.config import Config, RunConfig, describe_errors, digest
 from asid.data.images import find_images, manifest_hash
-
-RECORD = "record.json"
+from asid.files import RECORD
 
 
 class RecordError(ValueError):

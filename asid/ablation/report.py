@@ -13,8 +13,8 @@ from asid import figures
 from asid.ablation.records import Record, RecordError, read_record
 from asid.data.images import find_images, read_image
 from asid.data.resize import crop_to_multiple
+from asid.files import IMAGES, STUDY
 
-STUDY, IMAGES = "study.json", "images"
 _CROP = 64
 
 

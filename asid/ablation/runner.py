@@ -11,17 +11,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from asid.ablation.experiment import IMAGES
 from asid.ablation.grid import StudyConfig, describe_delta
 from asid.ablation.progress import Progress
 from asid.ablation.records import Record, RecordError, data_manifests, provenance, read_record, run_identity, to_rows, write_record
 from asid.config import RunConfig
-
-STUDY = "study.json"
-"""What a study's folder is about: the question, and the folder of each run."""
-NOTEBOOK, ERROR = "run.ipynb", "error.txt"
-"""Evidence in a run's folder: the executed notebook, and the error of a failed run."""
-
+from asid.files import ERROR, IMAGES, NOTEBOOK, STUDY
 
 _TERMINAL_CODES = re.compile(r"\x1b\[[0-9;]*m")
 

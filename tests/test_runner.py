@@ -38,7 +38,7 @@ notebook: {1}
 GOOD, BAD = "base", "large-patches"
 """The photographs are too small for the patches of one variant, which is found out in its notebook."""
 LIGHT = """
-import os, pathlib, signal
+import os, pathlib, signal, time
 from asid.ablation.records import Record, data_manifests, write_record
 from asid.config import build_run
 
@@ -46,11 +46,13 @@ mark = pathlib.Path(output).with_name("mark")
 if not mark.exists():
     mark.touch()
     os.kill(os.getppid(), signal.SIGKILL)
+    time.sleep(600)
 config = build_run(preset, {"model": model, "data": data, "train": train, "evaluate": evaluate}, seed)
 rest = {"protocol": "any", "data": data_manifests(config), "complexity": None, "seconds": {}, "provenance": {}}
 write_record(Record(study=study, variant=variant, run_id=expected_run_id, config=config, scores=[], history=[], **rest), output)
 """
-"""A run without training. The first kills the process that executes its notebook, as a machine does that is out of memory."""
+"""A run without training. The first kills the process that executes its notebook, as a machine does that is out of memory;
+its kernel then has to go with that process, however long it would still work."""
 
 
 @dataclass(frozen=True)

@@ -43,9 +43,7 @@ def upscale(model: ASID, image: Image, config: InferenceConfig | None = None, *,
     if image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8 or not image.size:
         raise ValueError(f"expected a uint8 RGB image of shape (H, W, 3), got {image.dtype} {image.shape}")
     config = config or InferenceConfig()
-    low, high = model.value_range
-    dtype = next(model.parameters()).dtype
-    lr = torch.from_numpy(np.array(image)).permute(2, 0, 1)[None].to(dtype) / 255 * (high - low) + low
+    lr = to_tensor(model, image)
     views = _VIEWS if config.ensemble else _VIEWS[:1]
     was_training = model.training
     model.eval()
@@ -57,8 +55,18 @@ def upscale(model: ASID, image: Image, config: InferenceConfig | None = None, *,
         total = sr if total is None else total + sr
     model.train(was_training)
     assert total is not None
-    unit = (total[0] / len(views) - low) / (high - low)
-    return unit.clamp(0, 1).mul(255).round().to(torch.uint8).permute(1, 2, 0).numpy()
+    return _to_image(model, total[0] / len(views))
+
+
+def to_tensor(model: ASID, image: Image) -> Tensor:
+    """An image, uint8 (H, W, 3), as the batch (1, 3, H, W) that ``model`` expects: its value range and type, on the CPU."""
+    low, high = model.value_range
+    return torch.from_numpy(np.array(image)).permute(2, 0, 1)[None].to(next(model.parameters()).dtype) / 255 * (high - low) + low
+
+
+def _to_image(model: ASID, sr: Tensor) -> Image:
+    low, high = model.value_range
+    return ((sr - low) / (high - low)).clamp(0, 1).mul(255).round().to(torch.uint8).permute(1, 2, 0).numpy()
 
 
 def _restore(model: ASID, lr: Tensor, config: InferenceConfig, batch_tiles: int) -> Tensor:

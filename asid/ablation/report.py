@@ -134,7 +134,7 @@ def comparison(study: Study) -> pd.DataFrame:
 
 def describe(study: Study) -> list[str]:
     """What the numbers rest on, a sentence each: protocol, data, steps, seeds, costs, code."""
-    _, record = next(item for item in study.trained if item[1].variant == study.base or True)
+    _, record = study.trained[0]
     config = record.config
     output = record.complexity["output"] if record.complexity else []
     evaluated = [

@@ -6,6 +6,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from asid.inference import to_tensor
 from asid.model.attention import SpatialAttentionLayer
 from asid.model.network import ASID
 
@@ -44,9 +45,7 @@ def spatial_attention(
     ):
         if not 0 <= index < count:
             raise ValueError(f"expected a {name} from 0 to {count - 1}, got {index}")
-    low, high = model.value_range
-    parameter = next(model.parameters())
-    lr = torch.from_numpy(np.array(image)).to(parameter.device).permute(2, 0, 1)[None].to(parameter.dtype) / 255 * (high - low) + low
+    lr = to_tensor(model, image).to(next(model.parameters()).device)
     padded_height, padded_width = model.pad(lr).shape[-2:]
     _, maps = model.eval()(lr, return_attention=True)
     # The window that splits features into tokens also says where each token was.

@@ -10,78 +10,68 @@ from asid.config import ModelConfig, Window
 from asid.model.layers import GatedFeedForward, LayerNorm2d
 
 
-class LocalWindow(nn.Module):
-    """M×M neighbouring pixels: ``b c (y m) (x n) -> (b y x) (m n) c``."""
+class AttentionWindow(nn.Module):
+    """How a map is cut into windows of tokens: each side in two, ``outer × inner``. Kinds differ in the cut and in what a window holds."""
+
+    HOLDS_INNER: bool
+    """Whether a window holds the inner parts (neighbouring pixels), and the outer ones count windows, or the other way round."""
 
     def __init__(self, size: int) -> None:
         super().__init__()
         self.size = size
 
+    def cut(self, side: int) -> tuple[int, int]:
+        """A side of the map as (outer, inner); their product is ``side``, which must be a multiple of the window's size M."""
+        return side // self.size, self.size
+
+    @property
+    def _order(self) -> tuple[int, ...]:
+        """From (b, outer y, inner y, outer x, inner x, c) to (b, windows in y, windows in x, tokens in y, tokens in x, c)."""
+        return (0, 1, 3, 2, 4, 5) if self.HOLDS_INNER else (0, 2, 4, 1, 3, 5)
+
     def split(self, x: Tensor) -> Tensor:
-        """Map (B, C, H, W) to tokens (n, T, C); H and W must be multiples of the window's side."""
+        """Map (B, C, H, W) to tokens (n, T, C); H and W must be multiples of M."""
         b, c, h, w = x.shape
-        m = self.size
-        tokens = x.permute(0, 2, 3, 1).reshape(b, h // m, m, w // m, m, c)
-        return tokens.transpose(2, 3).reshape(-1, m * m, c)
+        windows = x.permute(0, 2, 3, 1).reshape(b, *self.cut(h), *self.cut(w), c).permute(self._order)
+        _, windows_y, windows_x, tokens_y, tokens_x, _ = windows.shape
+        return windows.reshape(b * windows_y * windows_x, tokens_y * tokens_x, c)
 
     def merge(self, tokens: Tensor, like: Tensor) -> Tensor:
         """Inverse of :meth:`split`: tokens (n, T, C) to a map of the size of ``like``."""
         b, _, h, w = like.shape
-        m, c = self.size, tokens.shape[-1]
-        x = tokens.reshape(b, h // m, w // m, m, m, c).transpose(2, 3)
-        return x.reshape(b, h, w, c).permute(0, 3, 1, 2)
+        cut = (b, *self.cut(h), *self.cut(w), tokens.shape[-1])
+        back = sorted(range(6), key=self._order.__getitem__)
+        x = tokens.reshape([cut[axis] for axis in self._order]).permute(back)
+        return x.reshape(b, h, w, -1).permute(0, 3, 1, 2)
 
 
-class GridWindow(nn.Module):
+class LocalWindow(AttentionWindow):
+    """M×M neighbouring pixels: ``b c (y m) (x n) -> (b y x) (m n) c``."""
+
+    HOLDS_INNER = True
+
+
+class GridWindow(AttentionWindow):
     """An M×M grid of pixels spread over the whole image: ``b c (m y) (n x) -> (b y x) (m n) c``.
 
     The distance of neighbours in the grid is H/M by W/M: it grows with the image. A tile and a whole image are two different
     computations.
     """
 
-    def __init__(self, size: int) -> None:
-        super().__init__()
-        self.size = size
+    HOLDS_INNER = False
 
-    def split(self, x: Tensor) -> Tensor:
-        """Map (B, C, H, W) to tokens (n, T, C); H and W must be multiples of the grid's side."""
-        b, c, h, w = x.shape
-        m = self.size
-        tokens = x.permute(0, 2, 3, 1).reshape(b, m, h // m, m, w // m, c)
-        return tokens.permute(0, 2, 4, 1, 3, 5).reshape(-1, m * m, c)
-
-    def merge(self, tokens: Tensor, like: Tensor) -> Tensor:
-        """Inverse of :meth:`split`: tokens (n, T, C) to a map of the size of ``like``."""
-        b, _, h, w = like.shape
-        m, c = self.size, tokens.shape[-1]
-        x = tokens.reshape(b, h // m, w // m, m, m, c).permute(0, 3, 1, 4, 2, 5)
-        return x.reshape(b, h, w, c).permute(0, 3, 1, 2)
+    def cut(self, side: int) -> tuple[int, int]:
+        return self.size, side // self.size
 
 
-class StridedWindow(nn.Module):
+class StridedWindow(AttentionWindow):
     """All pixels at a distance of M from each other: ``b c (m y) (n x) -> (b y x) (m n) c`` with y = x = M.
 
     The global window of channel attention. It has H/M · W/M tokens, which channel attention, whose maps are C×C, does not mind.
     For an image of M² pixels a side it is the same as :class:`GridWindow`, which holds the number of tokens instead of the distance.
     """
 
-    def __init__(self, size: int) -> None:
-        super().__init__()
-        self.size = size
-
-    def split(self, x: Tensor) -> Tensor:
-        """Map (B, C, H, W) to tokens (n, H/M · W/M, C); H and W must be multiples of M."""
-        b, c, h, w = x.shape
-        m = self.size
-        tokens = x.permute(0, 2, 3, 1).reshape(b, h // m, m, w // m, m, c)
-        return tokens.permute(0, 2, 4, 1, 3, 5).reshape(b * m * m, -1, c)
-
-    def merge(self, tokens: Tensor, like: Tensor) -> Tensor:
-        """Inverse of :meth:`split`: tokens (n, H/M · W/M, C) to a map of the size of ``like``."""
-        b, _, h, w = like.shape
-        m, c = self.size, tokens.shape[-1]
-        x = tokens.reshape(b, m, m, h // m, w // m, c).permute(0, 3, 1, 4, 2, 5)
-        return x.reshape(b, h, w, c).permute(0, 3, 1, 2)
+    HOLDS_INNER = False
 
 
 def spatial_window(config: ModelConfig, kind: Window) -> LocalWindow | GridWindow:

@@ -92,16 +92,16 @@ def evaluate(
     settings = {"tile": tile, "overlap": overlap, "blend": blend, "ensemble": ensemble, "precision": precision}
     config = EvalConfig.model_validate({"data": data or ["samples"], "border": border, "protocol": protocol, **settings})
     _set_root(data_root)
-    from asid.evaluation_record import evaluate_and_record
+    from asid.evaluation_record import default_folder, evaluate_and_record
 
-    folder = output or Path("results") / "evaluations" / Path(model).stem
+    folder = output or default_folder(model, config, scale)
     with _bar(quiet=as_json) as on_image:
         record = evaluate_and_record(
             model, config, folder, scale=scale, device=device, batch_tiles=batch_tiles, save_images=save_images, on_image=on_image
         )
     _print_evaluation(record, as_json)
     if not as_json:
-        console.print(f"Written: {escape(str(folder))}/per_image.csv, evaluation.json", highlight=False)
+        console.print(f"Written: {escape(str(folder))}/per_image.csv, evaluation.json", highlight=False, soft_wrap=True)
 
 
 @app.command()
@@ -284,7 +284,8 @@ def _set_root(data_root: Path | None) -> None:
 def _bar(quiet: bool) -> Iterator[Callable[[int, int], None]]:
     """A progress bar with the time left, and the function that moves it."""
     columns = (*Progress.get_default_columns(), MofNCompleteColumn())
-    with Progress(*columns, console=Console(stderr=True), transient=True, disable=quiet) as bars:
+    errors = Console(stderr=True)
+    with Progress(*columns, console=errors, transient=True, disable=quiet or not errors.is_terminal) as bars:
         task = bars.add_task("images", total=None)
         yield lambda done, total: bars.update(task, completed=done, total=total)
 
@@ -294,7 +295,10 @@ def _print_evaluation(record: dict[str, Any], as_json: bool) -> None:
         print(json.dumps(record, indent=1))  # noqa: T201
         return
     how = [record["protocol"], *([record["inference"]] if "inference" in record else [])]
-    table = Table("data", "image", title="; ".join(how), title_justify="left")
+    made_by = sorted({row["lr"] for row in record["images"] if "lr" in row})
+    how += [f"LR: {', '.join(made_by)}"] if made_by else []
+    console.print("; ".join(how), highlight=False, markup=False, soft_wrap=True)
+    table = Table("data", "image")
     table.add_column("PSNR (dB)", justify="right")
     table.add_column("SSIM", justify="right")
     for row in record["images"]:

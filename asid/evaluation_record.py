@@ -1,5 +1,6 @@
 """An evaluation as a file: which model, how it was applied, by which protocol, what it scored. And finding the model that is meant."""
 
+import hashlib
 import json
 from collections.abc import Callable
 from importlib import resources
@@ -9,9 +10,9 @@ from typing import Any
 import pandas as pd
 import torch
 
-from asid.config import PRESETS, EvalConfig, Protocol
+from asid.config import PRESETS, EvalConfig, Protocol, digest
 from asid.data.benchmarks import find_pairs
-from asid.data.images import Photograph, manifest_hash
+from asid.data.pairs import describe_pairs
 from asid.evaluate import bicubic, evaluate, mean_scores
 from asid.files import IMAGES, WEIGHTS
 from asid.model.checkpoint import load_checkpoint
@@ -21,14 +22,14 @@ RECORD, PER_IMAGE = "evaluation.json", "per_image.csv"
 
 
 def find_checkpoint(model: str) -> Path:
-    """The checkpoint that ``model`` means: a file, a run's folder, or a preset with packaged weights.
+    """The checkpoint that ``model`` means: a file, a preset with packaged weights, or a run's folder. ``./asid`` is a folder, not a preset.
 
     Raises ``FileNotFoundError`` with what was expected.
     """
     path = Path(model)
     if path.is_file():
         return path
-    if path.is_dir():
+    if model not in PRESETS and path.is_dir():
         if (path / WEIGHTS).is_file():
             return path / WEIGHTS
         raise FileNotFoundError(f"no trained network in {path}: expected {WEIGHTS} there; let the run finish")
@@ -49,6 +50,17 @@ def load_model(model: str, device: str = "auto") -> ASID:
         return network.to(torch.device(chosen))
     except (RuntimeError, AssertionError) as error:
         raise ValueError(f"cannot use the device {device}: {str(error).splitlines()[0]}") from None
+
+
+def default_folder(model: str, config: EvalConfig, scale: int | None) -> Path:
+    """Where an evaluation is kept: one folder for each model, its bytes, and way to evaluate it, so that none overwrites another."""
+    content: dict[str, Any] = {"config": config.to_dict(), "scale": scale}
+    name = model
+    if model != "bicubic":
+        path = find_checkpoint(model)
+        content["weights"] = hashlib.sha256(path.read_bytes()).hexdigest()
+        name = path.parent.resolve().name if path.name == WEIGHTS else path.stem
+    return Path("results") / "evaluations" / f"{name}-{digest(content)}"
 
 
 def evaluate_and_record(
@@ -88,7 +100,7 @@ def evaluate_and_record(
         **summarise(evaluation.scores, config.protocol),
         "config": config.to_dict(),
         "network": network.config.to_dict() if network else None,
-        "manifests": {data: manifest_hash([Photograph(pair.hr) for pair in find_pairs(data, scale)]) for data in config.data},
+        "data": {data: describe_pairs(find_pairs(data, scale)) for data in config.data},
         "seconds": evaluation.seconds,
     }
     folder.mkdir(parents=True, exist_ok=True)

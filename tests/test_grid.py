@@ -121,6 +121,8 @@ BAD_STUDIES: dict[str, tuple[str, list[str]]] = {
         "variants: {a: , b: {model: {attention_sharing: some}}}",
         ["variant b: model.attention_sharing:", "'all' or 'none'", "'some'"],
     ),
+    "variant with its own tiles": ("variants: {a: , b: {evaluate: {tile: 64}}}", ["variant b is evaluated otherwise than the base"]),
+    "variant of another scale": ("variants: {a: , b: {model: {scale: 4}}}", ["variant b is evaluated otherwise", "model.scale"]),
     "no base": ("variants: {a: {model: {esa: false}}}", ["variants:", "exactly one variant without changes", "got 0"]),
     "no variant": ("variants: {}", ["variants:", "exactly one variant without changes", "got 0"]),
     "two bases": ("variants: {a: , b: {model: {}}}", ["variants:", "exactly one variant without changes", "got 2: a, b"]),

@@ -211,6 +211,23 @@ def test_identity_follows_the_bytes_of_the_images(make_config: MakeConfig, tmp_p
     assert run_identity(make_config()) == before
 
 
+def test_identity_follows_the_bytes_of_lr_files(make_config: MakeConfig, tmp_path: Path) -> None:
+    """Where an evaluation set has LR files, its scores depend on them."""
+    config = make_config()
+    low = tmp_path / "photographs_LR_bicubic" / "X2"
+    seen = {run_identity(config)}
+    (tmp_path / "photographs").rename(tmp_path / "photographs_HR")
+    folder = str(tmp_path / "photographs_HR")
+    config = make_config(data={"train": folder, "validation": folder}, evaluate={"data": [folder]})
+    seen.add(run_identity(config))
+    for value in (50, 51):
+        for name in ("a", "b"):
+            write_image(low / f"{name}x2.png", np.full((20, 20, 3), value, np.uint8))
+        seen.add(run_identity(config))
+    assert len(seen) == 4
+    assert data_manifests(config)[f"evaluate {folder}"]["lr_manifest"]
+
+
 @pytest.mark.parametrize("change", ["added", "removed", "renamed"])
 def test_identity_follows_which_images_there_are(change: str, make_config: MakeConfig, tmp_path: Path) -> None:
     before = run_identity(make_config())

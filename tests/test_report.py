@@ -121,6 +121,25 @@ def test_means_are_over_images_and_seeds(make_study: MakeStudy) -> None:
     assert {name: row["ssim"] for name, row in table.items()} == pytest.approx({"bicubic": 0.8, **SSIM})
 
 
+@pytest.mark.parametrize(
+    ("section", "field", "value"),
+    [
+        ("evaluate", "tile", 64),
+        ("evaluate", "protocol", "psnr-rgb/ssim-rgb crop=scale"),
+        ("evaluate", "ensemble", True),
+        ("model", "scale", 3),
+    ],
+)
+def test_a_table_never_mixes_two_ways_of_evaluating(section: str, field: str, value: object, make_study: MakeStudy) -> None:
+    folder = make_study()
+    path = folder / "runs" / "no_sharing-1" / RECORD
+    content = json.loads(path.read_text())
+    content["config"][section][field] = value
+    path.write_text(json.dumps(content))
+    with pytest.raises(ReportError, match=rf"no_sharing-1 was evaluated with {field} {value}, .*bicubic with "):
+        load_results(folder)
+
+
 def test_changes_are_against_the_base(make_study: MakeStudy) -> None:
     table = rows(comparison(load_results(make_study())))
     assert {name: row["delta"] for name, row in table.items()} == pytest.approx(

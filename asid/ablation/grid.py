@@ -63,12 +63,19 @@ class StudyConfig(Config):
     def _check_runs(self) -> Self:
         problems = []
         seen: dict[str, str] = {}
+        try:
+            base = self.config(self.base_name, self.seeds[0])
+        except ValueError as error:
+            raise ValueError("; ".join(f"base: {line}" for line in _messages(error))) from None
+        comparable = (base.evaluate, base.model.scale)  # a table never mixes two protocols, tilings, sets or scales
         for variant in self.variants:
             try:
                 configs = [self.config(variant, seed) for seed in self.seeds]
             except ValueError as error:
                 problems += [f"variant {variant}: {line}" for line in _messages(error)]
                 continue
+            if (configs[0].evaluate, configs[0].model.scale) != comparable:
+                problems.append(f"variant {variant} is evaluated otherwise than the base: set 'evaluate' and model.scale in base, for all")
             twin = seen.setdefault(configs[0].digest(), variant)
             if twin != variant:
                 problems.append(f"variant {variant} is the same network, data and training as {twin}: its change changes nothing")

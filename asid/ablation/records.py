@@ -15,7 +15,9 @@ from pydantic import ValidationError
 
 import asid
 from asid.config import Config, RunConfig, describe_errors, digest
+from asid.data.benchmarks import find_pairs
 from asid.data.images import find_images, manifest_hash
+from asid.data.pairs import describe_pairs
 from asid.files import RECORD
 
 
@@ -64,17 +66,14 @@ def to_rows(table: pd.DataFrame) -> list[dict[str, Any]]:
 
 
 def data_manifests(config: RunConfig) -> dict[str, dict[str, Any]]:
-    """The images behind each use of data in ``config``, and a hash over their names and bytes."""
-    sources = {"train": (config.data.train, "train"), "validation": (config.data.validation, "validation")}
-    sources |= {f"evaluate {source}": (source, "validation") for source in config.evaluate.data}
+    """The images behind each use of data in ``config``, and hashes over the names and bytes of HR and, where there are any, LR files."""
     manifests = {}
-    for use, (source, split) in sources.items():
-        photographs = find_images(source, split=split)
-        manifests[use] = {
-            "source": source,
-            "images": [photograph.path.name for photograph in photographs],
-            "manifest": manifest_hash(photographs),
-        }
+    for use, source in (("train", config.data.train), ("validation", config.data.validation)):
+        photographs = find_images(source, split=use)
+        names = [photograph.path.name for photograph in photographs]
+        manifests[use] = {"source": source, "images": names, "manifest": manifest_hash(photographs)}
+    for source in config.evaluate.data:
+        manifests[f"evaluate {source}"] = {"source": source, **describe_pairs(find_pairs(source, config.model.scale))}
     return manifests
 
 
@@ -89,7 +88,7 @@ def source_hash() -> str:
 def run_identity(config: RunConfig, manifests: dict[str, dict[str, Any]] | None = None) -> str:
     """The identity of a run: configuration (the protocol is in it), data, and the source that makes the numbers."""
     manifests = manifests or data_manifests(config)
-    hashes = {use: manifest["manifest"] for use, manifest in manifests.items()}
+    hashes = {use: [manifest["manifest"], manifest.get("lr_manifest")] for use, manifest in manifests.items()}
     return digest({"config": config.to_dict(), "data": hashes, "source": source_hash()})
 
 

@@ -44,7 +44,7 @@ class Study:
 def load_results(folder: str | Path) -> Study:
     """Read a study's folder.
 
-    Raises :class:`ReportError` where it is no study's folder or no run is finished.
+    Raises :class:`ReportError` where it is no study's folder, no run is finished, or runs were evaluated in different ways.
     """
     folder = Path(folder)
     if not (folder / STUDY).is_file():
@@ -64,9 +64,27 @@ def load_results(folder: str | Path) -> Study:
         except (FileNotFoundError, RecordError):
             missing.append(f"{run['variant']} seed {run['seed']}")
     study = Study(folder, plan, records, missing)
+    _check_comparable(study)
     if not study.trained:
         raise ReportError(f"no finished run in {folder}: run the study again; what it has done is kept")
     return study
+
+
+def _check_comparable(study: Study) -> None:
+    """Raise :class:`ReportError` where records were evaluated in different ways: their scores do not belong in one table."""
+    if not study.records:
+        return
+    (first_folder, first), *others = study.records
+    for folder, record in others:
+        for name, mine, theirs in (
+            ("scale", first.config.model.scale, record.config.model.scale),
+            *((name, getattr(first.config.evaluate, name), value) for name, value in record.config.evaluate),
+        ):
+            if mine != theirs:
+                raise ReportError(
+                    f"{folder} was evaluated with {name} {theirs}, {first_folder} with {mine}: "
+                    "one table takes one way of evaluating; run the study again, or report the two apart"
+                )
 
 
 def score_table(study: Study) -> pd.DataFrame:
@@ -140,6 +158,7 @@ def describe(study: Study) -> list[str]:
     evaluated = [
         f"{m['source']} ({len(m['images'])} images, {m['manifest']})" for use, m in record.data.items() if use.startswith("evaluate")
     ]
+    made_by = sorted({row.get("lr", "unknown") for row in record.scores})
     train = record.data["train"]
     steps = sorted({r.config.train.steps for _, r in study.trained})
     seeds = sorted({r.config.seed for _, r in study.trained})
@@ -147,7 +166,7 @@ def describe(study: Study) -> list[str]:
     scales = sorted({r.config.model.scale for _, r in study.trained})
     sentences = [
         f"Scale: {', '.join(f'×{scale}' for scale in scales)}. Protocol: {record.protocol}.",
-        f"Evaluated on {', '.join(evaluated)}; LR by MATLAB's bicubic, {config.evaluate.border} border.",
+        f"Evaluated on {', '.join(evaluated)}, {config.evaluate.describe()}; LR images: {', '.join(made_by)}.",
         f"Trained on {train['source']} ({len(train['images'])} images, {train['manifest']}) for {', '.join(map(str, steps))} steps, "
         f"batch {config.train.batch_size}, LR patches of {config.data.patch_size}; seeds {', '.join(map(str, seeds))}.",
         f"Multiply-adds for an output of {output[0]}×{output[1]}.",

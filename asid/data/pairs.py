@@ -1,5 +1,6 @@
 """HR and LR images side by side: reading a pair, and checking a whole set against our resize."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, get_args
 
@@ -28,6 +29,16 @@ def read_pair(pair: Pair, scale: int, border: Border = "symmetric") -> tuple[Ima
     if pair.lr is None:
         return downscale(hr, scale, border), hr, f"bicubic {border}"
     return _read_lr(pair.lr, hr, scale), hr, "file"
+
+
+def describe_pairs(pairs: Sequence[Pair]) -> dict[str, Any]:
+    """The files of an evaluation set for the record: ``images``, the ``manifest`` of the HR files, and that of the LR files or ``None``."""
+    lr = [Photograph(pair.lr) for pair in pairs if pair.lr is not None]
+    return {
+        "images": [pair.hr.name for pair in pairs],
+        "manifest": manifest_hash([Photograph(pair.hr) for pair in pairs]),
+        "lr_manifest": manifest_hash(lr) if lr else None,
+    }
 
 
 def _crop(hr: Image, scale: int, path: Path) -> Image:
@@ -65,7 +76,7 @@ def check_source(source: str | Path, scale: int, root: str | Path | None = None)
             lr = _read_lr(pair.lr, hr, scale)
             for border in equal:
                 equal[border] += int(np.array_equal(lr, downscale(hr, scale, border)))
-    lr_files = [pair.lr for pair in pairs if pair.lr is not None]
+    files = describe_pairs(pairs)
     benchmark = find_benchmark(source)
     return {
         "source": benchmark.name if benchmark else str(source),
@@ -73,6 +84,6 @@ def check_source(source: str | Path, scale: int, root: str | Path | None = None)
         "images": len(pairs),
         "smallest": min(sizes, key=np.prod),
         "largest": max(sizes, key=np.prod),
-        "manifest": manifest_hash([Photograph(pair.hr) for pair in pairs]),
-        "lr": {"manifest": manifest_hash([Photograph(path) for path in lr_files]), "equal": equal} if lr_files else None,
+        "manifest": files["manifest"],
+        "lr": {"manifest": files["lr_manifest"], "equal": equal} if files["lr_manifest"] else None,
     }

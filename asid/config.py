@@ -9,6 +9,7 @@ import json
 from difflib import get_close_matches
 from fractions import Fraction
 from math import isfinite, lcm
+from pathlib import PurePath
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer, ValidationError, model_validator
@@ -245,6 +246,13 @@ class EvalConfig(InferenceConfig):
     """Border rule of the bicubic reduction that makes LR images where there are no LR files."""
     protocol: Protocol = "psnr-y/ssim-y crop=scale"
     """How SR and HR images are compared: on luma, or on RGB; scale pixels are cropped at each border."""
+
+    @model_validator(mode="after")
+    def _check_names(self) -> Self:
+        names = [PurePath(source).name for source in self.data]
+        if twice := [name for name in names if names.count(name) > 1]:
+            raise ValueError(f"two evaluation sets are called {twice[0]}: scores and images go by the last part of a path; rename a folder")
+        return self
 
 
 class RunConfig(Config):

@@ -75,6 +75,13 @@ def problems(config: type, content: dict[str, Any]) -> list[str]:
     return describe_errors(caught.value)
 
 
+@pytest.mark.parametrize("data", [["a/Set5", "b/Set5"], ["Set5", "Set5"]])
+def test_two_evaluation_sets_of_one_name_are_refused(data: list[str]) -> None:
+    with pytest.raises(ValidationError, match="two evaluation sets are called Set5"):
+        EvalConfig(data=data)
+    EvalConfig(data=["a/Set5", "b/Set14"])
+
+
 @pytest.mark.parametrize("config", CHANGES)
 def test_changes_cover_every_field(config: type) -> None:
     assert set(CHANGES[config]) == set(config.model_fields)

@@ -76,6 +76,14 @@ def test_a_perfect_score_is_kept(tmp_path: Path) -> None:
     assert [row["psnr"] for row in read_record(tmp_path).scores] == [math.inf, 30.0]
 
 
+def test_a_record_from_before_execution_was_recorded_is_read(tmp_path: Path) -> None:
+    path = write_record(make_record(execution={"exit": "done", "micro_batch": 2, "resumed_at": [4]}), tmp_path)
+    content = json.loads(path.read_text())
+    assert content.pop("execution") == {"exit": "done", "micro_batch": 2, "resumed_at": [4]}
+    path.write_text(json.dumps(content))
+    assert read_record(tmp_path).execution == {}
+
+
 def test_only_the_record_stays(tmp_path: Path) -> None:
     write_record(make_record(), tmp_path)
     write_record(make_record(seconds={"train": 2.5}), tmp_path)

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import pandas as pd
-from pydantic import ValidationError
+from pydantic import Field, ValidationError
 
 import asid
 from asid.config import Config, RunConfig, describe_errors, digest
@@ -49,7 +49,9 @@ class Record(Config):
     history: list[dict[str, Any]]
     """Training curves."""
     seconds: dict[str, float]
-    """Wall-clock seconds of training and evaluation."""
+    """Wall-clock seconds of training (train), of evaluation (evaluate), and in the network while evaluating (upscale)."""
+    execution: dict[str, Any] = Field(default_factory=dict)
+    """How the run went: exit, micro_batch (patches a device held at once), resumed_at (steps at which it went on from a checkpoint)."""
     provenance: dict[str, Any]
     """Versions, commit, machine, time."""
 

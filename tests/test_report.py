@@ -1,10 +1,11 @@
-"""The report: right numbers from hand-written records, the same bytes each time, and nothing trained."""
+"""The report: every file of it, the same bytes each time, one page that needs nothing else, and nothing trained."""
 
 import json
 import re
+import shutil
 import subprocess
 import sys
-from collections.abc import Callable
+from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
 
@@ -12,319 +13,416 @@ import numpy as np
 import pandas as pd
 import pytest
 from PIL import Image
+from rich.console import Console
+from written_study import FINISHED, PSNR, QUESTION, make_study, seeded
 
-from asid.ablation.records import Record, data_manifests, write_record
-from asid.ablation.report import ReportError, comparison, describe, load_results, score_table, to_latex, to_markdown, to_text, write_report
-from asid.config import RunConfig
-from asid.data.images import write_image
-from asid.files import RECORD
+from asid import cli
+from asid.ablation import report
+from asid.ablation.pictures import draw, find_examples, interaction
+from asid.ablation.report import ReportError, load_results, to_html, to_json, write_report
+from asid.ablation.results import Study, comparison, score_table, statistics
+from asid.ablation.tables import conclude, describe, explain
+from asid.files import ERROR, RECORD
 
-# PSNR by variant, seed and image: means are 30.0, 30.75 and 29.5.
-PSNR = {
-    "base": {0: {"ant": 29.0, "bee": 30.0}, 1: {"ant": 30.0, "bee": 31.0}},
-    "no_sharing": {0: {"ant": 30.0, "bee": 30.5}, 1: {"ant": 31.0, "bee": 31.5}},
-    "100%-meso": {0: {"ant": 28.0, "bee": 29.0}, 1: {"ant": 30.0, "bee": 31.0}},
-}
-SSIM = {"base": 0.9, "no_sharing": 0.91, "100%-meso": 0.89}
-CHANGES = {"base": "", "no_sharing": "attention sharing: none", "100%-meso": "spatial windows: meso + meso"}
-PARAMETERS = {"base": 56164, "no_sharing": 60964, "100%-meso": 1056164}
-PROTOCOL = "psnr-y/ssim-y crop=scale"
-BICUBIC = {"ant": 27.0, "bee": 28.0}
-FILES = {"comparison.csv", "scores.csv", "comparison.md", "comparison.tex"} | {
-    f"figures/{name}.{ending}" for name in ("trade_off", "curves", "changes", "crops") for ending in ("png", "svg")
-}
-
-MakeStudy = Callable[..., Path]
-
-
-@pytest.fixture
-def make_study(tmp_path: Path) -> MakeStudy:
-    """The folder of a study with two photographs; of the runs in ``missing``, (variant, seed), there is no record."""
-    photographs = tmp_path / "set_5"
-    random = np.random.default_rng(0)
-    for name in BICUBIC:
-        write_image(photographs / f"{name}.png", random.integers(0, 256, (80, 96, 3), dtype=np.uint8))
-
-    def make(missing: tuple[tuple[str, int], ...] = (), seeds: tuple[int, ...] = (0, 1)) -> Path:
-        folder = tmp_path / "results"
-        runs = []
-        for variant in PSNR:
-            for seed in seeds:
-                run_id = f"{variant}-{seed}"
-                runs.append({"variant": variant, "seed": seed, "run_id": run_id, "folder": f"runs/{run_id}"})
-                if (variant, seed) not in missing:
-                    write_run(folder / "runs" / run_id, photographs, variant, run_id, PSNR[variant][seed], seed)
-        write_run(folder / "references" / "bicubic", photographs, "bicubic", "bicubic", BICUBIC, 0)
-        plan = {
-            "name": "hand-written",
-            "question": "What does 50 % of_that do & why?",
-            "preset": "asid-tiny",
-            "base": "base",
-            "references": ["bicubic"],
-            "variants": CHANGES,
-            "runs": runs,
-        }
-        (folder / "study.json").write_text(json.dumps(plan))
-        return folder
-
-    return make
-
-
-def write_run(folder: Path, photographs: Path, variant: str, run_id: str, psnr: dict[str, float], seed: int) -> None:
-    source = str(photographs)
-    config = RunConfig.model_validate(
-        {"data": {"train": source, "validation": source}, "train": {"steps": 70}, "evaluate": {"data": [source]}, "seed": seed}
-    )
-    trained = variant in PSNR
-    macs = PARAMETERS.get(variant, 0) * 10**5
-    record = Record(
-        study="hand-written",
-        variant=variant,
-        run_id=run_id,
-        config=config,
-        protocol=PROTOCOL,
-        data=data_manifests(config),
-        complexity={
-            "parameters": PARAMETERS[variant],
-            "macs_torch": macs,
-            "macs_ptflops": 2 * macs,
-            "macs_fvcore": 3 * macs,
-            "output": [1280, 720],
-        }
-        if trained
-        else None,
-        scores=[{"data": "set_5", "image": image, "psnr": value, "ssim": SSIM.get(variant, 0.8)} for image, value in psnr.items()],
-        history=[{"step": step, "loss": 1 / step, "learning_rate": 0.01, "psnr": 20.0 + step / 10, "seconds": 1.0} for step in (10, 40, 70)]
-        if trained
-        else [],
-        seconds={},
-        provenance={"commit": "0123456789ab", "asid": "0.1.0", "torch": "2.6.0"},
-    )
-    write_record(record, folder)
-    for name in psnr:
-        write_image(folder / "images" / "set_5" / f"{name}.png", np.full((80, 96, 3), 100 + seed, np.uint8))
-
-
-def rows(table: pd.DataFrame) -> dict[str, dict[str, Any]]:
-    return {row["variant"]: row for row in table.to_dict("records")}
-
-
-def contents(folder: Path) -> dict[str, bytes]:
-    return {name: (folder / name).read_bytes() for name in FILES}
-
-
-def test_means_are_over_images_and_seeds(make_study: MakeStudy) -> None:
-    table = rows(comparison(load_results(make_study())))
-    assert {name: row["psnr"] for name, row in table.items()} == pytest.approx(
-        {"bicubic": 27.5, "base": 30.0, "no_sharing": 30.75, "100%-meso": 29.5}
-    )
-    assert {name: row["ssim"] for name, row in table.items()} == pytest.approx({"bicubic": 0.8, **SSIM})
-
-
-@pytest.mark.parametrize(
-    ("section", "field", "value"),
-    [
-        ("evaluate", "tile", 64),
-        ("evaluate", "protocol", "psnr-rgb/ssim-rgb crop=scale"),
-        ("evaluate", "ensemble", True),
-        ("model", "scale", 3),
-    ],
+TABLES = {f"comparison.{ending}" for ending in ("csv", "json", "md", "tex")}
+"""What does not depend on the machine."""
+FILES = (
+    TABLES
+    | {"scores.csv", "timings.csv", "report.html"}
+    | {f"figures/{name}.{ending}" for name in ("forest", "pareto", "seeds", "curves", "crops") for ending in ("png", "svg")}
 )
-def test_a_table_never_mixes_two_ways_of_evaluating(section: str, field: str, value: object, make_study: MakeStudy) -> None:
-    folder = make_study()
-    path = folder / "runs" / "no_sharing-1" / RECORD
-    content = json.loads(path.read_text())
-    content["config"][section][field] = value
-    path.write_text(json.dumps(content))
-    with pytest.raises(ReportError, match=rf"no_sharing-1 was evaluated with {field} {value}, .*bicubic with "):
-        load_results(folder)
+LEVELS = {
+    "base": {"sharing": "all", "ratio": "1/4", "esa": "on"},
+    "no_sharing": {"sharing": "none", "ratio": "1/4", "esa": "on"},
+    "100%-meso": {"sharing": "none", "ratio": "1/8", "esa": "on"},
+}
 
 
-def test_changes_are_against_the_base(make_study: MakeStudy) -> None:
-    table = rows(comparison(load_results(make_study())))
-    assert {name: row["delta"] for name, row in table.items()} == pytest.approx(
-        {"bicubic": -2.5, "base": 0.0, "no_sharing": 0.75, "100%-meso": -0.5}
-    )
-
-
-def test_costs_are_those_of_the_records(make_study: MakeStudy) -> None:
-    table = rows(comparison(load_results(make_study())))
-    assert {name: table[name]["parameters"] for name in PSNR} == PARAMETERS
-    assert table["base"]["macs"] == pytest.approx(5.6164)
-    assert table["base"]["macs_ptflops"] == pytest.approx(2 * 5.6164)
-    assert table["base"]["macs_fvcore"] == pytest.approx(3 * 5.6164)
-    assert {name: table[name]["seeds"] for name in PSNR} == dict.fromkeys(PSNR, 2)
-    for column in ("parameters", "macs", "seeds"):
-        assert pd.isna(table["bicubic"][column])
-
-
-def test_rows_are_in_the_order_of_the_plan(make_study: MakeStudy) -> None:
-    assert list(comparison(load_results(make_study()))["variant"]) == ["bicubic", *PSNR]
-
-
-def test_every_score_is_kept(make_study: MakeStudy) -> None:
-    table = score_table(load_results(make_study()))
-    assert len(table) == 3 * 2 * 2 + 2
-    kept = table.set_index(["variant", "seed", "image"])["psnr"]
-    for variant, seeds in PSNR.items():
-        for seed, images in seeds.items():
-            for image, value in images.items():
-                assert kept[variant, seed, image] == value
-
-
-def test_a_variant_is_compared_on_what_it_shares_with_the_base(make_study: MakeStudy) -> None:
-    """Where a seed of a variant is missing, its difference must not be that of the seeds."""
-    table = rows(comparison(load_results(make_study(missing=(("no_sharing", 0),)))))
-    assert table["no_sharing"]["psnr"] == pytest.approx(31.25)
-    assert table["no_sharing"]["seeds"] == 1
-    assert table["no_sharing"]["delta"] == pytest.approx(31.25 - 30.5), "against the base with seed 1, not with seeds 0 and 1"
-
-
-def test_without_the_base_there_is_no_difference(make_study: MakeStudy) -> None:
-    folder = make_study(missing=(("base", 0), ("base", 1)))
-    table = comparison(load_results(folder))
-    assert "base" not in set(table["variant"])
-    assert table["delta"].isna().all()
-
-
-def test_a_page_shows_only_pictures_that_are_there(make_study: MakeStudy) -> None:
-    folder = make_study(missing=(("base", 0), ("base", 1)))
-    write_report(folder)
-    pictures = re.findall(r"!\[.*?\]\((.*?)\)", (folder / "comparison.md").read_text())
-    assert "figures/crops.png" in pictures
-    assert not (folder / "figures" / "changes.png").exists()
-    assert [name for name in pictures if not (folder / name).is_file()] == []
-
-
-def test_numbers_are_shown_with_their_digits(make_study: MakeStudy) -> None:
-    shown = rows(to_text(comparison(load_results(make_study()))))
-    assert shown["no_sharing"]["params"] == "60 964"
-    assert shown["100%-meso"]["params"] == "1 056 164"
-    assert shown["no_sharing"]["PSNR (dB)"] == "30.75"
-    assert shown["no_sharing"]["SSIM"] == "0.9100"
-    assert shown["no_sharing"]["Δ dB"] == "+0.75"
-    assert shown["100%-meso"]["Δ dB"] == "-0.50"
-    assert (shown["bicubic"]["params"], shown["bicubic"]["change"], shown["base"]["change"]) == ("–", "no training", "–")
-
-
-def test_files_hold_the_numbers_and_are_the_same_when_written_twice(make_study: MakeStudy) -> None:
-    folder = make_study()
+@pytest.fixture(scope="module")
+def written(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a study with its report, written once."""
+    folder = make_study(tmp_path_factory.mktemp("written"))
     assert {path.relative_to(folder).as_posix() for path in write_report(folder)} == FILES
-    first = contents(folder)
-    for name, content in first.items():
+    return folder
+
+
+def contents(folder: Path, names: set[str] = FILES) -> dict[str, bytes]:
+    return {name: (folder / name).read_bytes() for name in names}
+
+
+def page(study: Study, *skipped: str) -> str:
+    """The page without pictures."""
+    return to_html(study, comparison(study), statistics(study), [], skipped)
+
+
+def words(html: str) -> str:
+    """The text of a page."""
+    return " ".join(re.sub(r"<style>.*?</style>|<[^>]*>", " ", html, flags=re.S).split())
+
+
+# Files
+
+
+def test_the_files_hold_the_numbers(written: Path) -> None:
+    for name, content in contents(written).items():
         assert len(content) > 100, name
         if name.endswith(".png"):
-            with Image.open(folder / name) as image:
+            with Image.open(written / name) as image:
                 assert min(image.size) > 200
                 assert np.asarray(image.convert("L")).std() > 1, f"{name} is empty"
-    read = pd.read_csv(folder / "comparison.csv")
-    expected = comparison(load_results(folder))
+    read = pd.read_csv(written / "comparison.csv")
+    expected = comparison(load_results(written))
     assert list(read.columns) == list(expected.columns)
-    for column in ("psnr", "ssim", "delta", "macs"):
+    for column in ("psnr", "ssim", "delta", "low", "high", "p_holm", "macs"):
         np.testing.assert_allclose(read[column].astype(float), expected[column].astype(float))
-    assert len(pd.read_csv(folder / "scores.csv")) == 14
+    assert len(pd.read_csv(written / "scores.csv")) == len(score_table(load_results(written))) == 14
+    assert len(pd.read_csv(written / "timings.csv")) == 6
 
+
+def test_another_process_writes_the_same_bytes_and_needs_no_torch(written: Path) -> None:
+    """Nothing is trained: the module that could is not even loaded."""
+    first = contents(written)
+    for name in FILES:
+        (written / name).unlink()
+    code = (
+        "import sys\n"
+        "from asid.ablation.report import write_report\n"
+        f"write_report({str(written)!r})\n"
+        "print({'torch', 'lightning', 'asid.train', 'asid.model.network'} & set(sys.modules))\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120)
+    assert (done.returncode, done.stdout) == (0, "set()\n"), done.stderr
+    assert [name for name, content in contents(written).items() if content != first[name]] == []
+
+
+def test_the_tables_are_the_same_on_another_machine_and_the_times_are_not(tmp_path: Path, written: Path) -> None:
+    first = contents(written)
+    folder = shutil.copytree(written, tmp_path / "results")
+    for path in (folder / "runs").rglob(RECORD):
+        content = json.loads(path.read_text())
+        content["seconds"] = {"train": 60.0, "evaluate": 3.0, "upscale": 0.5}
+        content["provenance"] |= {"machine": "another", "cpus": 3, "finished": "2031-01-01T00:00:00+00:00"}
+        path.write_text(json.dumps(content))
     write_report(folder)
-    assert [name for name, content in contents(folder).items() if content != first[name]] == []
+    second = contents(folder)
+    assert {name for name in FILES if second[name] != first[name]} == {
+        "timings.csv",
+        "report.html",
+        "figures/pareto.png",
+        "figures/pareto.svg",
+    }
+    assert "time in the network" in second["figures/pareto.svg"].decode()
+    assert "time in the network" not in first["figures/pareto.svg"].decode()
+    assert FINISHED not in b"".join(first[name] for name in TABLES).decode()
 
 
-def test_the_markdown_table_has_a_line_for_each_row(make_study: MakeStudy) -> None:
-    study = load_results(make_study())
-    text = to_markdown(study, comparison(study))
-    lines = [line for line in text.splitlines() if line.startswith("|")]
-    assert len(lines) == 2 + 4
-    assert len({line.count("|") for line in lines}) == 1
-    assert study.plan["question"] in text
-    for sentence in describe(study):
-        assert sentence in text
-
-
-def test_the_latex_table_is_well_formed(make_study: MakeStudy) -> None:
-    study = load_results(make_study())
-    comment, text = to_latex(study, comparison(study)).split("\n", 1)
-    assert comment.startswith("% ")
-    assert "booktabs" in comment
-    for rule in (r"\toprule", r"\midrule", r"\bottomrule"):
-        assert text.count(rule) == 1
-    opened = re.findall(r"\\begin\{(\w+)\}", text)
-    assert opened == ["table", "tabular"]
-    assert re.findall(r"\\end\{(\w+)\}", text) == opened[::-1]
-    assert text.count("{") == text.count("}")
-    assert text.count("$") % 2 == 0
-    outside = re.sub(r"\\label\{.*?\}", "", text)
-    assert re.findall(r"(?<!\\)[_%#&^~](?! )", outside) == []
-    assert r"no\_sharing" in text
-    assert r"100\%-meso" in text
-    assert r"50 \% of\_that do \& why?" in text
-    assert not re.search(r"[^\x00-\x7f]", text.replace("×", "")), "letters that plain LaTeX does not know"
-
-
-def test_the_latex_table_has_as_many_cells_as_columns(make_study: MakeStudy) -> None:
-    study = load_results(make_study())
-    text = to_latex(study, comparison(study))
-    (columns,) = re.findall(r"\\begin\{tabular\}\{([lr]+)\}", text)
-    cells = [line for line in text.splitlines() if line.endswith(r"\\")]
-    assert len(cells) == 1 + 4
-    for line in cells:
-        assert len(re.findall(r"(?<!\\)&", line)) == len(columns) - 1
-
-
-@pytest.mark.parametrize(
-    ("folder", "words"), [("nowhere", "no study in"), (".", "asid ablate")], ids=["no such folder", "folder of something else"]
-)
-def test_a_folder_without_a_study_is_told(folder: str, words: str, tmp_path: Path) -> None:
-    with pytest.raises(ReportError, match=words) as caught:
-        write_report(tmp_path / folder)
-    assert str(tmp_path / folder) in str(caught.value)
-
-
-def test_a_study_without_a_finished_run_is_told(make_study: MakeStudy) -> None:
-    folder = make_study(missing=tuple((variant, seed) for variant in PSNR for seed in (0, 1)))
+def test_a_study_without_a_finished_run_is_told(tmp_path: Path) -> None:
+    folder = make_study(tmp_path, missing=tuple((variant, seed) for variant in PSNR for seed in (0, 1)))
     with pytest.raises(ReportError, match="no finished run"):
         write_report(folder)
     assert not (folder / "comparison.md").exists()
 
 
-def test_missing_damaged_and_foreign_records_are_listed(make_study: MakeStudy) -> None:
-    folder = make_study(missing=(("no_sharing", 1),))
-    damaged, foreign = folder / "runs" / "base-1" / RECORD, folder / "runs" / "100%-meso-0" / RECORD
-    damaged.write_text(damaged.read_text()[:-50])
-    foreign.write_text(foreign.read_text().replace('"100%-meso-0"', '"another"'))
+def test_without_base_and_photographs_the_rest_is_written_and_shown(tmp_path: Path) -> None:
+    folder = make_study(tmp_path, missing=(("base", 0), ("base", 1)))
+    shutil.rmtree(tmp_path / "set_5")
+    write_report(folder)
+    text = (folder / "comparison.md").read_text()
+    pictures = re.findall(r"!\[.*?\]\((.*?)\)", text)
+    assert pictures == [f"figures/{name}.png" for name in ("pareto", "seeds", "curves")]
+    assert {path.name for path in (folder / "figures").glob("*.png")} == {Path(name).name for name in pictures}
+    assert f"- No crops: no folder of images at {tmp_path / 'set_5'}" in text
+    html = words((folder / "report.html").read_text())
+    assert "No crops: no folder of images" in html
+    assert "No variant can be compared with base" in html
+
+
+# JSON
+
+
+def test_the_json_holds_table_statistics_and_provenance(tmp_path: Path) -> None:
+    dropped = [{"variant": "x", "rule": "esa: false"}]
+    folder = make_study(tmp_path, seeded({"more": [0.1, 0.2, 0.1]}), matched={"more": "base"}, dropped=dropped)
     study = load_results(folder)
-    assert study.missing == ["base seed 1", "no_sharing seed 1", "100%-meso seed 0"]
-    assert "Without a record, not in the table: base seed 1, no_sharing seed 1, 100%-meso seed 0." in describe(study)
+    table, found = comparison(study), statistics(study)
+    content = json.loads(to_json(study, table, found), parse_constant=lambda name: pytest.fail(f"{name} is no JSON"))
+    read = pd.DataFrame(content["table"])
+    assert list(read.columns) == list(table.columns)
+    for name in table.columns:
+        expected = [None if pd.isna(value) else value for value in table[name]]
+        assert [None if pd.isna(value) else value for value in read[name]] == expected, name
+    result = content["statistics"]["set_5"]
+    assert result["comparisons"]["more"]["seeds"]["mean"] == pytest.approx(0.4 / 3)
+    assert result["comparisons"]["more"]["verdict"] == "undecided"
+    assert result["noise_floor"] == pytest.approx(np.std([0.01, -0.02, 0.03], ddof=1))
+    assert (result["images"], result["seeds"]) == (["ant", "bee"], [0, 1, 2])
+    assert content["conclusions"] == conclude(study, found)
+    assert content["explanations"] == explain(study, found)
+    assert content["description"] == describe(study)
+    assert (content["matched"], content["dropped"]) == ({"more": "base"}, dropped)
+    assert (content["margin"], content["level"], content["base"]) == (0.05, 0.95, "base")
+    assert content["provenance"] == {"commit": ["0123456789ab"], "asid": ["0.1.0"], "torch": ["2.6.0"]}
+    assert [run["run_id"] for run in content["runs"]] == [f"{name}-{seed}" for name in ("base", "more") for seed in range(3)]
+    assert content["data"][f"evaluate {tmp_path / 'set_5'}"]["images"] == ["ant.png", "bee.png"]
 
 
-def test_a_study_without_its_reference_is_told_not_crashed_on(make_study: MakeStudy) -> None:
-    folder = make_study()
-    path = folder / "references" / "bicubic" / RECORD
-    path.unlink()
-    study = load_results(folder)
-    assert study.missing == ["bicubic"]
-    assert list(comparison(study)["variant"]) == list(PSNR)
+def test_infinite_scores_are_valid_json(tmp_path: Path) -> None:
+    study = load_results(make_study(tmp_path, {"base": {0: {"ant": np.inf, "bee": 30.0}}}))
+    content = json.loads(to_json(study, comparison(study), statistics(study)), parse_constant=lambda name: pytest.fail(name))
+    assert content["table"][1]["psnr"] == "inf"
 
 
-def test_one_seed_is_told_to_be_noise(make_study: MakeStudy) -> None:
-    assert any("One seed" in sentence for sentence in describe(load_results(make_study(seeds=(1,)))))
-    assert not any("One seed" in sentence for sentence in describe(load_results(make_study(seeds=(0, 1)))))
+# The page
 
 
-def test_the_sentences_name_data_steps_and_seeds(make_study: MakeStudy) -> None:
-    text = " ".join(describe(load_results(make_study())))
-    for words in ("×2", PROTOCOL, "set_5 (2 images, ", "for 70 steps", "seeds 0, 1", "1280×720", "0123456789ab"):
-        assert words in text
+class Resources(HTMLParser):
+    """What a page would load or lead to, and the anchors in it."""
+
+    def __init__(self, html: str) -> None:
+        super().__init__()
+        self.tags: list[str] = []
+        self.sources: list[str] = []
+        self.links: list[str] = []
+        self.anchors: list[str] = []
+        self.feed(html)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        values = {name: value or "" for name, value in attrs}
+        self.tags.append(tag)
+        self.sources += [values[name] for name in ("src", "srcset", "data", "poster") if name in values]
+        self.links += [values["href"]] if "href" in values else []
+        self.anchors += [values["id"]] if "id" in values else []
 
 
-def test_a_report_needs_no_torch(make_study: MakeStudy) -> None:
-    """Nothing is trained: the module that could is not even loaded."""
-    folder = make_study()
-    code = (
-        "import sys\n"
-        "from asid.ablation.report import write_report\n"
-        f"write_report({str(folder)!r})\n"
-        "print({'torch', 'lightning', 'asid.train', 'asid.model.network'} & set(sys.modules))\n"
+def test_the_page_needs_no_other_file(written: Path) -> None:
+    html = (written / "report.html").read_text()
+    found = Resources(html)
+    assert len(found.sources) == 5
+    assert all(source.startswith("data:image/png;base64,") for source in found.sources)
+    assert {"script", "link", "iframe", "object"} & set(found.tags) == set()
+    assert all(link.startswith("#") and link[1:] in found.anchors for link in found.links)
+    assert len(found.links) == 7
+    assert not re.search(r"@import|url\(|https?:", re.sub(r'src="[^"]*"', "", html))
+
+
+def test_the_page_shows_tables_statistics_and_where_they_come_from(written: Path) -> None:
+    study = load_results(written)
+    text = words((written / "report.html").read_text())
+    assert "What does 50 % of_that do &amp; why?" in text
+    for sentence in [*conclude(study, statistics(study)), *explain(study, statistics(study)), *describe(study)]:
+        assert sentence.replace("'", "&#39;") in text
+    for expected in (
+        "no_sharing attention sharing: none 60 964 6.10 30.75 0.9100 +0.750 [+0.750, +0.750] &lt;0.001 ▲ better 2",
+        "it covers no new training",
+        "Change of PSNR against base.",
+        "From 6 records.",
+        "git checkout 0123456789ab",
+        "asid report results/results",
+        "machine Amiga 68k, cpus 77",
+        "finished 2030-01-02 03:04 UTC",
+        "runs/no_sharing-1",
+    ):
+        assert expected in text, expected
+
+
+def test_the_page_names_controls_dropped_cells_profile_and_command(tmp_path: Path) -> None:
+    folder = make_study(
+        tmp_path,
+        matched={"100%-meso": "no_sharing"},
+        dropped=[{"variant": "sharing-none-ratio-0", "rule": "ratio: 0"}],
+        profile="laptop",
+        command="asid ablate run ablations/mine.yaml --profile laptop",
     )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120)
-    assert done.returncode == 0, done.stderr
-    assert done.stdout == "set()\n"
-    assert {path.relative_to(folder).as_posix() for path in folder.rglob("*")} >= FILES
+    html = page(load_results(folder), "No crops: gone.")
+    assert 'class="control"' in html
+    text = words(html)
+    for expected in (
+        "control of no_sharing, matched in size",
+        "Dropped from the grid by the rule ratio: 0: sharing-none-ratio-0.",
+        "· laptop",
+        "asid ablate run ablations/mine.yaml --profile laptop",
+        "No crops: gone.",
+    ):
+        assert expected in text, expected
+
+
+def test_the_page_says_why_a_run_has_no_record(tmp_path: Path) -> None:
+    folder = make_study(tmp_path, missing=(("no_sharing", 1), ("base", 1)))
+    (folder / "runs" / "base-1").mkdir()
+    (folder / "runs" / "base-1" / ERROR).write_text("Traceback\n  File x\nValueError: no <space> left\n")
+    text = words(page(load_results(folder)))
+    assert "base 1 failed: ValueError: no &lt;space&gt; left" in text
+    assert "no_sharing 1 no record" in text
+    assert "Without a record, not in the table: base seed 1, no_sharing seed 1." in text
+    assert "4 of 6" in text
+
+
+def test_the_page_shows_a_resumed_run(tmp_path: Path) -> None:
+    folder = make_study(tmp_path, seconds={"train": 7200.0, "evaluate": 3.0, "upscale": 0.5})
+    path = folder / "runs" / "base-1" / RECORD
+    path.write_text(json.dumps({**json.loads(path.read_text()), "execution": {"exit": "done", "resumed_at": [40]}}))
+    text = words(page(load_results(folder)))
+    assert "base 0 done 2 h 0 min 3 s 250 2030-01-02 03:04 runs/base-0" in text
+    assert "base 1 done, resumed at step 40 2 h 0 min" in text
+    assert "training 12 h 0 min, the sum over all runs" in text
+
+
+def test_one_seed_is_told_on_the_page(tmp_path: Path) -> None:
+    text = words(page(load_results(make_study(tmp_path, seeds=(1,)))))
+    assert "One seed: no interval and no test over seeds, so no verdict." in text
+    assert "+0.750 – – one seed 1" in text
+
+
+def test_words_of_a_study_are_no_markup(tmp_path: Path) -> None:
+    html = page(load_results(make_study(tmp_path, question="Is <b>a</b> & <script>b</script>?", command="asid ablate run 'a' > log")))
+    assert "script" not in Resources(html).tags
+    assert "Is &lt;b&gt;a&lt;/b&gt; &amp; &lt;script&gt;b&lt;/script&gt;?" in html
+    assert "asid ablate run &#39;a&#39; &gt; log" in html
+
+
+# Figures
+
+
+def draw_names(study: Study) -> list[str]:
+    return [picture.name for picture in draw(study, comparison(study), statistics(study))[0]]
+
+
+def test_each_evaluation_set_has_figures_of_its_own(tmp_path: Path) -> None:
+    study = load_results(make_study(tmp_path, sets=("set_5", "set 14"), factors=["sharing", "ratio"], levels=LEVELS))
+    assert draw_names(study) == [
+        *(f"{name}-{data}" for data in ("set_5", "set-14") for name in ("forest", "pareto", "interaction", "seeds")),
+        "curves",
+        "crops",
+    ]
+
+
+def test_one_seed_has_no_strips_and_its_forest_shows_images(tmp_path: Path) -> None:
+    study = load_results(make_study(tmp_path, seeds=(0,)))
+    pictures, skipped = draw(study, comparison(study), statistics(study))
+    assert [picture.name for picture in pictures] == ["forest", "pareto", "curves", "crops"]
+    assert skipped == []
+    assert "no interval over seeds" in pictures[0].caption
+    labels = [text.get_text() for text in pictures[0].figure.legends[0].get_texts()]
+    assert labels == ["margin, ±0.05 dB", "one image (one seed: no interval over seeds)"]
+
+
+def test_the_interaction_averages_over_other_factors() -> None:
+    levels = {
+        "base": {"sharing": "all", "ratio": "1/4", "esa": "on"},
+        "b": {"sharing": "all", "ratio": "1/4", "esa": "off"},
+        "c": {"sharing": "none", "ratio": "1/4", "esa": "on"},
+        "d": {"sharing": "none", "ratio": "1/8", "esa": "on"},
+    }
+    rows = pd.DataFrame({"variant": ["bicubic", "base", "b", "c", "d", "control"], "delta": [-3.0, 0.0, 0.2, 0.3, -0.4, 9.0]})
+    table = interaction(rows, levels, ["sharing", "ratio"])
+    assert (list(table.index), list(table.columns)) == (["all", "none"], ["1/4", "1/8"])
+    np.testing.assert_allclose(table.to_numpy(), [[0.1, np.nan], [0.3, -0.4]])
+
+
+@pytest.mark.parametrize("levels", [{}, LEVELS])
+def test_without_two_crossed_factors_there_is_no_interaction(levels: dict[str, dict[str, str]], tmp_path: Path) -> None:
+    factors = ["sharing"] if levels else ["sharing", "ratio"]
+    assert "interaction" not in draw_names(load_results(make_study(tmp_path, seeds=(0,), factors=factors, levels=levels)))
+
+
+def test_a_control_of_matched_size_is_no_cell_of_the_interaction(tmp_path: Path) -> None:
+    """It has the levels of its variant, at another size."""
+    folder = make_study(tmp_path, factors=["sharing", "ratio"], levels=LEVELS, matched={"100%-meso": "no_sharing"})
+    study = load_results(folder)
+    (picture,) = [p for p in draw(study, comparison(study), statistics(study))[0] if p.name == "interaction"]
+    assert [text.get_text() for text in picture.figure.axes[0].texts] == ["+0.000", "–", "+0.750", "–"]
+
+
+def test_the_best_and_the_worst_image_are_shown(tmp_path: Path) -> None:
+    study = load_results(make_study(tmp_path))
+    best, worst = find_examples(study)
+    # ant: no_sharing +1, 100%-meso -0.5; bee: no_sharing +0.5, 100%-meso -0.5
+    assert (best.image, best.variants) == ("ant", ("no_sharing",))
+    assert best.reason == "ant: best change no_sharing, +1.00 dB"
+    assert worst.reason == "bee: worst change 100%-meso, −0.50 dB"
+    (crops,) = [picture for picture in draw(study, comparison(study), statistics(study))[0] if picture.name == "crops"]
+    titles = [[ax.get_title() for ax in part.axes] for part in crops.figure.subfigs]
+    assert titles[0] == ["HR\nant", "bicubic\n27.00 dB", "base\n29.00 dB", "no_sharing\n30.00 dB", "100%-meso\n28.00 dB"]
+    assert [title.split("\n")[1] for title in titles[1]] == ["bee", "28.00 dB", "30.00 dB", "30.50 dB", "29.00 dB"]
+    assert "seed 0." in crops.caption
+
+
+def test_an_example_names_its_set_where_there_are_several(tmp_path: Path) -> None:
+    best, worst = find_examples(load_results(make_study(tmp_path, sets=("set_5", "set_14"))))
+    assert (best.data, best.reason) == ("set_5", "ant (set_5): best change no_sharing, +1.00 dB")
+    assert (worst.data, worst.reason) == ("set_14", "bee (set_14): worst change 100%-meso, −0.50 dB")
+
+
+def test_best_and_worst_on_one_image_share_a_row(tmp_path: Path) -> None:
+    psnr = seeded({"more": [0.1, 0.1], "less": [-0.1, -0.1]})
+    for name, change in (("more", 0.5), ("less", -0.5)):
+        for images in psnr[name].values():
+            images["bee"] += change
+    (example,) = find_examples(load_results(make_study(tmp_path, psnr)))
+    assert (example.image, example.variants) == ("bee", ("more", "less"))
+    assert example.reason == "bee: best change more, +0.60 dB; worst change less, −0.60 dB"
+
+
+def test_without_a_base_the_first_images_are_shown(tmp_path: Path) -> None:
+    study = load_results(make_study(tmp_path, missing=(("base", 0), ("base", 1))))
+    assert [(example.image, example.variants) for example in find_examples(study)] == [("ant", ()), ("bee", ())]
+    assert draw_names(study)[-1] == "crops"
+
+
+def test_a_row_of_crops_has_eight_images_with_the_extremes_among_them(tmp_path: Path) -> None:
+    psnr = seeded({f"v{number}": [0.01 * number, 0.01 * number] for number in range(1, 13)})
+    for name, image, change in (("v3", "ant", -0.5), ("v12", "bee", 0.5)):
+        for images in psnr[name].values():
+            images[image] += change
+    study = load_results(make_study(tmp_path, psnr))
+    (crops,) = [picture for picture in draw(study, comparison(study), statistics(study))[0] if picture.name == "crops"]
+    rows: list[Any] = [[ax.get_title().split("\n")[0] for ax in part.axes] for part in crops.figure.subfigs]
+    assert rows == [["HR", "bicubic", "base", "v1", "v2", "v3", "v4", "v12"]] * 2
+
+
+def test_crops_of_another_image_of_that_name_are_not_shown(tmp_path: Path) -> None:
+    study = load_results(make_study(tmp_path))
+    Image.new("RGB", (40, 40)).save(tmp_path / "set_5" / "ant.png")
+    _, skipped = draw(study, comparison(study), statistics(study))
+    assert len(skipped) == 1
+    assert "its size differs" in skipped[0]
+
+
+# The command
+
+
+@pytest.mark.parametrize(
+    ("width", "columns"),
+    [
+        (100, ["variant", "params", "MACs (G)", "PSNR (dB)", "SSIM", "Δ dB", "± 95 %", "p", "verdict", "seeds"]),
+        (80, ["variant", "params", "PSNR (dB)", "Δ dB", "± 95 %", "p", "verdict"]),
+    ],
+)
+def test_the_command_prints_a_table_that_fits(
+    width: int, columns: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    names = ["no-distillation-x", "global-only"]
+    folder = make_study(tmp_path, seeded({names[0]: [0.1, 0.2, 0.15], names[1]: [-0.2, -0.2, -0.21]}))
+    monkeypatch.setattr(cli, "console", Console(width=width))
+    monkeypatch.setattr(report, "write_report", lambda folder: [])
+    cli.report(folder)
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0].strip() == QUESTION
+    assert re.split(r"\s{2,}", lines[2].strip()) == columns
+    table = lines[2:9]
+    assert all("…" not in line for line in table)
+    for name in ("bicubic", "base", *names):
+        (row,) = [line for line in table if line.split()[:1] == [name]]
+        assert len(row) <= width
+    assert "+0.150" in "".join(table)
+    assert lines[-1] == f"Written: 0 files; start with {folder}/report.html"
+
+
+def test_the_command_names_each_evaluation_set(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    folder = make_study(tmp_path, sets=("set_5", "set_14"))
+    monkeypatch.setattr(cli, "console", Console(width=100))
+    monkeypatch.setattr(report, "write_report", lambda folder: [])
+    cli.report(folder)
+    lines = [line.split()[0] for line in capsys.readouterr().out.splitlines() if line.strip()]
+    start = lines.index("set_5")
+    assert lines[start : start + 10] == ["set_5", "bicubic", *PSNR, "set_14", "bicubic", *PSNR]

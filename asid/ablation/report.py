@@ -1,334 +1,275 @@
-"""From records to a table and figures. Nothing is trained here: the same records give the same report."""
+"""The report bundle: from a study's records to tables, figures and one page. Nothing is trained: the same records give the same bytes."""
 
+import base64
 import json
+import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
+from jinja2 import Environment, PackageLoader, StrictUndefined
 from matplotlib import rc_context
 
 from asid import figures
-from asid.ablation.records import Record, RecordError, read_record
-from asid.data.images import find_images, read_image
-from asid.data.resize import crop_to_multiple
-from asid.files import IMAGES, STUDY
+from asid.ablation.pictures import Picture, draw
+from asid.ablation.records import to_rows
+from asid.ablation.results import LEVEL, ReportError, Statistics, Study, comparison, load_results, score_table, statistics, timings
+from asid.ablation.tables import (
+    LEFT,
+    alignment,
+    best_cells,
+    conclude,
+    conclude_set,
+    describe,
+    explain,
+    limits,
+    show_interval,
+    show_number,
+    show_p,
+    to_latex,
+    to_markdown,
+    to_text,
+)
+from asid.files import ERROR
 
-_CROP = 64
+__all__ = ["ReportError", "load_results", "to_html", "to_json", "write_report"]
 
-
-class ReportError(ValueError):
-    """A folder that holds no study, or a study without finished runs."""
-
-
-@dataclass(frozen=True)
-class Study:
-    """A study's folder as it stands: what was planned, which records there are, which runs have none."""
-
-    folder: Path
-    plan: dict[str, Any]
-    records: list[tuple[Path, Record]]
-    missing: list[str]
-
-    @property
-    def base(self) -> str:
-        return str(self.plan["base"])
-
-    @property
-    def trained(self) -> list[tuple[Path, Record]]:
-        """The runs, without reference rows."""
-        return [(folder, record) for folder, record in self.records if record.complexity]
-
-
-def load_results(folder: str | Path) -> Study:
-    """Read a study's folder.
-
-    Raises :class:`ReportError` where it is no study's folder, no run is finished, or runs were evaluated in different ways.
-    """
-    folder = Path(folder)
-    if not (folder / STUDY).is_file():
-        raise ReportError(f"no study in {folder}: expected {STUDY} there; run 'asid ablate ablations/quick.yaml' first")
-    plan = json.loads((folder / STUDY).read_text())
-    records, missing = [], []
-    for name in plan["references"]:
-        path = folder / "references" / name
-        try:
-            records.append((path, read_record(path)))
-        except (FileNotFoundError, RecordError):
-            missing.append(name)
-    for run in plan["runs"]:
-        path = folder / run["folder"]
-        try:
-            records.append((path, read_record(path, run["run_id"])))
-        except (FileNotFoundError, RecordError):
-            missing.append(f"{run['variant']} seed {run['seed']}")
-    study = Study(folder, plan, records, missing)
-    _check_comparable(study)
-    if not study.trained:
-        raise ReportError(f"no finished run in {folder}: run the study again; what it has done is kept")
-    return study
-
-
-def _check_comparable(study: Study) -> None:
-    """Raise :class:`ReportError` where records were evaluated in different ways: their scores do not belong in one table."""
-    if not study.records:
-        return
-    (first_folder, first), *others = study.records
-    for folder, record in others:
-        for name, mine, theirs in (
-            ("scale", first.config.model.scale, record.config.model.scale),
-            *((name, getattr(first.config.evaluate, name), value) for name, value in record.config.evaluate),
-        ):
-            if mine != theirs:
-                raise ReportError(
-                    f"{folder} was evaluated with {name} {theirs}, {first_folder} with {mine}: "
-                    "one table takes one way of evaluating; run the study again, or report the two apart"
-                )
-
-
-def score_table(study: Study) -> pd.DataFrame:
-    """All scores: one row for each variant, seed and image, with the columns variant, seed, data, image, psnr, ssim."""
-    tables = [
-        record.score_table.assign(variant=record.variant, seed=record.config.seed)[["variant", "seed", "data", "image", "psnr", "ssim"]]
-        for _, record in study.records
-    ]
-    return pd.concat(tables, ignore_index=True)
-
-
-def score_changes(study: Study) -> pd.DataFrame:
-    """Change of PSNR (dB) against the base, seed by seed and image by image; a reference row against the base's mean over seeds.
-
-    Columns: variant, seed, data, image, change. What the base has no score for is left out.
-    """
-    scores = score_table(study)
-    base = scores[scores["variant"] == study.base]
-    trained = scores["variant"].isin([record.variant for _, record in study.trained])
-    tables = []
-    for rows, keys in ((scores[trained], ["seed", "data", "image"]), (scores[~trained], ["data", "image"])):
-        paired = rows.merge(base.groupby(keys)["psnr"].mean().rename("base"), left_on=keys, right_index=True)
-        # Two perfect scores are equal: inf - inf would be no number.
-        tables.append(paired.assign(change=(paired["psnr"] - paired["base"]).where(paired["psnr"] != paired["base"], 0.0)))
-    columns = ["variant", "seed", "data", "image", "change"]
-    changes = pd.concat(tables)[columns]
-    return changes[changes["variant"] != study.base]
-
-
-def comparison(study: Study) -> pd.DataFrame:
-    """One row a variant and evaluation set: cost, mean scores over images and seeds, and the change of PSNR against the base.
-
-    Columns: variant, change, parameters, macs (G, torch's counter), macs_ptflops, macs_fvcore, data, psnr, ssim, delta (dB), seeds.
-    """
-    costs = {record.variant: record.complexity for _, record in study.trained}
-    means = (
-        score_table(study)
-        .groupby(["variant", "data"], sort=False)
-        .agg(psnr=("psnr", "mean"), ssim=("ssim", "mean"), seeds=("seed", "nunique"))
-    )
-    deltas = score_changes(study).groupby(["variant", "data"])["change"].mean()
-    rows = []
-    for scores in means.reset_index().to_dict("records"):
-        variant, data = scores["variant"], scores["data"]
-        cost = costs.get(variant) or {}
-        trained = variant in costs
-        rows.append(
-            {
-                "variant": variant,
-                "change": study.plan["variants"].get(variant, "no training") or "–",
-                "parameters": cost.get("parameters"),
-                "macs": cost["macs_torch"] / 1e9 if cost else None,
-                "macs_ptflops": cost["macs_ptflops"] / 1e9 if cost else None,
-                "macs_fvcore": cost["macs_fvcore"] / 1e9 if cost else None,
-                "data": data,
-                "psnr": scores["psnr"],
-                "ssim": scores["ssim"],
-                "delta": deltas.get((variant, data), 0.0 if variant == study.base else None),
-                "seeds": int(scores["seeds"]) if trained else None,
-            }
-        )
-    table = pd.DataFrame(rows)
-    return table.astype({"parameters": "Int64", "seeds": "Int64"})
-
-
-def describe(study: Study) -> list[str]:
-    """What the numbers rest on, a sentence each: protocol, data, steps, seeds, costs, code."""
-    _, record = study.trained[0]
-    config = record.config
-    output = record.complexity["output"] if record.complexity else []
-    evaluated = [
-        f"{m['source']} ({len(m['images'])} images, {m['manifest']})" for use, m in record.data.items() if use.startswith("evaluate")
-    ]
-    made_by = sorted({row.get("lr", "unknown") for row in record.scores})
-    train = record.data["train"]
-    steps = sorted({r.config.train.steps for _, r in study.trained})
-    seeds = sorted({r.config.seed for _, r in study.trained})
-    commits = sorted({str(r.provenance["commit"]) for _, r in study.trained})
-    scales = sorted({r.config.model.scale for _, r in study.trained})
-    sentences = [
-        f"Scale: {', '.join(f'×{scale}' for scale in scales)}. Protocol: {record.protocol}.",
-        f"Evaluated on {', '.join(evaluated)}, {config.evaluate.describe()}; LR images: {', '.join(made_by)}.",
-        f"Trained on {train['source']} ({len(train['images'])} images, {train['manifest']}) for {', '.join(map(str, steps))} steps, "
-        f"batch {config.train.batch_size}, LR patches of {config.data.patch_size}; seeds {', '.join(map(str, seeds))}.",
-        f"Multiply-adds for an output of {output[0]}×{output[1]}.",
-        f"asid {record.provenance['asid']}, commit {', '.join(commits)}; torch {record.provenance['torch']}.",
-    ]
-    if len(seeds) == 1:
-        sentences.append(
-            "One seed: differences below the spread between seeds (about 0.06 dB when trained to the end, more when not) are noise."
-        )
-    if study.missing:
-        sentences.append(f"Without a record, not in the table: {', '.join(study.missing)}.")
-    return sentences
+_OF_THE_CODE = ("commit", "source", "python", "asid", "torch", "lightning", "numpy", "scikit-image", "pillow")
+"""Provenance that does not depend on the machine or on when it ran."""
 
 
 def write_report(folder: str | Path) -> list[Path]:
-    """Write ``comparison.md``, ``.csv``, ``.tex`` and ``figures/`` (PNG and SVG) into a study's folder; returns the files."""
+    """Write the report into a study's folder; returns the files.
+
+    ``report.html`` is the page to read and to send; ``comparison.md``, ``.tex``, ``.csv`` and ``.json``, ``scores.csv`` (each image) and
+    ``figures/`` (PNG and SVG) are its parts. What depends on the machine's speed is in ``timings.csv``, the page, and the figure of costs.
+    """
     study = load_results(folder)
-    table = comparison(study)
-    files = [_write(study.folder / "comparison.csv", table.to_csv(index=False))]
-    files.append(_write(study.folder / "scores.csv", score_table(study).to_csv(index=False)))
-    files.append(_write(study.folder / "comparison.tex", to_latex(study, table)))
-    drawn = []
+    table, found = comparison(study), statistics(study)
+    texts = {
+        "comparison.csv": table.to_csv(index=False),
+        "comparison.json": to_json(study, table, found),
+        "comparison.tex": to_latex(study, table),
+        "scores.csv": score_table(study).to_csv(index=False),
+        "timings.csv": timings(study).to_csv(index=False),
+    }
     with rc_context(figures.STYLE):
-        for name, figure in _draw(study, table):
-            files += figures.save_figure(figure, study.folder / "figures" / name)
-            drawn.append(name)
-    files.append(_write(study.folder / "comparison.md", to_markdown(study, table, drawn)))
-    return files
+        pictures, skipped = draw(study, table, found)
+        drawn = [file for picture in pictures for file in figures.save_figure(picture.figure, study.folder / "figures" / picture.name)]
+    texts["comparison.md"] = to_markdown(study, table, found, [picture.name for picture in pictures], skipped)
+    texts["report.html"] = to_html(study, table, found, pictures, skipped)
+    for name, text in texts.items():
+        (study.folder / name).write_text(text, encoding="utf-8")
+    return [*(study.folder / name for name in texts), *drawn]
 
 
-def to_markdown(study: Study, table: pd.DataFrame, pictures: Sequence[str] = ()) -> str:
-    """The comparison as a Markdown page that shows the figures named in ``pictures``."""
-    body = _display(table).to_markdown(index=False, disable_numparse=True, colalign=_alignment(table))
-    notes = "\n".join(f"- {sentence}" for sentence in describe(study))
-    shown = "".join(f"\n![{name}](figures/{name}.png)\n" for name in pictures)
-    return f"# {study.plan['name']}\n\n{study.plan['question']}\n\n{body}\n\n{notes}\n{shown}"
+def to_json(study: Study, table: pd.DataFrame, found: dict[str, Statistics]) -> str:
+    """Everything but run times, for other programs: table, statistics, sentences, runs, provenance. Missing numbers are null."""
+    content = {
+        "name": study.name,
+        "question": study.question,
+        "base": study.base,
+        "margin": study.margin,
+        "level": LEVEL,
+        "table": to_rows(table),
+        "statistics": {
+            data: {
+                "images": result.scores.images,
+                "seeds": result.scores.seeds,
+                "left_out": result.left_out,
+                "noise_floor": result.noise,
+                "comparisons": {variant: asdict(compared) for variant, compared in result.comparisons.items()},
+            }
+            for data, result in found.items()
+        },
+        "conclusions": conclude(study, found),
+        "explanations": explain(study, found),
+        "description": describe(study),
+        "matched": study.matched,
+        "dropped": study.dropped,
+        "missing": study.missing,
+        "runs": [{key: run[key] for key in ("variant", "seed", "run_id", "folder")} for run in study.plan["runs"]],
+        "data": study.trained[0][1].data,
+        "provenance": _provenance(study, _OF_THE_CODE),
+    }
+    return json.dumps(_plain(content), indent=1, ensure_ascii=False, allow_nan=False) + "\n"
 
 
-def to_latex(study: Study, table: pd.DataFrame) -> str:
-    """The comparison as a LaTeX table with booktabs rules; needs ``\\usepackage{booktabs}``."""
-    shown = _display(table).replace({"–": "--"}, regex=False)
-    shown = shown.map(lambda text: _escape(str(text)))
-    shown.columns = [{"Δ dB": r"$\Delta$ dB"}.get(name, name) for name in shown.columns]
-    caption = _escape(study.plan["question"] + " " + " ".join(describe(study)))
-    columns = "".join({"left": "l", "right": "r"}[side] for side in _alignment(table))
-    return (
-        "% "
-        + " ".join(["needs \\usepackage{booktabs}; written by asid report", "\n"])
-        + shown.to_latex(index=False, column_format=columns, caption=caption, label=f"tab:{study.plan['name']}", escape=False, position="t")
+def _plain(value: Any) -> Any:
+    """JSON values only: what is no number becomes null, infinity text."""
+    if isinstance(value, dict):
+        return {key: _plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(item) for item in value]
+    if isinstance(value, float) and not math.isfinite(value):
+        return None if math.isnan(value) else str(value)
+    return value
+
+
+def _provenance(study: Study, keys: Sequence[str] | None = None) -> dict[str, list[Any]]:
+    """The different values of each entry over all trainings, or of ``keys`` only."""
+    found: dict[str, list[Any]] = {}
+    for _, record in study.trained:
+        for key, value in record.provenance.items():
+            if value is not None and (keys is None or key in keys) and value not in found.setdefault(key, []):
+                found[key].append(value)
+    return {key: sorted(values, key=str) for key, values in found.items()}
+
+
+# The page
+
+_SYMBOLS = {"better": "▲", "worse": "▼", "equivalent": "≈", "undecided": "○"}
+
+
+def to_html(study: Study, table: pd.DataFrame, found: dict[str, Statistics], pictures: Sequence[Picture], skipped: Sequence[str]) -> str:
+    """One page with everything in it: no other file, no network, no script."""
+    environment = Environment(
+        loader=PackageLoader("asid.ablation"), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    )
+    return environment.get_template("report.html.j2").render(
+        study=study,
+        facts=_facts(study, table),
+        limits=limits(study, found),
+        explanations=explain(study, found),
+        sets=[_table_of_set(study, rows, found.get(str(data))) for data, rows in table.groupby("data", sort=False)],
+        pictures=[(picture, _embed(study.folder / "figures" / f"{picture.name}.png")) for picture in pictures],
+        notes=[*describe(study), *skipped],
+        commands=_commands(study),
+        provenance=_show_provenance(study),
+        data=study.trained[0][1].data,
+        runs=_runs(study),
+        symbols=_SYMBOLS,
     )
 
 
-def to_text(table: pd.DataFrame) -> pd.DataFrame:
-    """The comparison with its numbers formatted for reading."""
-    return _display(table)
+def _embed(path: Path) -> str:
+    return "data:image/png;base64," + base64.b64encode(path.read_bytes()).decode()
 
 
-def _display(table: pd.DataFrame) -> pd.DataFrame:
-    def number(value: Any, pattern: str) -> str:
-        return "–" if pd.isna(value) else pattern.format(value)
-
-    shown = pd.DataFrame(
-        {
-            "variant": table["variant"],
-            "change": table["change"],
-            "params": [number(value, "{:,}").replace(",", " ") for value in table["parameters"]],
-            "MACs (G)": [number(value, "{:.2f}") for value in table["macs"]],
-            "data": table["data"],
-            "PSNR (dB)": [number(value, "{:.2f}") for value in table["psnr"]],
-            "SSIM": [number(value, "{:.4f}") for value in table["ssim"]],
-            "Δ dB": [number(value, "{:+.2f}") for value in table["delta"]],
-            "seeds": [number(value, "{}") for value in table["seeds"]],
-        }
-    )
-    return shown
+def _facts(study: Study, table: pd.DataFrame) -> list[tuple[str, str]]:
+    """What stands under the title."""
+    _, record = study.trained[0]
+    steps = sorted({record.config.train.steps for _, record in study.trained})
+    shown = f"{steps[0]:,}" if len(steps) == 1 else f"{steps[0]:,} to {steps[-1]:,}"
+    return [
+        ("variants", str(len(study.variants))),
+        ("seeds", str(len(study.seeds))),
+        ("scale", f"×{record.config.model.scale}"),
+        ("steps", shown.replace(",", " ")),
+        ("evaluated on", ", ".join(dict.fromkeys(table["data"]))),
+        ("trainings", f"{len(study.trained)} of {len(study.plan['runs'])}"),
+    ]
 
 
-def _alignment(table: pd.DataFrame) -> tuple[str, ...]:
-    return tuple("left" if name in ("variant", "change", "data") else "right" for name in _display(table.head(1)).columns)
+def _table_of_set(study: Study, rows: pd.DataFrame, statistics: Statistics | None) -> dict[str, Any]:
+    """The cells of the tables of one evaluation set."""
+    rows = rows.reset_index(drop=True)
+    shown = to_text(rows)
+    best = best_cells(rows)
+    changes = dict(zip(shown["variant"], shown["change"], strict=True))
+    shown = shown.drop(columns=["change", "data"])
+    body = [
+        [
+            {"column": name, "text": _typeset(text) if name not in LEFT else text, "best": (index, name) in best}
+            for name, text in row.items()
+        ]
+        for index, row in shown.iterrows()
+    ]
+    details = []
+    for variant, result in (statistics.comparisons if statistics else {}).items():
+        tests = [show_p(p) for p in (result.p_t, result.p_holm, result.p_flip if result.seeds.n > 1 else math.nan, result.p_equivalent)]
+        ends = [show_interval(interval.low, interval.high) for interval in (result.seeds, result.images)]
+        numbers = [show_number(result.seeds.mean, "{:+z.3f}"), *ends, *tests, show_number(result.detectable, "{:.3f}")]
+        details.append([variant, result.seeds.n, *map(_typeset, numbers)])
+    return {
+        "data": rows["data"].iloc[0],
+        "header": list(zip(shown.columns, alignment(shown.columns), strict=True)),
+        "body": body,
+        "changes": changes,
+        "conclusions": conclude_set(study, statistics) if statistics else [],
+        "details": details,
+        "images": len(statistics.scores.images) if statistics else 0,
+    }
 
 
-def _escape(text: str) -> str:
-    for plain, escaped in {"\\": r"\textbackslash{}", "_": r"\_", "%": r"\%", "&": r"\&", "#": r"\#", "×": r"$\times$"}.items():
-        text = text.replace(plain, escaped)
-    return text
+def _typeset(number: str) -> str:
+    """A true minus sign instead of a hyphen."""
+    return number.replace("-", "−")
 
 
-def _write(path: Path, text: str) -> Path:
-    path.write_text(text)
-    return path
+def _commands(study: Study) -> list[tuple[str, str]]:
+    """What to type to get this page again, a comment to each."""
+    commits = _provenance(study, ["commit"]).get("commit", [])
+    lines = []
+    if len(commits) == 1:
+        changed = ", with changes that were not committed" if commits[0].endswith("+") else ""
+        lines.append((f"git checkout {commits[0].rstrip('+')}", f"the code of these records{changed}"))
+    run = study.plan.get("command") or f"asid ablate run ablations/{study.name}.yaml"
+    lines.append((run, "trains what has no record yet"))
+    lines.append((f"asid report results/{study.folder.resolve().name}", "writes this page from the records"))
+    return lines
 
 
-def _draw(study: Study, table: pd.DataFrame) -> list[tuple[str, figures.Figure]]:
-    names = list(dict.fromkeys(record.variant for _, record in study.trained))
-    palette = figures.colours(names)
-    drawn = [("trade_off", _draw_trade_off(study, table, palette)), ("curves", _draw_curves(study, palette))]
-    if study.base in names and len(names) > 1:
-        drawn.append(("changes", _draw_changes(study, palette)))
-    drawn += [("crops", _draw_crops(study))]
-    return drawn
+_GROUPS = {"code": ("commit", "source", "asid"), "machine": ("machine", "cpus", "threads"), "versions": _OF_THE_CODE}
 
 
-def _draw_trade_off(study: Study, table: pd.DataFrame, palette: dict[str, Any]) -> figures.Figure:
-    figure = figures.new_figure(9, 3.6)
-    axes = figure.subplots(1, 2, sharey=True)
-    means = (
-        table.groupby("variant", sort=False)
-        .agg(psnr=("psnr", "mean"), parameters=("parameters", "first"), macs=("macs", "first"))
-        .reset_index()
-    )
-    trained = means[means["variant"].isin(palette)].assign(parameters=lambda t: t["parameters"].astype(float) / 1000)
-    output = next(record.complexity["output"] for _, record in study.trained if record.complexity)
-    figures.plot_trade_off(trained, "parameters", axes[0], "parameters (thousands)", palette)
-    figures.plot_trade_off(trained, "macs", axes[1], f"multiply-adds (G) for {output[0]}×{output[1]}", palette)
-    for _, reference in means[~means["variant"].isin(palette)].iterrows():
-        for ax in axes:
-            ax.axhline(reference["psnr"], color="grey", ls="--", lw=1, label=reference["variant"])
-    axes[1].set_ylabel("")
-    figure.legend(*axes[0].get_legend_handles_labels(), loc="outside right center", frameon=False)
-    return figure
+def _show_provenance(study: Study) -> list[tuple[str, str]]:
+    found = _provenance(study)
+    finished = found.pop("finished", [])
+    rows = []
+    for title, keys in _GROUPS.items():
+        if values := {key: found.pop(key) for key in keys if key in found}:
+            rows.append((title, ", ".join(f"{key} {' / '.join(map(str, several))}" for key, several in values.items())))
+    rows += [(key, " / ".join(map(str, values))) for key, values in found.items()]
+    if finished:
+        rows.append(("finished", " to ".join(dict.fromkeys([_minute(finished[0]), _minute(finished[-1])])) + " UTC"))
+    trained = timings(study)["train"].sum(min_count=1)
+    if not pd.isna(trained):
+        rows.append(("training", f"{_duration(trained)}, the sum over all runs"))
+    return rows
 
 
-def _draw_changes(study: Study, palette: dict[str, Any]) -> figures.Figure:
-    changes = score_changes(study)
-    changes = changes[changes["variant"].isin(palette)]
-    figure = figures.new_figure(7, 0.45 * max(3, len(palette)) + 0.8)
-    ax = figure.subplots()
-    figures.plot_changes(changes, ax, palette, study.base)
-    ax.legend(loc="best")
-    return figure
+def _minute(time: Any) -> str:
+    """``2026-11-22T18:41:34+00:00`` as ``2026-11-22 18:41``."""
+    return str(time)[:16].replace("T", " ")
 
 
-def _draw_curves(study: Study, palette: dict[str, Any]) -> figures.Figure:
-    figure = figures.new_figure(9, 3.6)
-    loss_ax, psnr_ax = figure.subplots(1, 2)
-    for position, (_, record) in enumerate(study.trained):
-        seen = any(record.variant == other.variant for _, other in study.trained[:position])
-        history = pd.DataFrame(record.history).astype(float)
-        figures.plot_history(history, loss_ax, psnr_ax, None if seen else record.variant, palette[record.variant])
-    figure.legend(*loss_ax.get_legend_handles_labels(), loc="outside right center", frameon=False)
-    return figure
+def _runs(study: Study) -> list[dict[str, str]]:
+    """Every planned run: whether it has a record, how long it took, where it lies."""
+    records = dict(study.trained)
+    times = timings(study).set_index(["variant", "seed"])
+    rows = []
+    for run in study.plan["runs"]:
+        folder = study.folder / run["folder"]
+        row = {"variant": run["variant"], "seed": str(run["seed"]), "folder": run["folder"]}
+        row |= dict.fromkeys(("train", "evaluate", "latency", "finished"), "–")
+        if folder in records:
+            measured = times.loc[(run["variant"], run["seed"])]
+            resumed = records[folder].execution.get("resumed_at")
+            row["state"] = f"done, resumed at step {', '.join(map(str, resumed))}" if resumed else "done"
+            row |= {name: _duration(measured[name]) for name in ("train", "evaluate")}
+            row["latency"] = show_number(measured["latency"], "{:.0f}")
+            row["finished"] = _minute(measured["finished"] or "–")
+        else:
+            row["state"] = _reason(folder)
+        rows.append(row)
+    return rows
 
 
-def _draw_crops(study: Study) -> figures.Figure:
-    """The most detailed region of each of the first two images: HR, the references, and the first seed of each variant."""
-    _, base = study.trained[0]
-    scale = base.config.model.scale
-    shown: dict[str, tuple[Path, Record]] = {}
-    for folder, record in study.records:
-        if record.config.model.scale == scale:
-            shown.setdefault(record.variant, (folder, record))
-    photographs = [(source, photograph) for source in base.config.evaluate.data for photograph in find_images(source)][:2]
-    figure = figures.new_figure(1.45 * (len(shown) + 1), 2.0 * len(photographs))
-    rows = figure.subfigures(len(photographs), 1, squeeze=False)[:, 0]
-    for row, (source, photograph) in zip(rows, photographs, strict=True):
-        hr = crop_to_multiple(photograph.read(), scale)
-        images, notes = {"HR": hr}, {"HR": photograph.name}
-        for variant, (folder, record) in shown.items():
-            path = folder / IMAGES / Path(source).name / f"{photograph.name}.png"
-            if path.exists():
-                images[variant] = read_image(path)
-                score = record.score_table.set_index("image").loc[photograph.name]
-                notes[variant] = f"{score['psnr']:.2f} dB"
-        figures.plot_crops(images, row, figures.most_detailed_box(hr, _CROP), notes)
-    return figure
+def _reason(folder: Path) -> str:
+    """Why a run has no record, in a line."""
+    if not (folder / ERROR).is_file():
+        return "no record"
+    lines = (folder / ERROR).read_text(errors="replace").strip().splitlines()
+    return f"failed: {lines[-1]}" if lines else "failed"
+
+
+def _duration(seconds: Any) -> str:
+    if pd.isna(seconds):
+        return "–"
+    if seconds < 120:
+        return f"{seconds:.0f} s"
+    minutes = round(seconds / 60)
+    return f"{minutes} min" if minutes < 120 else f"{minutes // 60} h {minutes % 60} min"

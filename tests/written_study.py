@@ -1,0 +1,127 @@
+"""The folder of a study whose records are written by hand: what a report must make of them is known."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from asid.ablation.records import Record, data_manifests, write_record
+from asid.config import RunConfig
+from asid.data.images import write_image
+
+Psnr = dict[str, dict[int, dict[str, float]]]
+"""PSNR in dB by variant, seed and image."""
+
+PSNR: Psnr = {  # means: 30.0, 30.75 and 29.5
+    "base": {0: {"ant": 29.0, "bee": 30.0}, 1: {"ant": 30.0, "bee": 31.0}},
+    "no_sharing": {0: {"ant": 30.0, "bee": 30.5}, 1: {"ant": 31.0, "bee": 31.5}},
+    "100%-meso": {0: {"ant": 28.0, "bee": 29.0}, 1: {"ant": 30.0, "bee": 31.0}},
+}
+SSIM = {"base": 0.9, "no_sharing": 0.91, "100%-meso": 0.89}
+CHANGES = {"base": "", "no_sharing": "attention sharing: none", "100%-meso": "spatial windows: meso + meso"}
+PARAMETERS = {"base": 56164, "no_sharing": 60964, "100%-meso": 1056164}
+PROTOCOL = "psnr-y/ssim-y crop=scale"
+BICUBIC = {"ant": 27.0, "bee": 28.0}
+QUESTION = "What does 50 % of_that do & why?"
+FINISHED = "2030-01-02T03:04:05+00:00"
+
+
+def seeded(changes: dict[str, list[float]]) -> Psnr:
+    """PSNR of a base and of variants whose change against it is given seed by seed."""
+    noise = [0.01, -0.02, 0.03, 0.0, -0.01, 0.02, 0.04]
+    count = len(next(iter(changes.values())))
+    psnr: Psnr = {"base": {seed: {"ant": 30 + noise[seed], "bee": 31 + noise[seed]} for seed in range(count)}}
+    for name, values in changes.items():
+        psnr[name] = {seed: {image: p + values[seed] for image, p in psnr["base"][seed].items()} for seed in range(count)}
+    return psnr
+
+
+def make_study(
+    folder: Path,
+    psnr: Psnr | None = None,
+    *,
+    missing: tuple[tuple[str, int], ...] = (),
+    seeds: tuple[int, ...] | None = None,
+    sets: tuple[str, ...] = ("set_5",),
+    seconds: dict[str, float] | None = None,
+    **plan: Any,
+) -> Path:
+    """The folder of a study with photographs beside it; of the runs in ``missing``, (variant, seed), there is no record.
+
+    ``seconds`` are those of every record; ``plan`` is added to study.json.
+    """
+    psnr = psnr or PSNR
+    random = np.random.default_rng(0)
+    photographs = [folder / name for name in sets]
+    for source in photographs:
+        for name in BICUBIC:
+            write_image(source / f"{name}.png", random.integers(0, 256, (80, 96, 3), dtype=np.uint8))
+    study, runs = folder / "results", []
+    for variant, trainings in psnr.items():
+        for seed in seeds or trainings:
+            run_id = f"{variant}-{seed}"
+            runs.append({"variant": variant, "seed": seed, "run_id": run_id, "folder": f"runs/{run_id}"})
+            if (variant, seed) not in missing:
+                _write_run(study / "runs" / run_id, photographs, variant, run_id, trainings[seed], seed, True, seconds or {})
+    _write_run(study / "references" / "bicubic", photographs, "bicubic", "bicubic", BICUBIC, 0, False, {})
+    content = {
+        "name": "hand-written",
+        "question": QUESTION,
+        "preset": "asid-tiny",
+        "base": "base",
+        "references": ["bicubic"],
+        "variants": {name: CHANGES.get(name, f"change {name}") for name in psnr},
+        "runs": runs,
+        **plan,
+    }
+    (study / "study.json").write_text(json.dumps(content))
+    return study
+
+
+def _write_run(
+    folder: Path,
+    photographs: list[Path],
+    variant: str,
+    run_id: str,
+    psnr: dict[str, float],
+    seed: int,
+    trained: bool,
+    seconds: dict[str, float],
+) -> None:
+    sources = list(map(str, photographs))
+    config = RunConfig.model_validate(
+        {"data": {"train": sources[0], "validation": sources[0]}, "train": {"steps": 70}, "evaluate": {"data": sources}, "seed": seed}
+    )
+    parameters = PARAMETERS.get(variant, 50000 + 1000 * len(variant))
+    macs = parameters * 10**5
+    complexity = {"parameters": parameters, "macs_torch": macs, "macs_ptflops": 2 * macs, "macs_fvcore": 3 * macs, "output": [1280, 720]}
+    history = [{"step": step, "loss": 1 / step, "learning_rate": 0.01, "psnr": 20.0 + step / 10, "seconds": 1.0} for step in (10, 40, 70)]
+    record = Record(
+        study="hand-written",
+        variant=variant,
+        run_id=run_id,
+        config=config,
+        protocol=PROTOCOL,
+        data=data_manifests(config),
+        complexity=complexity if trained else None,
+        scores=[
+            {"data": source.name, "image": image, "psnr": value, "ssim": SSIM.get(variant, 0.8)}
+            for source in photographs
+            for image, value in psnr.items()
+        ],
+        history=history if trained else [],
+        seconds=seconds,
+        provenance={
+            "commit": "0123456789ab",
+            "asid": "0.1.0",
+            "torch": "2.6.0",
+            "machine": "Amiga 68k",
+            "cpus": 77,
+            "finished": FINISHED,
+        },
+    )
+    write_record(record, folder)
+    for source in photographs:
+        for name in psnr:
+            write_image(folder / "images" / source.name / f"{name}.png", np.full((80, 96, 3), 100 + seed, np.uint8))

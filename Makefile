@@ -1,12 +1,13 @@
 # make ablation   set up, then run the quick grid to its table and figures
 # make test       set up, then lint and test
+# make test-slow  the tests that take minutes: a grid that is killed ten times
 # make lab        set up, then JupyterLab on the notebooks
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help setup ablation test lint lab constraints clean
+.PHONY: help setup ablation test test-slow lint lab constraints clean
 
 help:
 	@sed -n 's/^# //p' Makefile
@@ -21,11 +22,14 @@ $(VENV)/ready: pyproject.toml constraints.txt
 	@touch $@
 
 ablation: setup
-	@$(BIN)/asid ablate ablations/quick.yaml
+	@$(BIN)/asid ablate run ablations/quick.yaml
 	@$(BIN)/asid report results/quick
 
 test: lint
 	$(BIN)/pytest -n 2 --dist loadfile
+
+test-slow: setup
+	$(BIN)/pytest -m slow
 
 lint: setup
 	$(BIN)/ruff check .

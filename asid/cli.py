@@ -12,12 +12,13 @@ from typing import Annotated, Any, get_args
 import typer
 import yaml
 from pydantic import ValidationError
+from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.markup import escape
 from rich.progress import MofNCompleteColumn, Progress
 from rich.table import Table
 
-from asid import data_cli
+from asid import ablate_cli, data_cli
 from asid.config import PRESETS, Config, EvalConfig, InferenceConfig, Protocol, RunConfig, build_run, describe_errors
 
 app = typer.Typer(
@@ -28,6 +29,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.add_typer(data_cli.app, name="data")
+app.add_typer(ablate_cli.app, name="ablate")
 console = Console()
 
 PresetOption = Annotated[str, typer.Option("--preset", help=f"Network to start from: {', '.join(PRESETS)}.")]
@@ -170,57 +172,33 @@ def verify(data_root: RootOption = None, as_json: JsonOption = False) -> None:
 
 
 @app.command()
-def ablate(
-    study_file: Annotated[Path, typer.Argument(help="Study file, e.g. ablations/quick.yaml.")],
-    output: Annotated[Path | None, typer.Option(help="Folder of the study. By default results/<name of the study>.")] = None,
-    workers: Annotated[int | None, typer.Option(min=1, help="Runs at a time. By default one for each CPU.")] = None,
-) -> None:
-    """Run the grid of a study: one notebook a run. What is done is skipped; a failed run does not stop the others."""
-    from asid.ablation.grid import load_study
-
-    study = load_study(study_file)
-    folder = output or Path("results") / study.name
-    from asid.ablation.runner import plan, run_study
-    from asid.files import ERROR, NOTEBOOK
-
-    outcomes = run_study(study, study_file.parent / study.notebook, folder, workers)
-    failed = [(run, outcome) for run, outcome in zip(plan(study, folder), outcomes, strict=True) if outcome.error]
-    for run, outcome in failed:
-        console.print(f"[red]failed[/red]: {outcome.label}: {escape(outcome.error or '')}", highlight=False)
-        console.print(
-            f"        traceback in {escape(str(run.folder / ERROR))}, executed notebook in {escape(str(run.folder / NOTEBOOK))}",
-            highlight=False,
-            soft_wrap=True,
-        )
-    done = sum(not outcome.error for outcome in outcomes)
-    console.print(
-        f"{done} of {len(outcomes)} runs done ({sum(outcome.skipped for outcome in outcomes)} before). "
-        f"Next: asid report {escape(str(folder))}",
-        soft_wrap=True,
-    )
-    if failed:
-        raise typer.Exit(1)
-
-
-@app.command()
 def report(folder: Annotated[Path, typer.Argument(help="Folder of a study, e.g. results/quick.")]) -> None:
-    """Write a study's comparison table (Markdown, CSV, LaTeX) and figures (PNG, SVG) from its records."""
-    from asid.ablation.report import comparison, describe, load_results, to_text, write_report
+    """Write a study's report from its records: a page (HTML), tables (Markdown, LaTeX, CSV, JSON) and figures (PNG, SVG)."""
+    from asid.ablation.report import write_report
+    from asid.ablation.results import comparison, load_results, statistics
+    from asid.ablation.tables import alignment, conclude, describe, explain, to_text
 
     files = write_report(folder)
     study = load_results(folder)
-    shown = to_text(comparison(study)).drop(columns="change")
-    if shown["data"].nunique() == 1:
-        shown = shown.drop(columns="data")
-    table = Table(title=escape(study.plan["question"]), title_justify="left")
-    for name in shown.columns:
-        table.add_column(name, justify="left" if name in ("variant", "data") else "right", no_wrap=True)
-    for row in shown.itertuples(index=False):
-        table.add_row(*map(str, row))
+    found = statistics(study)
+    results = comparison(study)
+    shown = to_text(results, compact=True).drop(columns=["change", "data"]).rename(columns={"p (Holm)": "p"})
+    for name in ("seeds", "SSIM", "MACs (G)", "params"):
+        if sum(2 + max(map(len, [column, *shown[column]])) for column in shown) > console.width:
+            shown = shown.drop(columns=name)
+    table = Table(title=escape(study.question), title_justify="left", box=SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False)
+    for name, side in zip(shown.columns, alignment(shown.columns), strict=True):
+        table.add_column(name, justify="left" if side == "left" else "right", no_wrap=name != "variant", overflow="fold")
+    for data, rows in shown.groupby(results["data"], sort=False):
+        if len(set(results["data"])) > 1:
+            table.add_section()
+            table.add_row(f"[bold]{escape(str(data))}")
+        for row in rows.itertuples(index=False):
+            table.add_row(*(escape(str(cell)) for cell in row))
     console.print(table)
-    for sentence in describe(study):
+    for sentence in [*conclude(study, found), *explain(study, found), *describe(study)]:
         console.print(f"  {escape(sentence)}", highlight=False)
-    console.print(f"Written: {len(files)} files in {escape(str(folder))}; start with comparison.md there", highlight=False)
+    console.print(f"Written: {len(files)} files; start with {escape(str(folder))}/report.html", highlight=False, soft_wrap=True)
 
 
 @app.command()
@@ -329,7 +307,7 @@ def main() -> None:
         for line in describe_errors(error):
             errors.print(f"[red]error[/red]: {escape(line)}", highlight=False, soft_wrap=True)
         sys.exit(2)
-    except (ValueError, OSError) as error:
+    except (ValueError, OSError, MemoryError) as error:
         errors.print(f"[red]error[/red]: {escape(str(error))}", highlight=False, soft_wrap=True)
         sys.exit(2)
     except SystemExit as ending:

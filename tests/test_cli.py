@@ -13,8 +13,9 @@ import typer
 from rich.console import Console
 
 import asid
-from asid import cli
+from asid import ablate_cli, cli
 from asid.ablation import experiment, runner
+from asid.ablation.cluster import ClusterConfig
 from asid.ablation.records import read_record
 from asid.ablation.runner import Outcome
 from asid.complexity import Complexity
@@ -105,7 +106,9 @@ def test_other_names_are_not_there() -> None:
     [
         ([], ["train", "ablate", "report", "complexity", "fields"]),
         (["train"], ["output", "--preset", "--set", "--seed", "asid-tiny"]),
-        (["ablate"], ["study_file", "--output", "--workers"]),
+        (["ablate"], ["plan", "run", "status", "watch", "resume", "retry", "diff", "schema"]),
+        (["ablate", "run"], ["study_file", "--profile", "--output", "--workers", "--scheduler", "--slurm", "--retry", "--smoke"]),
+        (["ablate", "plan"], ["study_file", "--profile", "--output", "--workers", "--budget", "--json"]),
         (["report"], ["folder"]),
         (["complexity"], ["--preset", "--set", "--width", "--height"]),
         (["fields"], ["default"]),
@@ -143,9 +146,10 @@ def test_every_command_explains_itself_and_each_of_its_arguments(path: tuple[str
         assert getattr(parameter, "help", None), f"{' '.join(path)} {parameter.name}"
 
 
-def test_no_command_shows_the_help(call: Call) -> None:
-    ended = call()
-    assert "complexity" in ended.out + ended.err
+@pytest.mark.parametrize(("words", "expected"), [((), "complexity"), (("ablate",), "resume"), (("data",), "download")])
+def test_no_command_shows_the_help(words: tuple[str, ...], expected: str, call: Call) -> None:
+    ended = call(*words)
+    assert expected in ended.out + ended.err
 
 
 def test_fields_lists_every_field_with_its_default(call: Call, wide: None) -> None:
@@ -233,8 +237,8 @@ MISTAKES: dict[str, tuple[tuple[str, ...], list[str]]] = {
     "data without images": ((*TRAIN, "--set", "data.validation=empty"), ["no image in empty"]),
     "data that is no image": ((*TRAIN, "--set", "data.train=broken"), ["note.png", "no readable image"]),
     "evaluation data that is no image": ((*TRAIN, "--set", "evaluate.data=[broken]"), ["note.png", "no readable image"]),
-    "missing study": (("ablate", "nowhere.yaml"), ["nowhere.yaml", "study.yaml"]),
-    "study that is no YAML": (("ablate", "study.yaml"), ["study.yaml", "no valid YAML"]),
+    "missing study": (("ablate", "run", "nowhere.yaml"), ["nowhere.yaml", "study.yaml"]),
+    "study that is no YAML": (("ablate", "run", "study.yaml"), ["study.yaml", "no valid YAML"]),
     "report of nothing": (("report", "nowhere"), ["nowhere", "asid ablate"]),
     "report of a path with brackets": (("report", "re[sults]"), ["re[sults]"]),
     "report of a path like a closing tag": (("report", "re[/sults]"), ["re[/sults]"]),
@@ -258,7 +262,11 @@ def test_all_mistakes_are_told_at_once(call: Call) -> None:
     assert ended.err.count("error: ") == ended.err.count("\n") == 3
 
 
-@pytest.mark.parametrize("words", [("complexity", "--bogus"), ("train",), ("ablate",), ("nothing",)], ids=" ".join)
+@pytest.mark.parametrize(
+    "words",
+    [("complexity", "--bogus"), ("train",), ("ablate", "run"), ("ablate", "study.yaml"), ("nothing",)],
+    ids=" ".join,
+)
 def test_a_wrong_call_is_told_without_a_traceback(words: tuple[str, ...], call: Call) -> None:
     ended = call(*words)
     assert ended.status == 2
@@ -312,10 +320,10 @@ def test_errors_of_runs_are_shown_as_they_are(call: Call, tmp_path: Path, monkey
     """Square brackets are no markup in what a library says."""
     error = "ValueError: [batch] in [/data] is [red]"
     path = tmp_path / "study.yaml"
-    path.write_text("name: s\nquestion: What?\nvariants: {a: }")
-    monkeypatch.setattr(runner, "run_study", lambda *_: [Outcome("a seed 0", error)])
-    monkeypatch.setattr(cli, "console", Console(width=400))
-    ended = call("ablate", str(path), "--output", str(tmp_path / "out"))
+    path.write_text("name: s\nquestion: What?\npreset: asid-tiny\nvariants: {a: }")
+    monkeypatch.setattr(runner, "run_study", lambda *_, **__: [Outcome("a seed 0", error)])
+    monkeypatch.setattr(ablate_cli, "console", Console(width=400))
+    ended = call("ablate", "run", str(path), "--output", str(tmp_path / "out"))
     assert ended.status == 1
     assert f"failed: a seed 0: {error}" in ended.out
 
@@ -324,16 +332,17 @@ def test_errors_of_runs_are_shown_as_they_are(call: Call, tmp_path: Path, monkey
 def test_the_folder_of_a_study_is_that_given_or_its_name(given: bool, call: Call, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     seen: list[Any] = []
 
-    def record(*arguments: Any) -> list[Outcome]:
-        seen.extend(arguments)
+    def record(*arguments: Any, **options: Any) -> list[Outcome]:
+        seen.extend([*arguments, options])
         return [Outcome("a seed 0", skipped=True)]
 
     path = tmp_path / "study.yaml"
-    path.write_text("name: some-study\nquestion: What?\nvariants: {a: }\nnotebook: here.ipynb")
+    path.write_text("name: some-study\nquestion: What?\npreset: asid-tiny\nvariants: {a: }\nnotebook: here.ipynb")
     monkeypatch.setattr(runner, "run_study", record)
-    ended = call("ablate", str(path), "--workers", "3", *(["--output", "there"] if given else []))
+    ended = call("ablate", "run", str(path), "--workers", "3", *(["--output", "there"] if given else []))
     folder = Path("there") if given else Path("results") / "some-study"
-    assert seen[1:] == [tmp_path / "here.ipynb", folder, 3]
+    command = f"asid ablate run {path} --workers 3" + (" --output there" if given else "")
+    assert seen[1:] == [tmp_path / "here.ipynb", folder, ClusterConfig(workers=3), {"retry": 0, "only": None, "command": command}]
     assert ended.status == 0
     assert f"1 of 1 runs done (1 before). Next: asid report {folder}" in ended.words
 

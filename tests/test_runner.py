@@ -14,10 +14,12 @@ import pytest
 
 from asid import cli
 from asid.ablation import runner
+from asid.ablation.cluster import ClusterConfig
+from asid.ablation.execution import execute_run
 from asid.ablation.grid import StudyConfig, load_study
 from asid.ablation.records import read_record
 from asid.ablation.report import load_results, write_report
-from asid.ablation.runner import Outcome, Run, execute_run, plan, run_study
+from asid.ablation.runner import Outcome, Run, plan, run_study
 from asid.files import CHECKPOINT, ERROR, HISTORY, NOTEBOOK, RECORD, WEIGHTS
 from asid.train import read_history
 
@@ -74,7 +76,7 @@ def grid(crops: Path, tmp_path_factory: pytest.TempPathFactory) -> Grid:
     study = load_study(path)
     output = io.StringIO()
     with pytest.MonkeyPatch.context() as patch, contextlib.redirect_stdout(output):
-        patch.setattr(sys, "argv", ["asid", "ablate", str(path), "--output", str(folder / "out"), "--workers", "2"])
+        patch.setattr(sys, "argv", ["asid", "ablate", "run", str(path), "--output", str(folder / "out"), "--workers", "2"])
         with pytest.raises(SystemExit) as ended:
             cli.main()
     runs = {run.variant: run for run in plan(study, folder / "out")}
@@ -180,7 +182,7 @@ def test_the_report_lists_the_failed_run_as_without_a_record(grid: Grid) -> None
 
 
 def test_what_is_done_is_not_run_again(grid: Grid, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(runner, "_cluster", no_cluster)
+    monkeypatch.setattr(runner, "open_cluster", no_cluster)
     before = snapshot(grid.folder / "runs")
     outcomes = run_study(without(grid.study, BAD), TRAIN_VARIANT, grid.folder)
     assert outcomes == [Outcome(f"{GOOD} seed 0", error=None, skipped=True)]
@@ -206,7 +208,7 @@ def test_a_run_with_a_bad_record_is_not_done(damage: str, grid: Grid, tmp_path: 
 def test_a_notebook_that_lacks_a_parameter_is_refused_before_anything_runs(
     name: str, crops: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(runner, "_cluster", no_cluster)
+    monkeypatch.setattr(runner, "open_cluster", no_cluster)
     notebook = nbformat.read(TRAIN_VARIANT, as_version=4)
     (parameters,) = [cell for cell in notebook.cells if "parameters" in cell.metadata.get("tags", [])]
     parameters.source = parameters.source.replace(f"{name}:", f"{name}_:")
@@ -219,7 +221,7 @@ def test_a_notebook_that_lacks_a_parameter_is_refused_before_anything_runs(
 
 
 def test_a_missing_notebook_is_told_before_anything_runs(crops: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(runner, "_cluster", no_cluster)
+    monkeypatch.setattr(runner, "open_cluster", no_cluster)
     with pytest.raises(FileNotFoundError, match=r"nowhere\.ipynb"):
         run_study(make_study(crops, tmp_path), tmp_path / "nowhere.ipynb", tmp_path / "out")
     assert not (tmp_path / "out").exists()
@@ -271,14 +273,16 @@ def test_a_process_that_dies_is_one_failed_run_and_is_run_again_alone(
     make_notebook: Callable[[str], Path], crops: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     study, notebook, out = make_study(crops, tmp_path), make_notebook(LIGHT), tmp_path / "out"
-    outcomes = run_study(study, notebook, out, workers=1)
+    outcomes = run_study(study, notebook, out, ClusterConfig(workers=1))
     (died,) = [outcome for outcome in outcomes if outcome.error]  # not the one that waited behind it
     assert "its process died" in str(died.error)
 
     (done,) = [run for run in plan(study, out) if run.is_done()]
     before = snapshot(done.folder)
-    assert run_study(study, notebook, out, workers=1) == [Outcome(outcome.label, skipped=outcome.error is None) for outcome in outcomes]
+    assert run_study(study, notebook, out, ClusterConfig(workers=1)) == [
+        Outcome(outcome.label, skipped=outcome.error is None) for outcome in outcomes
+    ]
     assert snapshot(done.folder) == before
 
-    monkeypatch.setattr(runner, "_cluster", no_cluster)
+    monkeypatch.setattr(runner, "open_cluster", no_cluster)
     assert run_study(study, notebook, out) == [Outcome(outcome.label, skipped=True) for outcome in outcomes]

@@ -33,7 +33,9 @@ class Progress:
         self.console = console or Console()
         self.finished = 0
         self.open = set(self.runs)
-        self._last_line = time.monotonic()
+        self._begun = self._last_line = time.monotonic()
+        self._before = 0
+        """Runs that were done when the grid began: they say nothing about its speed."""
         self._bars = Bars(
             TextColumn("{task.description:<28}"),
             BarColumn(),
@@ -53,6 +55,10 @@ class Progress:
     def __exit__(self, *_: object) -> None:
         self._bars.stop()
 
+    def say(self, text: str) -> None:
+        """A line for the person who watches."""
+        self.console.print(text, highlight=False, markup=False, soft_wrap=True)
+
     def refresh(self) -> None:
         """Read how far the open runs are, and show it."""
         standing = {label: position for label in self.open if (position := self._position(self.runs[label].folder))}
@@ -60,14 +66,29 @@ class Progress:
             if label not in self._tasks:
                 self._tasks[label] = self._bars.add_task(f"  {label}", total=self.runs[label].config.train.steps, note="")
             self._bars.update(self._tasks[label], completed=step, note=f"{psnr} dB" if psnr else "")
+        left = self._time_left(standing)
+        self._bars.update(self._total, note=left)
         if not self.console.is_terminal and standing and time.monotonic() - self._last_line > _SECONDS_BETWEEN_LINES:
             self._last_line = time.monotonic()
             parts = [f"{label}: step {step}/{self.runs[label].config.train.steps}" for label, (step, _) in sorted(standing.items())]
-            self.console.print("      " + ", ".join(parts), highlight=False)
+            self.console.print("      " + "; ".join([", ".join(parts), *([left] if left else [])]), highlight=False, soft_wrap=True)
+
+    def _time_left(self, standing: dict[str, tuple[int, str]]) -> str:
+        """How long the rest takes at the speed so far; runs count by their steps."""
+        steps = {label: run.config.train.steps for label, run in self.runs.items()}
+        total = sum(steps.values())
+        done = sum(steps[label] for label in self.runs if label not in self.open) + sum(step for step, _ in standing.values())
+        now = done - self._before
+        if now <= 0:
+            return ""
+        seconds = (time.monotonic() - self._begun) * (total - done) / now
+        return f"about {seconds / 60:.0f} min left" if seconds < 5400 else f"about {seconds / 3600:.1f} h left"
 
     def finish(self, label: str, how: str) -> None:
         """A run has ended; ``how`` says in a word or two."""
         self.finished += 1
+        if how == "done before":
+            self._before += self.runs[label].config.train.steps
         self.open.discard(label)
         if label in self._tasks:
             self._bars.remove_task(self._tasks.pop(label))

@@ -1,0 +1,44 @@
+"""Ctrl-C and SIGTERM: the first stops a grid cleanly, a second one at once. Either way no process is left behind."""
+
+import os
+import signal
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from types import FrameType
+from typing import NoReturn
+
+import psutil
+from rich.console import Console
+
+
+@contextmanager
+def stops_cleanly(console: Console) -> Iterator[None]:
+    """While inside, the first SIGINT or SIGTERM raises ``KeyboardInterrupt``, so that clusters are closed; a second one kills."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    asked = False
+
+    def stop(number: int, frame: FrameType | None) -> None:
+        nonlocal asked
+        if asked:
+            _kill_all(128 + number)
+        asked = True
+        with suppress(RuntimeError, OSError):  # it came while a line was being written, or nobody reads them any more
+            console.print("stopping; once more to stop at once", highlight=False)
+        raise KeyboardInterrupt
+
+    before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _kill_all(status: int) -> NoReturn:
+    for child in psutil.Process().children(recursive=True):
+        with suppress(psutil.Error):
+            child.kill()
+    os._exit(status)

@@ -145,6 +145,8 @@ def watch(folder: FolderArgument, as_json: JsonOption = False) -> None:
                 break
             time.sleep(2)
     if not as_json:
+        if not console.is_terminal:  # there, the last table ends without a line break
+            console.line()
         _say(_summary(states, folder))
 
 

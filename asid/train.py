@@ -5,6 +5,7 @@ import gc
 import json
 import logging
 import math
+import os
 import time
 import warnings
 from collections.abc import Callable, Iterator
@@ -18,6 +19,7 @@ import pandas as pd
 import torch
 import torch.nn.functional as F
 from lightning.pytorch.callbacks import Callback, EMAWeightAveraging, ModelCheckpoint
+from lightning.pytorch.plugins.io import TorchCheckpointIO
 from numpy.typing import NDArray
 from safetensors import safe_open
 from torch import Tensor
@@ -178,6 +180,21 @@ class History(Callback):
             csv.writer(file).writerow([trainer.global_step, loss, rate, psnr, round(self._elapsed(), 3)])
 
 
+class _WholeFiles(TorchCheckpointIO):
+    """Writes a checkpoint beside the one before and then takes its name: on a full disk, Lightning's own way loses both."""
+
+    def save_checkpoint(self, checkpoint: dict[str, Any], path: str | Path, storage_options: Any | None = None) -> None:
+        partial = Path(f"{path}.partial")
+        try:
+            with partial.open("wb") as file:
+                torch.save(checkpoint, file)
+                file.flush()
+                os.fsync(file.fileno())
+            partial.replace(path)
+        finally:
+            partial.unlink(missing_ok=True)
+
+
 class _StepCheckpoint(ModelCheckpoint):
     """Keeps the newest checkpoint, written at the end of a step, which is not after each micro-batch.
 
@@ -301,6 +318,7 @@ def _fit(config: RunConfig, patches: PatchDataset, pairs: list[Pair], folder: Pa
             enable_progress_bar=progress,
             enable_model_summary=False,
             logger=False,
+            plugins=[_WholeFiles()],
             callbacks=callbacks,
             default_root_dir=folder,
         )

@@ -20,6 +20,10 @@ import subprocess, sys, time
 from rich.console import Console
 from asid.ablation.stopping import stops_cleanly
 
+def work(seconds):
+    for _ in range(20 * seconds):  # in slices: a signal in the instant before a sleep is noticed after it
+        time.sleep(0.05)
+
 sleep = "import time; time.sleep(60)"
 parent = f"import subprocess, sys; p = subprocess.Popen([sys.executable, '-c', {sleep!r}]); print(p.pid, flush=True); p.wait()"
 try:
@@ -27,10 +31,10 @@ try:
         try:
             child = subprocess.Popen([sys.executable, "-c", parent], stdout=subprocess.PIPE, text=True)
             print(child.pid, child.stdout.readline().strip(), flush=True)
-            time.sleep(60)
+            work(60)
         except KeyboardInterrupt:
             print("closing", flush=True)
-            time.sleep(60 if sys.argv[1] == "slowly" else 0)
+            work(60 if sys.argv[1] == "slowly" else 0)
             raise
 except KeyboardInterrupt:
     print("interrupted", flush=True)

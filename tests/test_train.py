@@ -1,6 +1,7 @@
 """Training: it learns, it goes on exactly where it was killed or ran out of memory, it keeps its records, it stops when it diverges."""
 
 import csv
+import errno
 import weakref
 from collections.abc import Callable
 from pathlib import Path
@@ -56,6 +57,30 @@ def train_until(step: int, config: RunConfig, folder: Path, part: int = 0) -> No
         patch.setattr(_Training, "training_step", training_step)
         with pytest.raises(KilledError):
             train(config, folder, progress=False)
+
+
+def test_a_checkpoint_that_cannot_be_written_leaves_the_one_before(
+    tiny_run: Callable[..., RunConfig], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As on a full disk: the training fails, and goes on from the older checkpoint once there is room, to the weights it would have had."""
+    write = torch.save
+
+    def fill_up(content: dict[str, Any], file: Any) -> None:
+        if content["global_step"] == 4:
+            file.write(b"half of it")
+            raise OSError(errno.ENOSPC, "No space left on device")
+        write(content, file)
+
+    config = tiny_run()
+    with monkeypatch.context() as patch:
+        patch.setattr(torch, "save", fill_up)
+        with pytest.raises(OSError, match="No space left"):
+            train(config, tmp_path / "full", progress=False)
+    assert torch.load(tmp_path / "full" / CHECKPOINT, weights_only=True)["global_step"] == 2
+    assert not list((tmp_path / "full").glob("*.partial"))
+    resumed = train(config, tmp_path / "full", progress=False).state_dict()
+    expected = train(config, tmp_path / "roomy", progress=False).state_dict()
+    assert all(torch.equal(resumed[name], expected[name]) for name in expected)
 
 
 def test_loss_goes_down_and_the_network_is_left_in_the_folder(tiny_run: MakeRun, tmp_path: Path) -> None:

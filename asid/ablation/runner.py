@@ -1,5 +1,6 @@
 """Executing a study: one notebook a run with papermill, each in a process of its own, several at a time on Dask."""
 
+import errno
 import json
 import os
 import shutil
@@ -251,6 +252,10 @@ def _claim(output: Path) -> Iterator[None]:
         raise OSError(f"cannot write to {output}: {error.strerror or error}; choose another folder with --output") from None
     try:
         yield
+    except OSError as error:
+        if error.errno == errno.ENOSPC:
+            raise OSError(f"the disk of {output} is full: make room, then run the study again; what is done is kept") from None
+        raise
     finally:
         lock.release()
 

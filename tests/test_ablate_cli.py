@@ -19,9 +19,10 @@ from asid.ablation import preflight, runner
 from asid.ablation.cluster import ClusterConfig
 from asid.ablation.grid import StudyConfig, load_study
 from asid.ablation.ledger import heartbeat, is_executed, read_plan
+from asid.ablation.plan import Run, plan
 from asid.ablation.preflight import Speed
 from asid.ablation.records import Record, data_manifests, write_record
-from asid.ablation.runner import Outcome, plan, run_study
+from asid.ablation.runner import Outcome, run_study
 from asid.complexity import count_macs, count_parameters
 from asid.config import RunConfig
 from asid.files import CONFIG, ERROR, GRID_LOCK, NOTEBOOK, RECORD, SPEEDS, STUDY
@@ -128,7 +129,7 @@ def speed(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     return measured
 
 
-def make_record(run: runner.Run, **changes: Any) -> Record:
+def make_record(run: Run, **changes: Any) -> Record:
     content: dict[str, Any] = {
         "study": run.study,
         "variant": run.variant,

@@ -10,8 +10,9 @@ import pytest
 import yaml
 from pydantic import ValidationError
 
-from asid.ablation.grid import Cell, Dropped, StudyConfig, StudyError, StudyFile, describe_delta, load_study, merge
-from asid.ablation.runner import plan
+from asid.ablation.cells import Cell, Dropped, describe_delta, merge
+from asid.ablation.grid import StudyConfig, StudyError, StudyFile, load_study
+from asid.ablation.plan import plan
 from asid.complexity import count_parameters
 from asid.config import describe_errors
 from asid.model.network import ASID
@@ -563,7 +564,7 @@ def test_a_study_is_the_same_after_it_was_written_and_read() -> None:
         base={"model": {"num_groups": 1}},
         variants={"gated": {"model": {"esa": False}, "train": {"ema_decay": None}}},
         factors={"distillation_ratio": [0.25, "1/8"], "train.gradient_clip": [None, 1.0]},
-        leave_one_out=["position-bias"],
+        pairwise=["position-bias", "esa"],
         exclude=[{"distillation_ratio": "1/8", "train.gradient_clip": 1}],
         match="params",
         minutes=2.5,

@@ -25,7 +25,7 @@ preset: asid-tiny
 base:
   model: {{num_groups: 2}}
   data: {{train: '{0}/train', validation: '{0}/validation', patch_size: 16}}
-  train: {{steps: 60, batch_size: 4, validate_every: 20, checkpoint_every: 10, ema_decay: 0.9, accelerator: cpu}}
+  train: {{steps: {2}, batch_size: 4, validate_every: 20, checkpoint_every: 10, ema_decay: 0.9, accelerator: cpu}}
   evaluate: {{data: ['{0}/validation']}}
 variants:
   no-sharing: {{model: {{attention_sharing: none}}}}
@@ -60,7 +60,7 @@ def kill_at_random(study: Path, output: Path, kills: int, seed: int) -> dict[str
     done: dict[str, int] = {}
     for _ in range(kills):
         grid = start(study, output)
-        time.sleep(chance.uniform(1, 14))
+        time.sleep(chance.uniform(1, 25))
         alive = [] if grid.poll() is not None else family(grid)
         if alive:
             victim = chance.choice([alive[0], chance.choice(alive)])
@@ -77,10 +77,10 @@ def kill_at_random(study: Path, output: Path, kills: int, seed: int) -> dict[str
     return done
 
 
-@pytest.mark.parametrize("kills", [3, pytest.param(10, marks=pytest.mark.slow)])
-def test_a_grid_that_is_killed_ends_as_one_that_is_not(kills: int, crops: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize(("kills", "steps"), [(3, 60), pytest.param(10, 600, marks=pytest.mark.slow)])
+def test_a_grid_that_is_killed_ends_as_one_that_is_not(kills: int, steps: int, crops: Path, tmp_path: Path) -> None:
     study = tmp_path / "killed.yaml"
-    study.write_text(STUDY.format(crops, TRAIN_VARIANT))
+    study.write_text(STUDY.format(crops, TRAIN_VARIANT, steps))
     done = kill_at_random(study, tmp_path / "killed", kills, seed=kills)
     resumed = start(study, tmp_path / "killed")
     assert resumed.wait() == 0, (tmp_path / "killed.log").read_text()

@@ -33,6 +33,13 @@ def test_the_size_in_parameters_is_that_of_the_real_network(changes: dict[str, A
     assert size(model, "params") == real_size(model)
 
 
+@pytest.mark.parametrize("groups", [1, 2, 3, 5])
+@pytest.mark.parametrize("sharing", ["all", "none", 1, 2, 3])
+def test_the_size_in_parameters_is_that_of_any_number_of_groups_of_either_kind(groups: int, sharing: str | int) -> None:
+    model = TINY.override(num_features=8, num_groups=groups, attention_sharing=sharing)
+    assert size(model, "params") == real_size(model)
+
+
 @pytest.mark.parametrize("changes", [{}, {"scale": 4, "attention_sharing": "none", "num_groups": 2}], ids=["the base", "a variant"])
 def test_the_size_in_multiply_adds_is_torch_s_count_for_the_usual_output(changes: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
     for other in ("_fvcore_macs", "_ptflops_macs"):

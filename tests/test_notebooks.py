@@ -11,7 +11,7 @@ import pytest
 
 from asid.ablation.execution import notebook_parameters
 from asid.ablation.grid import StudyConfig
-from asid.ablation.runner import plan
+from asid.ablation.plan import plan
 from asid.config import RunConfig, build_run
 
 FOLDER = Path(__file__).resolve().parents[1] / "notebooks"

@@ -7,21 +7,19 @@ import signal
 import sys
 from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from asid.ablation.ledger import heartbeat
+from asid.ablation.plan import Run
 from asid.ablation.records import read_record
 from asid.files import ERROR, NOTEBOOK
-
-if TYPE_CHECKING:
-    from asid.ablation.runner import Run
 
 _TERMINAL_CODES = re.compile(r"\x1b\[[0-9;]*m")
 _KERNELS: dict[str, int] = {}
 """Process of the kernel of each run that this process executes, by the run's folder."""
 
 
-def execute_run(run: "Run", notebook: Path, folder: Path | None = None, environment: dict[str, str] | None = None) -> str | None:
+def execute_run(run: Run, notebook: Path, folder: Path | None = None, environment: dict[str, str] | None = None) -> str | None:
     """Execute the notebook for one run; ``None`` when its record is complete, else the error in words.
 
     Evidence stays in the run's folder: the executed notebook, and the error with its traceback. ``folder`` is the working folder of
@@ -55,14 +53,14 @@ def execute_run(run: "Run", notebook: Path, folder: Path | None = None, environm
     return None
 
 
-def _keep(run: "Run", error: str, traceback: str = "") -> str:
+def _keep(run: Run, error: str, traceback: str = "") -> str:
     """Keep the error in the run's folder, where that can be written to: on a full disk it cannot."""
     with suppress(OSError):
         (run.folder / ERROR).write_text((traceback or error) + "\n")
     return error
 
 
-def notebook_parameters(run: "Run") -> dict[str, Any]:
+def notebook_parameters(run: Run) -> dict[str, Any]:
     """The values of the notebook's parameters cell for one run: JSON only."""
     return {
         "study": run.study,

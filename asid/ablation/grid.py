@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from contextlib import suppress
 from difflib import get_close_matches
 from functools import cache, cached_property
 from itertools import product
@@ -12,6 +12,7 @@ from typing import Annotated, Any, Literal, Self
 import yaml
 from pydantic import Field, TypeAdapter, ValidationError, WithJsonSchema, field_validator, model_validator
 
+from asid.ablation.cells import Cell, Delta, Dropped, describe_delta, in_words, merge
 from asid.ablation.components import Component, add_one_in, leave_one_out, pairwise
 from asid.config import (
     PRESETS,
@@ -25,35 +26,13 @@ from asid.config import (
     describe_errors,
 )
 
-Delta = dict[str, dict[str, Any]]
-"""Changes by section (``model``, ``data``, ``train``, ``evaluate``) of a :class:`RunConfig`."""
 _MAPPING = {"type": "object", "additionalProperties": {"type": "object"}}
 _DeltaOrNothing = Annotated[Delta, WithJsonSchema({"anyOf": [_MAPPING, {"type": "null"}]})]
-"""As it may be written in a study file, where nothing behind a name is no change."""
+"""A change as it may be written in a study file, where nothing behind a name is no change."""
 
 
 class StudyError(ValueError):
     """A study file that cannot be read or does not make sense."""
-
-
-@dataclass(frozen=True)
-class Cell:
-    """One variant of a study: what it changes over the base."""
-
-    name: str
-    delta: Delta
-    levels: dict[str, str] = field(default_factory=dict)
-    """For a cell of the product of ``factors``: the value of each, in words."""
-    control_of: str | None = None
-    """For a matched control: the variant of which it is the same network at the base's size."""
-
-
-@dataclass(frozen=True)
-class Dropped:
-    """A cell that an exclude rule took out of a study."""
-
-    name: str
-    rule: str
 
 
 VariantName = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9.-]*$")]
@@ -184,7 +163,11 @@ class StudyConfig(Config):
             return cells
         from asid.ablation.matching import add_controls
 
-        return add_controls(self, cells)
+        models: dict[str, ModelConfig] = {}
+        for name, cell in cells.items():
+            with suppress(ValueError):  # what is wrong with a cell is told when all are checked
+                models[name] = self.config_of(cell, self.seeds[0]).model
+        return add_controls(cells, models, self.base_name, self.match)
 
     @property
     def dropped(self) -> list[Dropped]:
@@ -225,7 +208,7 @@ class StudyConfig(Config):
         rows = [(dict(zip(self.factors, values, strict=True)), True) for values in product(*self.factors.values())] if self.factors else []
         rows += [(dict(zip(self.zip, values, strict=True)), False) for values in zip(*self.zip.values(), strict=True)]
         for fields, crossed in rows:
-            levels = {name.rpartition(".")[2]: _in_words(value) for name, value in fields.items()} if crossed else {}
+            levels = {name.rpartition(".")[2]: in_words(value) for name, value in fields.items()} if crossed else {}
             changes = {name: value for name, value in fields.items() if not self._is_base_value(name, value)}
             delta: Delta = {}
             for name, value in changes.items():
@@ -315,30 +298,8 @@ def _field_type(section: str, key: str) -> TypeAdapter[Any]:
     return TypeAdapter(field_type)
 
 
-def _in_words(value: Any) -> str:
-    if isinstance(value, bool):
-        return "on" if value else "off"
-    if isinstance(value, list | tuple):
-        return " + ".join(map(str, value)) or "none"
-    return str(value)
-
-
 def _slug(value: Any) -> str:
-    return re.sub(r"[^a-z0-9.]+", "-", _in_words(value).lower()).strip("-")
-
-
-def merge(base: Delta, delta: Delta) -> Delta:
-    """``delta`` over ``base``, section by section."""
-    return {section: {**base.get(section, {}), **delta.get(section, {})} for section in {**base, **delta}}
-
-
-def describe_delta(delta: Delta) -> str:
-    """A change in words, e.g. ``attention_sharing: none``; several joined by commas."""
-    words = []
-    for fields in delta.values():
-        for name, value in fields.items():
-            words.append(f"{name.replace('_', ' ')}: {_in_words(value)}")
-    return ", ".join(words)
+    return re.sub(r"[^a-z0-9.]+", "-", in_words(value).lower()).strip("-")
 
 
 class _UniqueKeyLoader(yaml.SafeLoader):

@@ -1,21 +1,18 @@
 """Matched controls: the width, or the number of groups, that brings a variant to the size of the base."""
 
 from bisect import bisect_left
-from collections.abc import Callable, Iterator
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Mapping
 from fractions import Fraction
 from functools import cache
 from math import ceil, floor
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 import torch
 
+from asid.ablation.cells import Cell, merge
 from asid.complexity import count_macs, count_parameters
 from asid.config import ModelConfig
 from asid.model.network import ASID
-
-if TYPE_CHECKING:
-    from asid.ablation.grid import Cell, StudyConfig
 
 Measure = Literal["params", "macs"]
 TOLERANCE = 0.02
@@ -28,8 +25,13 @@ def size(model: ModelConfig, measure: Measure) -> int:
     """Parameters, or multiply-adds by torch's counter for a 1280×720 output."""
     if measure == "macs":
         return count_macs(model)
+    # One group of each kind is built, and counted as often as there are such groups: a search builds dozens of networks.
+    making = sum(map(model.makes_maps, range(model.num_groups)))
+    sharing = model.num_groups - making
     with torch.device("meta"):
-        return count_parameters(ASID(model))
+        network = ASID(model.override(num_groups=2 if sharing else 1, attention_sharing="all"))
+    repeats = zip((making - 1, sharing - 1), network.groups, strict=False)
+    return count_parameters(network) + sum(count * count_parameters(group) for count, group in repeats)
 
 
 def match_size(model: ModelConfig, target: int, measure: Measure) -> ModelConfig:
@@ -52,17 +54,9 @@ def match_size(model: ModelConfig, target: int, measure: Measure) -> ModelConfig
     )
 
 
-def add_controls(study: "StudyConfig", cells: "dict[str, Cell]") -> "dict[str, Cell]":
+def add_controls(cells: Mapping[str, Cell], models: Mapping[str, ModelConfig], base: str, measure: Measure) -> dict[str, Cell]:
     """``cells``, and after each whose size differs from the base's by more than :data:`TOLERANCE` its control, ``<name>-matched``."""
-    from asid.ablation.grid import Cell, merge
-
-    measure = study.match
-    assert measure is not None
-    models: dict[str, ModelConfig] = {}
-    for name, cell in cells.items():
-        with suppress(ValueError):  # what is wrong with a cell is told when all are checked
-            models[name] = study.config_of(cell, study.seeds[0]).model
-    target = size(models[study.base_name], measure)
+    target = size(models[base], measure)
     result: dict[str, Cell] = {}
     for name, cell in cells.items():
         result[name] = cell

@@ -17,6 +17,7 @@ from asid.ablation.cluster import ClusterConfig, default_workers, environment_of
 from asid.ablation.execution import execute_run, kill_kernel
 from asid.ablation.grid import StudyConfig, StudyError, describe_delta
 from asid.ablation.ledger import read_plan
+from asid.ablation.plan import Run, plan
 from asid.ablation.progress import Progress
 from asid.ablation.records import (
     Record,
@@ -34,30 +35,6 @@ from asid.files import GRID_LOCK, IMAGES, STUDY
 
 
 @dataclass(frozen=True)
-class Run:
-    """One cell of the grid with one seed."""
-
-    study: str
-    variant: str
-    seed: int
-    run_id: str
-    config: RunConfig
-    folder: Path
-
-    @property
-    def label(self) -> str:
-        return f"{self.variant} seed {self.seed}"
-
-    def is_done(self) -> bool:
-        """Whether the complete record of this very run exists."""
-        try:
-            read_record(self.folder, self.run_id)
-        except (FileNotFoundError, RecordError):
-            return False
-        return True
-
-
-@dataclass(frozen=True)
 class Outcome:
     """How one run ended: ``error`` is ``None`` for a run that is done."""
 
@@ -65,18 +42,6 @@ class Outcome:
     error: str | None = None
     skipped: bool = False
     folder: Path | None = field(default=None, compare=False)
-
-
-def plan(study: StudyConfig, output: str | Path) -> list[Run]:
-    """The runs of a study, in the order of its file. A run's folder carries its identity: a changed run gets a new folder."""
-    runs = []
-    for variant in study.cells:
-        for seed in study.seeds:
-            config = study.config(variant, seed)
-            run_id = run_identity(config)
-            folder = Path(output) / "runs" / f"{variant}-seed{seed}-{run_id}"
-            runs.append(Run(study.name, variant, seed, run_id, config, folder))
-    return runs
 
 
 def run_study(

@@ -288,6 +288,11 @@ def _speeds(study: StudyConfig, threads: int, folder: Path, *, keep: bool) -> "d
     from asid.ablation.preflight import Speed, measure_speed
 
     path = folder / SPEEDS
+    if keep:  # told before it takes time
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise OSError(f"cannot write to {folder}: {error.strerror}; choose another folder with --output") from None
     kept: dict[str, Any] = json.loads(path.read_text()) if path.is_file() else {}
     speeds = {}
     for name in study.cells:
@@ -296,8 +301,9 @@ def _speeds(study: StudyConfig, threads: int, folder: Path, *, keep: bool) -> "d
         kept[key] = kept.get(key) or vars(measure_speed(config, threads))
         speeds[name] = Speed(**kept[key])
     if keep:
-        folder.mkdir(parents=True, exist_ok=True)
-        path.write_text(json.dumps(kept, indent=1) + "\n")
+        partial = path.with_suffix(".partial")
+        partial.write_text(json.dumps(kept, indent=1) + "\n")
+        partial.replace(path)
     return speeds
 
 

@@ -439,17 +439,19 @@ def test_a_disk_without_room_is_told_before_anything_runs(
         assert f"MB in {tmp_path / 'not' / 'yet'}, 1 MB are free: make room, or choose another --output\n" in ended.err
 
 
+@pytest.mark.parametrize("more", ["", "minutes: 45\n"])
 @pytest.mark.parametrize("where", ["file", "file/below"])
 def test_a_folder_that_cannot_be_written_is_told_before_anything_runs(
-    where: str, call: Call, write: Write, nothing_runs: None, tmp_path: Path
+    where: str, more: str, call: Call, write: Write, nothing_runs: None, speed: list[str], tmp_path: Path
 ) -> None:
     (tmp_path / "file").write_text("a file in the place of the folder")
-    ended = call("run", write(), "--output", where)
+    ended = call("run", write(more), "--output", where)
     assert ended.status == 2
     assert ended.err.startswith(f"error: cannot write to {where}: ")
     assert ended.err.endswith("; choose another folder with --output\n")
     assert ended.err.count("\n") == 1
     assert (tmp_path / "file").read_text() == "a file in the place of the folder"
+    assert speed == []
 
 
 def test_a_missing_notebook_is_told_before_anything_runs(call: Call, write: Write, nothing_runs: None, tmp_path: Path) -> None:

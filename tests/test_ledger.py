@@ -196,9 +196,13 @@ def test_a_run_that_nobody_began_is_planned(tmp_path: Path) -> None:
     assert state_of(tmp_path).state == "planned"
 
 
-def test_a_run_that_was_stopped_in_order_is_planned_as_far_as_it_is(tmp_path: Path) -> None:
+def test_a_run_that_was_stopped_in_order_is_stale_as_far_as_it_is(tmp_path: Path) -> None:
+    """Its heartbeat has gone with it, its curves are there."""
     (tmp_path / HISTORY).write_text(CURVES)
-    assert (state_of(tmp_path).state, state_of(tmp_path).step) == ("planned", 15)
+    state = state_of(tmp_path)
+    assert (state.state, state.step, state.psnr) == ("stale", 15, 27.5)
+    assert "it was stopped" in state.note
+    assert "resume" in state.note
 
 
 def test_a_run_with_its_complete_record_is_done_with_the_mean_of_its_images(tmp_path: Path) -> None:
@@ -272,10 +276,11 @@ def test_the_record_of_another_run_makes_a_run_stale(tmp_path: Path) -> None:
 
 
 def test_a_state_is_json(tmp_path: Path) -> None:
+    beat(tmp_path)
     (tmp_path / HISTORY).write_text(CURVES)
     content = json.loads(json.dumps(state_of(tmp_path).to_dict()))
     assert content["folder"] == str(tmp_path)
-    assert (content["variant"], content["seed"], content["state"], content["step"], content["psnr"]) == ("base", 0, "planned", 15, 27.5)
+    assert (content["variant"], content["seed"], content["state"], content["step"], content["psnr"]) == ("base", 0, "running", 15, 27.5)
 
 
 # A study

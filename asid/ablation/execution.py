@@ -17,6 +17,8 @@ from asid.files import ERROR, NOTEBOOK
 _TERMINAL_CODES = re.compile(r"\x1b\[[0-9;]*m")
 _KERNELS: dict[str, int] = {}
 """Process of the kernel of each run that this process executes, by the run's folder."""
+_STOPPED: set[str] = set()
+"""Folders of runs that a person has stopped: that is no failure."""
 
 
 def execute_run(run: Run, notebook: Path, folder: Path | None = None, environment: dict[str, str] | None = None) -> str | None:
@@ -54,7 +56,10 @@ def execute_run(run: Run, notebook: Path, folder: Path | None = None, environmen
 
 
 def _keep(run: Run, error: str, traceback: str = "") -> str:
-    """Keep the error in the run's folder, where that can be written to: on a full disk it cannot."""
+    """Keep the error in the run's folder, where that can be written to: on a full disk it cannot. A stopped run has not failed."""
+    if str(run.folder) in _STOPPED:
+        _STOPPED.discard(str(run.folder))
+        return "stopped"
     with suppress(OSError):
         (run.folder / ERROR).write_text((traceback or error) + "\n")
     return error
@@ -77,6 +82,7 @@ def kill_kernel(folder: str) -> bool:
     """End the kernel that this process has started for the run in ``folder``; whether there was one."""
     pid = _KERNELS.get(folder)
     if pid is not None:
+        _STOPPED.add(folder)
         with suppress(ProcessLookupError):
             os.kill(pid, signal.SIGKILL)
     return pid is not None
@@ -97,7 +103,8 @@ def _tied_kernel_manager(folder: str, environment: dict[str, str]) -> type:
         async def _async_start_kernel(self, **options: Any) -> None:
             options["env"] = {**os.environ, **options.get("env", {}), **environment}
             await super()._async_start_kernel(preexec_fn=tie, **options)
-            _KERNELS[folder] = getattr(self.provisioner, "pid", None) or 0
+            if pid := getattr(self.provisioner, "pid", None):
+                _KERNELS[folder] = pid
 
         start_kernel = _async_start_kernel
 

@@ -119,7 +119,7 @@ def run_state(variant: str, seed: int, run_id: str, folder: Path) -> RunState:
         return state("stale", damage)
     if alive is False:
         return state("stale", "its process is gone; resume goes on from its last checkpoint")
-    return state("planned")
+    return state("planned") if step is None else state("stale", "it was stopped; resume goes on from its last checkpoint")
 
 
 def study_states(folder: str | Path) -> list[RunState]:

@@ -96,16 +96,17 @@ def run_study(
                 workers = min(cluster.workers or (default_workers() if local else len(pending)), len(pending))
                 with open_cluster(cluster, workers) as client:
                     progress.say(f"Dask dashboard: {client.dashboard_link}")
-                    _Dispatcher(client, notebook, workers, gpu_count() if local else 0, retry, progress).execute(pending, outcomes)
+                    _Dispatcher(client, notebook, workers, local, retry, progress).execute(pending, outcomes)
     return [outcomes[run.label] for run in runs if run.label in outcomes]
 
 
 class _Dispatcher:
     """Gives each worker one run at a time. No run waits on a worker: it would be lost with the worker if that one died."""
 
-    def __init__(self, client: Any, notebook: Path, workers: int, gpus: int, retry: int, progress: Progress) -> None:
+    def __init__(self, client: Any, notebook: Path, workers: int, local: bool, retry: int, progress: Progress) -> None:
         self.client, self.notebook, self.progress = client, notebook.resolve(), progress
-        self.workers, self.gpus, self.retry = workers, gpus, retry
+        self.workers, self.local, self.retry = workers, local, retry
+        self.gpus = gpu_count() if local else 0
         self.places: list[str] = []
         """Addresses of workers; the position of one decides its GPU."""
         self.running: dict[Any, tuple[Run, str]] = {}
@@ -185,7 +186,9 @@ class _Dispatcher:
                 yield run, f"its process died (the worker {place} is gone)"
 
     def _stop(self) -> None:
-        """End what is running on workers that live on: those of a cluster that is not ours."""
+        """End what is running on the workers of a cluster that is not ours: they live on, while our own end with theirs."""
+        if self.local:
+            return
         try:
             self.client.cancel(list(self.running))
             for run, place in self.running.values():

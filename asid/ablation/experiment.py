@@ -33,6 +33,10 @@ class Experiment:
     seconds: dict[str, float]
     execution: dict[str, Any]
 
+    def image_path(self, name: str) -> Path:
+        """The SR image of the image ``name`` in the first evaluation set."""
+        return self.folder / IMAGES / Path(self.config.evaluate.data[0]).name / f"{name}.png"
+
     def write_record(self, study: str, variant: str) -> Record:
         """Write the run's record, the last thing to be done: from then on the run counts as done."""
         record = Record(

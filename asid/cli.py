@@ -73,7 +73,7 @@ JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object 
 
 @app.command()
 def evaluate(
-    model: Annotated[str, typer.Argument(help="Checkpoint, folder of a run, preset with packaged weights, or bicubic.")],
+    model: Annotated[str, typer.Argument(help="Checkpoint, folder of a run, or bicubic.")],
     data: DataOption = None,
     data_root: RootOption = None,
     scale: ScaleOption = None,
@@ -126,7 +126,7 @@ def score(
 
 @app.command()
 def upscale(
-    model: Annotated[str, typer.Argument(help="Checkpoint, folder of a run, or preset with packaged weights.")],
+    model: Annotated[str, typer.Argument(help="Checkpoint, or folder of a run.")],
     images: Annotated[list[Path], typer.Argument(help="Images to super-resolve.")],
     output: Annotated[Path, typer.Option(help="Folder for the SR images.")] = Path("results/upscaled"),
     tile: TileOption = None,

@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import psutil
@@ -45,8 +46,11 @@ def start(study: Path, output: Path) -> subprocess.Popen[bytes]:
 
 def family(process: subprocess.Popen[bytes]) -> list[psutil.Process]:
     """The process of the grid, its workers and their kernels."""
-    parent = psutil.Process(process.pid)
-    return [parent, *(child for child in parent.children(recursive=True) if "resource_tracker" not in " ".join(child.cmdline()))]
+    found = [psutil.Process(process.pid)]
+    for child in found[0].children(recursive=True):
+        with suppress(psutil.NoSuchProcess):  # it has ended since
+            found += [] if "resource_tracker" in " ".join(child.cmdline()) else [child]
+    return found
 
 
 def records(output: Path) -> dict[str, int]:
@@ -64,7 +68,8 @@ def kill_at_random(study: Path, output: Path, kills: int, seed: int) -> dict[str
         alive = [] if grid.poll() is not None else family(grid)
         if alive:
             victim = chance.choice([alive[0], chance.choice(alive)])
-            victim.send_signal(signal.SIGKILL)
+            with suppress(psutil.NoSuchProcess):
+                victim.send_signal(signal.SIGKILL)
             if victim.pid != grid.pid:
                 time.sleep(chance.uniform(0, 3))
                 grid.kill()

@@ -141,10 +141,7 @@ def conclude_set(study: Study, statistics: Statistics) -> list[str]:
 def limits(study: Study, found: dict[str, Statistics]) -> list[str]:
     """What so few seeds cannot show."""
     if len(study.seeds) == 1:
-        return [
-            "One seed: no interval and no test over seeds, so no verdict. "
-            "Differences below the spread between seeds (about 0.06 dB when trained to the end, more when not) are noise."
-        ]
+        return ["One seed: no interval and no test over seeds, so no verdict. How much seeds differ is not known here: run three or more."]
     seeds = max(_tested(found), default=0)
     if not seeds or can_reach(seeds, 1 - LEVEL):
         return []

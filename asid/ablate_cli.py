@@ -73,12 +73,12 @@ def plan(
     """Say what a study runs and costs: parameters, multiply-adds, measured seconds a step, hours, disk. Trains nothing."""
     study = load_study(study_file, profile)
     hours = _read_duration(budget) if budget else None
-    from asid.ablation.cluster import default_workers, threads_each
+    from asid.ablation.cluster import ClusterConfig, runs_at_once, threads_each
     from asid.ablation.preflight import check_networks, estimate
 
     parameters = check_networks(study)
     runs = len(study.cells) * len(study.seeds)
-    at_a_time = min(workers or default_workers(), runs)
+    at_a_time = runs_at_once(ClusterConfig(workers=workers), runs)
     folder = output or _default_folder(study, smoke=False)
     speeds = _speeds(study, threads_each(at_a_time), folder, keep=False)
     study = _with_steps(study, speeds)
@@ -231,15 +231,15 @@ def _execute(
     only: frozenset[tuple[str, int]] | None = None,
     command: str | None = None,
 ) -> None:
-    from asid.ablation.cluster import default_workers, threads_each
+    from asid.ablation.cluster import runs_at_once, threads_each
     from asid.ablation.preflight import check_networks, disk_megabytes
     from asid.ablation.runner import check_disk, run_study
     from asid.ablation.stopping import stops_cleanly
 
     check_disk(folder, disk_megabytes(study, check_networks(study)))
     if study.minutes is not None and not set(study.cells) <= set(study.steps_of):  # a study that is resumed has its steps
-        workers = min(cluster.workers or default_workers(), len(study.cells) * len(study.seeds))
-        study = _with_steps(study, _speeds(study, threads_each(workers), folder, keep=True))
+        at_once = runs_at_once(cluster, len(study.cells) * len(study.seeds))
+        study = _with_steps(study, _speeds(study, threads_each(at_once), folder, keep=True))
     with stops_cleanly(console):
         outcomes = run_study(study, notebook, folder, cluster, retry=retry, only=only, command=command)
     _print_outcomes(outcomes, len(study.cells) * len(study.seeds), folder)

@@ -96,11 +96,10 @@ def _fvcore_macs(config: ModelConfig, lr: torch.Tensor) -> int:
     repeats = {"groups.0": making, "groups.1": sharing}
 
     smallest = torch.zeros(1, 3, 1, 1)
-    analysis = FlopCountAnalysis(ASID(reduced).eval(), smallest)
+    model = ASID(reduced).eval()
+    analysis = FlopCountAnalysis(model, smallest)
     counts = analysis.unsupported_ops_warnings(False).uncalled_modules_warnings(False).tracer_warnings("none").by_module()
-    with torch.device("meta"):
-        model = ASID(reduced).eval()
-    before, after = _output_sizes(model, smallest.to("meta")), _output_sizes(model, lr)
+    before, after = _output_sizes(model, smallest), _output_sizes(model.to("meta"), lr)
     total = 0
     for name, module in model.named_modules():
         own = counts[name] - sum(counts[f"{name}.{child}" if name else child] for child, _ in module.named_children())

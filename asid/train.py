@@ -215,7 +215,8 @@ class _StepCheckpoint(ModelCheckpoint):
 def read_history(folder: str | Path) -> pd.DataFrame:
     """The curves that a training in ``folder`` has written so far: one row a step with the columns of :class:`History`."""
     rows = pd.read_csv(Path(folder) / HISTORY)
-    return rows.groupby("step", as_index=False).first()  # a validation adds a second row at its step
+    steps = rows.groupby("step", as_index=False)
+    return steps.first().assign(seconds=steps["seconds"].last()["seconds"])  # a validation adds a second row at its step, and takes time
 
 
 def read_execution(folder: str | Path) -> dict[str, Any]:
@@ -255,7 +256,8 @@ def train(config: RunConfig, folder: str | Path, *, progress: bool = True) -> AS
     parts = torch.load(checkpoint, map_location="cpu", weights_only=True)["micro_batches"] if checkpoint.exists() else 1
     while True:
         try:
-            return _fit(config, patches, pairs, folder, parts, progress)
+            _fit(config, patches, pairs, folder, parts, progress)
+            return load_checkpoint(folder / WEIGHTS)  # what is evaluated next is what was saved
         except _StepOutOfMemoryError:
             micro_batch = batch // parts
         smaller = max(size for size in range(1, micro_batch // 2 + 1) if batch % size == 0)
@@ -291,7 +293,7 @@ class _StepOutOfMemoryError(Exception):
     """A training step of more than one patch ran out of memory."""
 
 
-def _fit(config: RunConfig, patches: PatchDataset, pairs: list[Pair], folder: Path, parts: int, progress: bool) -> ASID:
+def _fit(config: RunConfig, patches: PatchDataset, pairs: list[Pair], folder: Path, parts: int, progress: bool) -> None:
     """Train from the last checkpoint, or from the start, with each device's share of a batch in ``parts`` micro-batches."""
     settings = config.train
     checkpoint = folder / CHECKPOINT
@@ -299,7 +301,8 @@ def _fit(config: RunConfig, patches: PatchDataset, pairs: list[Pair], folder: Pa
     history = History(folder / HISTORY, every=max(1, settings.steps // 100))
     callbacks: list[Callback] = [history, _StepCheckpoint(checkpoint, settings.checkpoint_every)]
     if settings.ema_decay is not None:
-        callbacks.append(EMAWeightAveraging(decay=settings.ema_decay))
+        # Not the buffers: they hold indices of the position bias, and the mean of equal integers need not be that integer.
+        callbacks.append(EMAWeightAveraging(decay=settings.ema_decay, use_buffers=False))
     with _quiet_lightning():
         trainer = L.Trainer(
             max_steps=settings.steps,
@@ -352,13 +355,11 @@ def _fit(config: RunConfig, patches: PatchDataset, pairs: list[Pair], folder: Pa
                 f"data.patch_size, choose a smaller network (model.num_features, model.num_groups), run fewer trainings at a time "
                 f"(--workers), or, on several devices, lower train.batch_size"
             ) from error
-    model = module.model.cpu().eval()
     if trainer.is_global_zero:
         execution = {"micro_batch": micro_batch, "resumed_at": history.resumed_at}
-        save_checkpoint(model, folder / WEIGHTS, run=config.to_dict(), execution=execution)
+        save_checkpoint(module.model.cpu(), folder / WEIGHTS, run=config.to_dict(), execution=execution)
         checkpoint.unlink(missing_ok=True)
     trainer.strategy.barrier()  # the processes of the other devices read what the first has written
-    return model
 
 
 def _is_out_of_memory(error: RuntimeError) -> bool:

@@ -16,7 +16,7 @@ from asid import cli
 from asid.ablation import runner
 from asid.ablation.cluster import ClusterConfig
 from asid.ablation.execution import execute_run
-from asid.ablation.grid import StudyConfig, load_study
+from asid.ablation.grid import StudyConfig, StudyError, load_study
 from asid.ablation.records import read_record
 from asid.ablation.report import load_results, write_report
 from asid.ablation.runner import Outcome, Run, plan, run_study
@@ -192,6 +192,22 @@ def test_what_is_done_is_not_run_again(grid: Grid, monkeypatch: pytest.MonkeyPat
 def test_a_changed_run_gets_a_folder_of_its_own(grid: Grid) -> None:
     longer = grid.study.override(base={**grid.study.base, "train": {**grid.study.base["train"], "steps": 5}})
     assert not {run.folder for run in plan(longer, grid.folder)} & {run.folder for run in grid.runs.values()}
+
+
+def test_what_is_left_of_a_study_gets_the_threads_of_the_whole(grid: Grid, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With other threads, the last digits would be others: a study that was stopped would not end in the table of one that was not."""
+    asked = []
+
+    def open_cluster(config: ClusterConfig, workers: int, threads: int) -> None:
+        asked.append((workers, threads))
+        raise StudyError("far enough")
+
+    monkeypatch.setattr(runner, "open_cluster", open_cluster)
+    monkeypatch.setattr("dask.system.CPU_COUNT", 8)
+    for only in (None, frozenset({(GOOD, 0)})):
+        with pytest.raises(StudyError, match="far enough"):
+            run_study(grid.study, TRAIN_VARIANT, tmp_path, ClusterConfig(workers=2), only=only)
+    assert asked == [(2, 4), (1, 4)]
 
 
 @pytest.mark.parametrize("damage", ["truncated", "of another run"])

@@ -39,16 +39,24 @@ def default_workers() -> int:
     return gpu_count() or int(CPU_COUNT)
 
 
-def threads_each(workers: int) -> int:
-    """CPU threads of each of so many workers on this machine."""
+def threads_each(at_once: int) -> int:
+    """CPU threads of each of so many runs at once on this machine."""
     from dask.system import CPU_COUNT
 
-    return max(1, int(CPU_COUNT) // workers)
+    return max(1, int(CPU_COUNT) // at_once)
+
+
+def runs_at_once(config: ClusterConfig, runs: int) -> int:
+    """How many of a study's ``runs`` are executed at a time."""
+    local = not (config.scheduler or config.slurm)
+    return min(config.workers or (default_workers() if local else runs), runs)
 
 
 @contextmanager
-def open_cluster(config: ClusterConfig, workers: int) -> Iterator[Any]:
+def open_cluster(config: ClusterConfig, workers: int, threads: int = 1) -> Iterator[Any]:
     """A client of the cluster that ``config`` means, with ``workers`` workers of one task at a time, closed at the end.
+
+    ``threads`` is the number of CPU threads of a worker on this machine; elsewhere the cluster decides.
 
     Raises
     ------
@@ -70,22 +78,21 @@ def open_cluster(config: ClusterConfig, workers: int) -> Iterator[Any]:
         with _slurm_cluster(config.slurm, workers) as client:
             yield client
     else:
-        with _local_cluster(workers) as client:
+        with _local_cluster(workers, threads) as client:
             yield client
 
 
 @contextmanager
-def _local_cluster(workers: int) -> Iterator[Any]:
+def _local_cluster(workers: int, threads: int) -> Iterator[Any]:
     import logging
 
     import dask
     from distributed import Client, LocalCluster
 
-    threads = str(threads_each(workers))
     settings = {
         "distributed.scheduler.allowed-failures": 0,  # a run whose worker died is reported, not silently run again
         "distributed.worker.daemon": False,
-        "distributed.nanny.environ": {"OMP_NUM_THREADS": threads, "MKL_NUM_THREADS": threads},
+        "distributed.nanny.environ": {"OMP_NUM_THREADS": str(threads), "MKL_NUM_THREADS": str(threads)},
     }
     with dask.config.set(settings):
         with _deaf_children():

@@ -13,7 +13,7 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 
-from asid.ablation.cluster import ClusterConfig, default_workers, environment_of, gpu_count, open_cluster
+from asid.ablation.cluster import ClusterConfig, environment_of, gpu_count, open_cluster, runs_at_once, threads_each
 from asid.ablation.execution import execute_run, kill_kernel
 from asid.ablation.grid import StudyConfig, StudyError, describe_delta
 from asid.ablation.ledger import read_plan
@@ -93,8 +93,10 @@ def run_study(
                 progress.finish(outcome.label, "done before")
             if pending:
                 local = not (cluster.scheduler or cluster.slurm)
-                workers = min(cluster.workers or (default_workers() if local else len(pending)), len(pending))
-                with open_cluster(cluster, workers) as client:
+                # Threads by the study, not by what is left of it: a sum has other last digits with another number of threads.
+                at_once = runs_at_once(cluster, len(runs))
+                workers = min(at_once, len(pending))
+                with open_cluster(cluster, workers, threads_each(at_once)) as client:
                     progress.say(f"Dask dashboard: {client.dashboard_link}")
                     _Dispatcher(client, notebook, workers, local, retry, progress).execute(pending, outcomes)
     return [outcomes[run.label] for run in runs if run.label in outcomes]

@@ -141,8 +141,8 @@ def upscale(
     settings = {"tile": tile, "overlap": overlap, "blend": blend, "ensemble": ensemble, "precision": precision}
     config = InferenceConfig.model_validate(settings)
     from asid.data.images import read_image, write_image
-    from asid.evaluation_record import load_model
     from asid.inference import upscale as super_resolve
+    from asid.pretrained import load_model
 
     network = load_model(model, device)
     for path in images:

@@ -1,55 +1,21 @@
-"""An evaluation as a file: which model, how it was applied, by which protocol, what it scored. And finding the model that is meant."""
+"""An evaluation as a file: which model, how it was applied, by which protocol, what it scored."""
 
 import hashlib
 import json
 from collections.abc import Callable
-from importlib import resources
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
-import torch
 
-from asid.config import PRESETS, EvalConfig, Protocol, digest
+from asid.config import EvalConfig, Protocol, digest
 from asid.data.benchmarks import find_pairs
 from asid.data.pairs import describe_pairs
 from asid.evaluate import bicubic, evaluate, mean_scores
 from asid.files import IMAGES, WEIGHTS
-from asid.model.checkpoint import load_checkpoint
-from asid.model.network import ASID
+from asid.pretrained import find_checkpoint, load_model
 
 RECORD, PER_IMAGE = "evaluation.json", "per_image.csv"
-
-
-def find_checkpoint(model: str) -> Path:
-    """The checkpoint that ``model`` means: a file, a preset with packaged weights, or a run's folder. ``./asid`` is a folder, not a preset.
-
-    Raises ``FileNotFoundError`` with what was expected.
-    """
-    path = Path(model)
-    if path.is_file():
-        return path
-    if model not in PRESETS and path.is_dir():
-        if (path / WEIGHTS).is_file():
-            return path / WEIGHTS
-        raise FileNotFoundError(f"no trained network in {path}: expected {WEIGHTS} there; let the run finish")
-    folder = resources.files("asid") / "weights"
-    packaged = sorted(Path(str(file)).stem for file in folder.iterdir()) if folder.is_dir() else []
-    if model in packaged:
-        return Path(str(folder / f"{model}.safetensors"))
-    expected = ", ".join(["a checkpoint", "the folder of a run", "bicubic", *packaged])
-    hint = f" (the preset {model} has no packaged weights)" if model in PRESETS else ""
-    raise FileNotFoundError(f"no model {model}{hint}: expected {expected}")
-
-
-def load_model(model: str, device: str = "auto") -> ASID:
-    """The network that ``model`` means (see :func:`find_checkpoint`), on ``device`` (``auto``: a GPU where there is one)."""
-    chosen = ("cuda" if torch.cuda.is_available() else "cpu") if device == "auto" else device
-    network = load_checkpoint(find_checkpoint(model))
-    try:
-        return network.to(torch.device(chosen))
-    except (RuntimeError, AssertionError) as error:
-        raise ValueError(f"cannot use the device {device}: {str(error).splitlines()[0]}") from None
 
 
 def default_folder(model: str, config: EvalConfig, scale: int | None) -> Path:

@@ -13,10 +13,11 @@ from asid import cli
 from asid.config import EvalConfig, preset
 from asid.data.images import read_image
 from asid.evaluate import evaluate
-from asid.evaluation_record import default_folder, evaluate_and_record, find_checkpoint
+from asid.evaluation_record import default_folder, evaluate_and_record
 from asid.files import WEIGHTS
 from asid.model.checkpoint import save_checkpoint
 from asid.model.network import ASID
+from asid.pretrained import find_checkpoint
 
 Command = Callable[..., str]
 

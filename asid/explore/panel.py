@@ -1,0 +1,120 @@
+"""A picture that is drawn anew when a control changes, with a static form for where there is no browser."""
+
+import base64
+import html
+import io
+import threading
+import traceback
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import ipywidgets as widgets
+import numpy as np
+from matplotlib import rc_context
+from matplotlib.figure import Figure
+from numpy.typing import NDArray
+
+from asid.figures import STYLE, save_figure
+
+Drawing = tuple[Figure, Mapping[str, NDArray[Any]]]
+"""A figure, and the arrays it shows by name: what is saved beside it, so that it can be drawn again."""
+
+_DRAWING = threading.RLock()
+"""JupyterLab runs callbacks in another thread than cells, and matplotlib's settings are shared by all threads."""
+
+
+class Panel:
+    """Controls, and a picture of what they are set to.
+
+    Displayed in JupyterLab or a Voilà page it is live. The same output carries the picture as an image, for what has no browser
+    (papermill, nbconvert, GitHub): it shows what the controls were set to first.
+
+    The first drawing raises its errors. A later one shows them in the panel, where they would else be lost in a log; the picture
+    stays as it was.
+
+    Parameters
+    ----------
+    name : in files that are saved, and the CSS class ``asid-<name>`` of the panel.
+    draw : takes the value of each control by name, returns the figure and the arrays it shows. It makes a
+        ``matplotlib.figure.Figure`` (:func:`asid.figures.new_figure`); pyplot would draw blank pictures from a callback.
+    controls : a widget with a ``value`` for each argument of ``draw``. For sliders, ``continuous_update=False`` draws once a move.
+    folder : where *Save* puts ``<name>.png``, ``.svg`` and ``.npz``.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        draw: Callable[..., Drawing],
+        controls: Mapping[str, widgets.ValueWidget],
+        folder: str | Path = "../results/figures",
+    ) -> None:
+        self.name, self.draw, self.controls, self.folder = name, draw, dict(controls), Path(folder)
+        self.drawing: Drawing | None = None
+        self.message = widgets.HTML()
+        self.picture = widgets.Image(format="png")
+        self.save_button = widgets.Button(description="Save", icon="download", tooltip="Write PNG, SVG and the arrays (.npz)")
+        self.save_button.on_click(lambda _: self._guard(self._save))
+        row = widgets.HBox([*self.controls.values(), self.save_button], layout=widgets.Layout(flex_flow="row wrap", align_items="center"))
+        self.box = widgets.VBox([row, self.message, self.picture])
+        self.box.add_class(f"asid-{name}")
+        for control in self.controls.values():
+            control.observe(lambda _: self.update(), names="value")
+        with _DRAWING, rc_context(STYLE):
+            self._draw()
+
+    @property
+    def values(self) -> dict[str, Any]:
+        """What each control is set to."""
+        return {name: control.value for name, control in self.controls.items()}
+
+    def update(self) -> None:
+        """Draw what the controls are set to."""
+        self._guard(self._draw)
+
+    def save(self) -> list[Path]:
+        """Write the picture (PNG, SVG) and its arrays (.npz); returns the files."""
+        assert self.drawing is not None, "nothing has been drawn"
+        figure, arrays = self.drawing
+        path = self.folder / self.name
+        files = save_figure(figure, path)
+        settings = {
+            f"setting_{name}": np.asarray(value) for name, value in self.values.items() if isinstance(value, str | int | float | tuple)
+        }
+        np.savez_compressed(path.with_suffix(".npz"), allow_pickle=False, **arrays, **settings)
+        return [*files, path.with_suffix(".npz")]
+
+    def _draw(self) -> None:
+        self.drawing = self.draw(**self.values)
+        self.picture.value = to_png(self.drawing[0])
+
+    def _save(self) -> None:
+        files = self.save()
+        self.message.value = f"Saved {', '.join(file.name for file in files)} in {html.escape(str(self.folder.resolve()))}"
+
+    def _guard(self, action: Callable[[], None]) -> None:
+        """Do ``action``; where it fails, say so in the panel: nobody reads the log where a callback's error would end up."""
+        with _DRAWING, rc_context(STYLE):
+            try:
+                self.message.value = ""
+                action()
+            except Exception as error:
+                self.message.value = show_error(error)
+
+    def _repr_mimebundle_(self, **options: Any) -> dict[str, Any]:
+        bundle = dict(self.box._repr_mimebundle_(**options))
+        return {**bundle, "text/plain": f"Panel {self.name}: {self.values}", "image/png": base64.b64encode(self.picture.value).decode()}
+
+
+def to_png(figure: Figure) -> bytes:
+    """A figure as PNG, 110 dots an inch."""
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png", dpi=110)
+    return buffer.getvalue()
+
+
+def show_error(error: Exception) -> str:
+    """An error as HTML: its message, and the traceback to unfold."""
+    lines = html.escape("".join(traceback.format_exception(error)))
+    words = html.escape(f"{type(error).__name__}: {error}")
+    return f'<div role="alert" style="color:#b00020"><b>{words}</b><details><summary>traceback</summary><pre>{lines}</pre></details></div>'

@@ -51,6 +51,32 @@ def count_macs(config: ModelConfig, output: tuple[int, int] = (1280, 720)) -> in
     return _torch_macs(*_on_meta(config, output))
 
 
+@torch.no_grad()
+def macs_by_module(config: ModelConfig, output: tuple[int, int] = (1280, 720)) -> dict[str, int]:
+    """Multiply-adds by torch's counter that each module does itself, less those of the modules in it, by module path.
+
+    The path of the network is the empty text. Modules without multiply-adds are left out. The values sum to :func:`count_macs`.
+    """
+    model, lr = _on_meta(config, output)
+    with FlopCounterMode(display=False) as counter:
+        model(lr)
+    root = type(model).__name__
+    within = {
+        name.removeprefix(root).removeprefix("."): sum(flops.values()) // 2
+        for name, flops in counter.get_flop_counts().items()
+        if name.startswith(root)  # the counter adds a total of its own, "Global"
+    }
+    own = dict(within)
+    for path in within:
+        parent = path
+        while parent:  # a list of modules is never called itself: the nearest ancestor that was counts its members
+            parent = parent.rpartition(".")[0]
+            if parent in within:
+                own[parent] -= within[path]
+                break
+    return {path: macs for path, macs in own.items() if macs}
+
+
 def _on_meta(config: ModelConfig, output: tuple[int, int]) -> tuple[ASID, torch.Tensor]:
     """The network and its LR input, shapes only."""
     width, height = (max(1, side // config.scale) for side in output)

@@ -259,15 +259,3 @@ def most_detailed_box(image: NDArray[np.uint8], size: int, step: int = 8) -> tup
     sums = total[size:, size:] - total[:-size, size:] - total[size:, :-size] + total[:-size, :-size]
     top, left = np.unravel_index(sums[::step, ::step].argmax(), sums[::step, ::step].shape)
     return int(top) * step, int(left) * step, size, size
-
-
-def plot_attention(image: NDArray[np.uint8], attention: NDArray[np.float32], pixel: tuple[int, int], ax: Axes, title: str) -> None:
-    """An attention map over its LR image: a dot for each pixel that gets attention, a cross for the query."""
-    ax.imshow(image.mean(axis=2), cmap="gray", alpha=0.6, interpolation="nearest")
-    rows, columns = attention.nonzero()
-    drawn = ax.scatter(columns, rows, c=attention[rows, columns], s=14, marker="s", cmap="viridis")
-    ax.plot(pixel[1], pixel[0], marker="x", color="red", ms=7, mew=1.5)
-    ax.set_title(title)
-    ax.set_axis_off()
-    if ax.figure is not None:
-        ax.figure.colorbar(drawn, ax=ax, shrink=0.7, label="attention (sums to 1)")

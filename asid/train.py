@@ -126,8 +126,8 @@ class History(Callback):
 
     COLUMNS = ("step", "loss", "learning_rate", "psnr", "seconds")
 
-    def __init__(self, path: Path, every: int) -> None:
-        self.path, self.every = path, every
+    def __init__(self, path: Path, every: int, on_history: Callable[[Path], None] | None = None) -> None:
+        self.path, self.every, self.on_history = path, every, on_history
         self.losses: list[Tensor] = []
         self.resumed_at: list[int] = []
         self.seconds = 0.0
@@ -178,6 +178,8 @@ class History(Callback):
         self.losses.clear()
         with self.path.open("a", newline="") as file:
             csv.writer(file).writerow([trainer.global_step, loss, rate, psnr, round(self._elapsed(), 3)])
+        if self.on_history is not None:
+            self.on_history(self.path.parent)
 
 
 class _WholeFiles(TorchCheckpointIO):
@@ -229,11 +231,12 @@ def read_execution(folder: str | Path) -> dict[str, Any]:
         return json.loads(file.metadata().get("execution", "{}"))
 
 
-def train(config: RunConfig, folder: str | Path, *, progress: bool = True) -> ASID:
+def train(config: RunConfig, folder: str | Path, *, progress: bool = True, on_history: Callable[[Path], None] | None = None) -> ASID:
     """Train a network as ``config`` says, and leave it in ``folder``.
 
     A training that was interrupted goes on from its last checkpoint and ends with the weights it would have had; one that is done
-    is not repeated: its network is returned. A folder belongs to one configuration.
+    is not repeated: its network is returned. A folder belongs to one configuration. ``on_history`` is called with ``folder`` each time
+    that there is more for :func:`read_history` to read: a hundred times, and after each validation.
 
     Where a step runs out of memory, the training goes on from its last checkpoint, or starts again, and takes each batch in
     micro-batches of half the size: the gradient is the same mean over the whole batch, but for the order in which it is summed.
@@ -256,7 +259,7 @@ def train(config: RunConfig, folder: str | Path, *, progress: bool = True) -> AS
     parts = torch.load(checkpoint, map_location="cpu", weights_only=True)["micro_batches"] if checkpoint.exists() else 1
     while True:
         try:
-            _fit(config, patches, pairs, folder, parts, progress)
+            _fit(config, patches, pairs, folder, parts, progress, on_history)
             return load_checkpoint(folder / WEIGHTS)  # what is evaluated next is what was saved
         except _StepOutOfMemoryError:
             micro_batch = batch // parts
@@ -293,12 +296,20 @@ class _StepOutOfMemoryError(Exception):
     """A training step of more than one patch ran out of memory."""
 
 
-def _fit(config: RunConfig, patches: PatchDataset, pairs: list[Pair], folder: Path, parts: int, progress: bool) -> None:
+def _fit(
+    config: RunConfig,
+    patches: PatchDataset,
+    pairs: list[Pair],
+    folder: Path,
+    parts: int,
+    progress: bool,
+    on_history: Callable[[Path], None] | None,
+) -> None:
     """Train from the last checkpoint, or from the start, with each device's share of a batch in ``parts`` micro-batches."""
     settings = config.train
     checkpoint = folder / CHECKPOINT
     module = _Training(config)
-    history = History(folder / HISTORY, every=max(1, settings.steps // 100))
+    history = History(folder / HISTORY, every=max(1, settings.steps // 100), on_history=on_history)
     callbacks: list[Callback] = [history, _StepCheckpoint(checkpoint, settings.checkpoint_every)]
     if settings.ema_decay is not None:
         # Not the buffers: they hold indices of the position bias, and the mean of equal integers need not be that integer.

@@ -128,6 +128,12 @@ def test_gpus_are_shared_out_in_turn(monkeypatch: pytest.MonkeyPatch) -> None:
     assert environment_of(1, 0) == {}
 
 
+def test_workers_outlive_the_sleep_of_their_machine() -> None:
+    """After a pause of minutes no heartbeat has come: that must not end the runs that go on."""
+    with open_cluster(ClusterConfig(), 1) as client:
+        assert client.run_on_scheduler(lambda dask_scheduler: dask_scheduler.worker_ttl) is None
+
+
 def test_cpu_threads_are_shared_out_evenly(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("dask.system.CPU_COUNT", 8)
     assert [threads_each(workers) for workers in (1, 2, 3, 8, 20)] == [8, 4, 2, 1, 1]

@@ -1,24 +1,41 @@
-"""The notebooks: clean files, a parameters cell that is an interface, and the one of the grid in step with the configuration."""
+"""The notebooks: clean files that run, a parameters cell that is an interface, and the one of the grid in step with the configuration."""
 
 import ast
+import base64
+import io
+import os
 import re
+import shlex
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
 import nbformat
+import numpy as np
 import papermill
 import pytest
+import yaml
+from jupyter_client.kernelspec import KernelSpecManager
+from PIL import Image
 
 from asid.ablation.execution import notebook_parameters
 from asid.ablation.grid import StudyConfig
 from asid.ablation.plan import plan
 from asid.config import RunConfig, build_run
 
-FOLDER = Path(__file__).resolve().parents[1] / "notebooks"
+ROOT = Path(__file__).resolve().parents[1]
+FOLDER = ROOT / "notebooks"
 NOTEBOOKS = sorted(FOLDER.glob("*.ipynb"))
 TRAIN_VARIANT = FOLDER / "train_variant.ipynb"
 OF_THE_RUN = {"study", "variant", "preset", "output", "progress", "expected_run_id"}
 """Parameters that are no part of the configuration."""
+
+SMALLER: dict[str, dict[str, Any]] = {
+    "06_receptive_field.ipynb": {"size": 64, "row": 28, "column": 28, "tile": 32, "steps": 2},
+    "train_variant.ipynb": {"train": {"steps": 20, "batch_size": 4, "validate_every": 10}, "progress": False},
+}
+"""Parameters for notebooks that work long with their defaults."""
 
 each_notebook = pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.name)
 
@@ -56,19 +73,76 @@ def test_a_notebook_is_valid(path: Path) -> None:
 
 
 @each_notebook
-def test_a_notebook_has_no_outputs_and_no_counts(path: Path) -> None:
+def test_a_notebook_is_as_git_should_keep_it(path: Path) -> None:
+    """No outputs, counts, state of widgets, versions or traces of a run."""
+    notebook = read(path)
+    assert set(notebook.metadata) == {"kernelspec", "language_info"}
+    assert notebook.metadata.kernelspec.name == "python3"
+    assert notebook.metadata.language_info == {"name": "python"}
+    for cell in notebook.cells:
+        assert set(cell.metadata) <= {"tags"}
+        assert len(cell.id) <= 32
     for cell in code_cells(path):
         assert cell.outputs == []
         assert cell.execution_count is None
 
 
 @each_notebook
-def test_a_notebook_begins_with_its_question_and_its_run_time(path: Path) -> None:
+def test_a_notebook_begins_with_its_question_its_run_time_and_its_data(path: Path) -> None:
     first = read(path).cells[0]
     assert first.cell_type == "markdown"
     assert first.source.startswith("# ")
     assert re.search(r"\*\*Question:\*\*.*\?", first.source)
     assert re.search(r"\*\*Run time:\*\*.*(second|minute|hour)", first.source)
+    assert re.search(r"\*\*Data:\*\* \w", first.source)
+
+
+@each_notebook
+def test_a_notebook_draws_without_pyplot(path: Path) -> None:
+    """Its figures would be blank when a callback draws them in JupyterLab."""
+    assert [cell.source for cell in code_cells(path) if "pyplot" in cell.source or "pylab" in cell.source] == []
+
+
+@each_notebook
+def test_a_notebook_runs_and_shows_pictures(path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """By papermill, with no browser and no data but what is here; panels leave their first picture."""
+    monkeypatch.delenv("ASID_DATA", raising=False)
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    writes = {name: str(tmp_path / "written") for name in ("output", "folder") if name in defaults(path)}
+    parameters = {**SMALLER.get(path.name, {}), **writes}
+    assert set(parameters) <= set(defaults(path))
+    notebook = papermill.execute_notebook(path, tmp_path / path.name, parameters, cwd=FOLDER, progress_bar=False)
+    outputs = [output for cell in notebook.cells if cell.cell_type == "code" for output in cell.outputs]
+    pictures = [output.data["image/png"] for output in outputs if "image/png" in output.get("data", {})]
+    assert pictures
+    for picture in pictures:
+        assert np.asarray(Image.open(io.BytesIO(base64.b64decode(picture))).convert("L")).std() > 5, "a blank picture"
+
+
+def test_the_kernel_of_the_notebooks_is_that_of_this_environment() -> None:
+    """None of the person's or the machine's, which would lack the package."""
+    kernel = KernelSpecManager().get_kernel_spec("python3")
+    assert Path(kernel.resource_dir).is_relative_to(sys.prefix)
+    assert kernel.argv[0] in ("python", sys.executable)  # python: Jupyter puts its own in
+
+
+def test_the_hook_strips_what_running_a_notebook_leaves(tmp_path: Path) -> None:
+    hooks = {hook["id"]: hook for repo in yaml.safe_load((ROOT / ".pre-commit-config.yaml").read_text())["repos"] for hook in repo["hooks"]}
+    assert re.search(hooks["nbstripout"]["files"], "notebooks/train_variant.ipynb")
+    notebook, dirty = read(TRAIN_VARIANT), tmp_path / "dirty.ipynb"
+    notebook.metadata.widgets = {"application/vnd.jupyter.widget-state+json": {"state": {}}}
+    notebook.metadata.papermill = {"duration": 1.0}
+    notebook.metadata.language_info.update(version="3.11.7", file_extension=".py", codemirror_mode={"name": "ipython", "version": 3})
+    for cell in notebook.cells:
+        cell.metadata.papermill = {"status": "completed"}
+        if cell.cell_type == "code":
+            cell.execution_count = 7
+            cell.metadata.execution = {"iopub.status.busy": "2026-01-01"}
+            cell.outputs = [nbformat.v4.new_output("stream", text="42")]
+    nbformat.write(notebook, dirty)
+    tools = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    subprocess.run([*shlex.split(hooks["nbstripout"]["entry"]), dirty], cwd=ROOT, env={**os.environ, "PATH": tools}, check=True)
+    assert read(dirty) == read(TRAIN_VARIANT)
 
 
 @each_notebook

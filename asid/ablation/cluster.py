@@ -91,6 +91,7 @@ def _local_cluster(workers: int, threads: int) -> Iterator[Any]:
 
     settings = {
         "distributed.scheduler.allowed-failures": 0,  # a run whose worker died is reported, not silently run again
+        "distributed.scheduler.worker-ttl": None,  # a machine that slept for minutes has no dead workers; those that die close their comm
         "distributed.worker.daemon": False,
         "distributed.nanny.environ": {"OMP_NUM_THREADS": str(threads), "MKL_NUM_THREADS": str(threads)},
     }

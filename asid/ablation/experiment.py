@@ -1,6 +1,6 @@
 """One run from configuration to record: train, evaluate, count. The notebook of the grid and ``asid train`` both call this."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -57,18 +57,25 @@ class Experiment:
         return record
 
 
-def run_experiment(config: RunConfig, folder: str | Path, *, progress: bool = True, wait: float = 10) -> Experiment:
+def run_experiment(
+    config: RunConfig,
+    folder: str | Path,
+    *,
+    progress: bool = True,
+    on_history: Callable[[Path], None] | None = None,
+    wait: float = 10,
+) -> Experiment:
     """Train, evaluate and count one variant in ``folder``; an interrupted run goes on where it stopped.
 
-    ``wait`` is the time in seconds that another process at work in ``folder`` is given to end. Raises ``ValueError`` where it does not,
-    and what :func:`asid.train.train` and :func:`asid.evaluate.evaluate` raise.
+    ``on_history`` is called as :func:`asid.train.train` says. ``wait`` is the time in seconds that another process at work in ``folder``
+    is given to end. Raises ``ValueError`` where it does not, and what :func:`asid.train.train` and :func:`asid.evaluate.evaluate` raise.
     """
     folder = Path(folder)
     # Cheap, and fails early: nothing is trained where images are missing or a network cannot be counted.
     manifests = data_manifests(config)
     complexity = measure_complexity(config.model)
     with _alone_in(folder, wait):
-        model = train(config, folder, progress=progress)
+        model = train(config, folder, progress=progress, on_history=on_history)
         history = read_history(folder)
         evaluation = evaluate(model, config.model.scale, config.evaluate, save_to=folder / IMAGES)
         execution = {"exit": "done", **read_execution(folder)}

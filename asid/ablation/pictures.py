@@ -44,24 +44,32 @@ def draw(study: Study, table: pd.DataFrame, found: dict[str, Statistics]) -> tup
     pictures, skipped = [], []
     for data, rows in table.groupby("data", sort=False):
         several = table["data"].nunique() > 1
-        ending, where = (f"-{re.sub(r'[^A-Za-z0-9._-]+', '-', str(data))}", f" on {data}") if several else ("", "")
-        drawers = [_draw_forest(study, rows, found.get(str(data))), _draw_pareto(study, rows, palette)]
-        drawers += [_draw_interaction(study, rows), _draw_seeds(study, str(data))]
+        ending, where = (f"-{file_name(str(data))}", f" on {data}") if several else ("", "")
+        drawers = [draw_forest(study, rows, found.get(str(data))), draw_pareto(study, rows, palette)]
+        drawers += [draw_interaction(study, rows), draw_seeds(study, str(data))]
         for picture in filter(None, drawers):
             pictures.append(Picture(picture.name + ending, picture.figure, picture.title + where, picture.caption))
-    pictures.append(_draw_curves(study, palette))
+    pictures.append(draw_curves(study, palette))
     try:
-        pictures.append(_draw_crops(study))
+        examples = find_examples(study)
+        why = f"Chosen among all images and variants by the change of PSNR against {study.base} in the mean over seeds. "
+        pictures.append(draw_crops(study, examples, why if examples[0].variants else ""))
     except ImageError as error:
         skipped.append(f"No crops: {error}.")
     return pictures, skipped
+
+
+def file_name(words: str) -> str:
+    """A name without what does not belong in the name of a file."""
+    return re.sub(r"[^A-Za-z0-9._-]+", "-", words)
 
 
 def _records(number: int) -> str:
     return f"From {number} record{'s' if number != 1 else ''}."
 
 
-def _draw_forest(study: Study, rows: pd.DataFrame, statistics: Statistics | None) -> Picture | None:
+def draw_forest(study: Study, rows: pd.DataFrame, statistics: Statistics | None) -> Picture | None:
+    """The changes of PSNR, a row a variant in ``rows`` (of the comparison, one evaluation set); None where nothing can be compared."""
     if statistics is None or not statistics.comparisons:
         return None
     rows = rows[rows["variant"].isin(statistics.comparisons)]
@@ -89,7 +97,8 @@ def _draw_forest(study: Study, rows: pd.DataFrame, statistics: Statistics | None
     return Picture("forest", figure, f"Change of PSNR against {study.base}", f"{caption} {_records(len(study.trained))}")
 
 
-def _draw_pareto(study: Study, rows: pd.DataFrame, palette: dict[str, Any]) -> Picture:
+def draw_pareto(study: Study, rows: pd.DataFrame, palette: dict[str, Any]) -> Picture:
+    """PSNR against each cost, for ``rows`` of the comparison (one evaluation set); what has no colour in ``palette`` has no cost."""
     _, record = study.trained[0]
     output = record.complexity["output"] if record.complexity else []
     trained = rows[rows["variant"].isin(palette)].assign(parameters=lambda t: t["parameters"].astype(float) / 1000)
@@ -115,7 +124,7 @@ def _draw_pareto(study: Study, rows: pd.DataFrame, palette: dict[str, Any]) -> P
     return Picture("pareto", figure, "PSNR against cost", caption + _records(len(study.trained)))
 
 
-def _draw_interaction(study: Study, rows: pd.DataFrame) -> Picture | None:
+def draw_interaction(study: Study, rows: pd.DataFrame) -> Picture | None:
     """Over the first two factors; None where fewer were crossed, or nothing can be compared."""
     factors, levels = study.plan.get("factors", []), study.plan.get("levels", {})
     cells = rows[~rows["variant"].isin(study.matched)]
@@ -124,11 +133,13 @@ def _draw_interaction(study: Study, rows: pd.DataFrame) -> Picture | None:
         return None
     figure = figures.new_figure(min(_WIDTH, 2.4 + 0.95 * values.shape[1]), 1.3 + 0.45 * values.shape[0])
     figures.plot_interaction(values, figure.subplots(), "change of PSNR-Y (dB)")
-    others = f", averaged over {', '.join(_words(factor) for factor in factors[2:])}" if len(factors) > 2 else ""
+    others = f", averaged over {', '.join(axis_words(factor) for factor in factors[2:])}" if len(factors) > 2 else ""
     caption = (
         f"Mean change of PSNR against {study.base} in dB{others}. Without interaction all rows differ by the same amount in every column."
     )
-    return Picture("interaction", figure, f"{_words(factors[0])} × {_words(factors[1])}", f"{caption} {_records(len(study.trained))}")
+    return Picture(
+        "interaction", figure, f"{axis_words(factors[0])} × {axis_words(factors[1])}", f"{caption} {_records(len(study.trained))}"
+    )
 
 
 def interaction(rows: pd.DataFrame, levels: dict[str, dict[str, str]], factors: list[str]) -> pd.DataFrame:
@@ -143,15 +154,16 @@ def interaction(rows: pd.DataFrame, levels: dict[str, dict[str, str]], factors: 
     ]
     table = pd.DataFrame(cells, columns=[*factors, "delta"]).groupby(factors)["delta"].mean().unstack()
     first, second = (list(dict.fromkeys(level[factor] for level in levels.values() if factor in level)) for factor in factors)
-    return table.reindex(index=first, columns=second).rename_axis(index=_words(factors[0]), columns=_words(factors[1]))
+    return table.reindex(index=first, columns=second).rename_axis(index=axis_words(factors[0]), columns=axis_words(factors[1]))
 
 
-def _words(factor: str) -> str:
-    """``model.attention_sharing`` as ``attention sharing``."""
+def axis_words(factor: str) -> str:
+    """The name of a field: ``model.attention_sharing`` as ``attention sharing``."""
     return factor.rpartition(".")[2].replace("_", " ")
 
 
-def _draw_seeds(study: Study, data: str) -> Picture | None:
+def draw_seeds(study: Study, data: str) -> Picture | None:
+    """Every training on an evaluation set; None where there is one seed."""
     if len(study.seeds) < 2:
         return None
     figure = figures.new_figure(_WIDTH, 0.28 * len(study.variants) + 0.85)
@@ -169,7 +181,8 @@ def _seed_means(study: Study, data: str) -> pd.DataFrame:
     return scores.groupby(["variant", "seed"], sort=False)["psnr"].mean().reset_index()
 
 
-def _draw_curves(study: Study, palette: dict[str, Any]) -> Picture:
+def draw_curves(study: Study, palette: dict[str, Any]) -> Picture:
+    """Training loss and validation PSNR of each variant."""
     figure = figures.new_figure(_WIDTH, 2.8)
     loss_ax, psnr_ax = figure.subplots(1, 2)
     for position, variant in enumerate(study.variants):
@@ -222,12 +235,12 @@ def find_examples(study: Study) -> list[Example]:
     ]
 
 
-def _draw_crops(study: Study) -> Picture:
+def draw_crops(study: Study, examples: list[Example], why: str = "") -> Picture:
     """For each example the most detailed region: HR, the references, the base and other variants, all with one seed.
 
-    Raises :class:`ImageError` where HR or SR images are not here any more.
+    ``why`` is a sentence for the caption: how the examples were chosen. Raises :class:`ImageError` where HR or SR images are not here
+    any more.
     """
-    examples = find_examples(study)
     shown = [_shown(study, example, examples) for example in examples]
     rows = [_crop_row(study, example, runs) for example, runs in zip(examples, shown, strict=True)]
     columns = max(len(images) for images, _ in rows)
@@ -236,9 +249,7 @@ def _draw_crops(study: Study) -> Picture:
     for part, example, (images, notes) in zip(figure.subfigures(len(rows), 1, squeeze=False)[:, 0], examples, rows, strict=True):
         part.suptitle(example.reason, x=0.01, ha="left", fontsize=9)
         figures.plot_crops(images, part, figures.most_detailed_box(images["HR"], _CROP), notes)
-    caption = f"The {_CROP}×{_CROP} pixels with the strongest edges of each image, and the PSNR of the whole image. "
-    if examples[0].variants:
-        caption += f"Chosen among all images and variants by the change of PSNR against {study.base} in the mean over seeds. "
+    caption = f"The {_CROP}×{_CROP} pixels with the strongest edges of each image, and the PSNR of the whole image. {why}"
     seeds = sorted({record.config.seed for runs in shown for _, record in runs if record.complexity})
     caption += f"From the SR images of the runs with seed {' and '.join(map(str, seeds))}."
     return Picture("crops", figure, "Best and worst images", caption)

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
-from jinja2 import Environment, PackageLoader, StrictUndefined
+from jinja2 import Environment, PackageLoader, StrictUndefined, Template
 from matplotlib import rc_context
 
 from asid import figures
@@ -34,7 +34,7 @@ from asid.ablation.tables import (
 )
 from asid.files import ERROR
 
-__all__ = ["ReportError", "load_results", "to_html", "to_json", "write_report"]
+__all__ = ["ReportError", "load_results", "table_html", "to_html", "to_json", "write_report"]
 
 _OF_THE_CODE = ("commit", "source", "python", "asid", "torch", "lightning", "numpy", "scikit-image", "pillow")
 """Provenance that does not depend on the machine or on when it ran."""
@@ -125,10 +125,7 @@ _SYMBOLS = {"better": "▲", "worse": "▼", "equivalent": "≈", "undecided": "
 
 def to_html(study: Study, table: pd.DataFrame, found: dict[str, Statistics], pictures: Sequence[Picture], skipped: Sequence[str]) -> str:
     """One page with everything in it: no other file, no network, no script."""
-    environment = Environment(
-        loader=PackageLoader("asid.ablation"), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
-    )
-    return environment.get_template("report.html.j2").render(
+    return _template("report.html.j2").render(
         study=study,
         facts=_facts(study, table),
         limits=limits(study, found),
@@ -142,6 +139,16 @@ def to_html(study: Study, table: pd.DataFrame, found: dict[str, Statistics], pic
         runs=_runs(study),
         symbols=_SYMBOLS,
     )
+
+
+def table_html(study: Study, rows: pd.DataFrame) -> str:
+    """The page's table of one evaluation set, as a piece of HTML; ``rows`` of the comparison, all or some."""
+    return _template("table.html.j2").render(study=study, set=_table_of_set(study, rows, None), symbols=_SYMBOLS)
+
+
+def _template(name: str) -> Template:
+    loader = PackageLoader("asid.ablation")
+    return Environment(loader=loader, autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True).get_template(name)
 
 
 def _embed(path: Path) -> str:

@@ -3,6 +3,7 @@
 import base64
 import html
 import io
+import os
 import threading
 import traceback
 from collections.abc import Callable, Mapping
@@ -20,6 +21,7 @@ from asid.figures import STYLE, save_figure
 Drawing = tuple[Figure, Mapping[str, NDArray[Any]]]
 """A figure, and the arrays it shows by name: what is saved beside it, so that it can be drawn again."""
 
+_WORKING = "<i>working …</i>"
 _DRAWING = threading.RLock()
 """JupyterLab runs callbacks in another thread than cells, and matplotlib's settings are shared by all threads."""
 
@@ -27,11 +29,11 @@ _DRAWING = threading.RLock()
 class Panel:
     """Controls, and a picture of what they are set to.
 
-    Displayed in JupyterLab or a Voilà page it is live. The same output carries the picture as an image, for what has no browser
-    (papermill, nbconvert, GitHub): it shows what the controls were set to first.
+    Displayed in JupyterLab or a Voilà page it is live; where a program executes the notebook (papermill, nbconvert) it is the picture
+    of what the controls are set to first. A live output carries that picture, too, for where the notebook is only read.
 
     The first drawing raises its errors. A later one shows them in the panel, where they would else be lost in a log; the picture
-    stays as it was.
+    stays as it was. Controls that depend on others are set in :meth:`prepare`, which a subclass may give.
 
     Parameters
     ----------
@@ -51,10 +53,12 @@ class Panel:
     ) -> None:
         self.name, self.draw, self.controls, self.folder = name, draw, dict(controls), Path(folder)
         self.drawing: Drawing | None = None
+        self._preparing = False
         self.message = widgets.HTML()
-        self.picture = widgets.Image(format="png")
+        # In its own size: a box would stretch it to its width, and blur it.
+        self.picture = widgets.Image(format="png", layout=widgets.Layout(align_self="flex-start", max_width="100%"))
         self.save_button = widgets.Button(description="Save", icon="download", tooltip="Write PNG, SVG and the arrays (.npz)")
-        self.save_button.on_click(lambda _: self._guard(self._save))
+        self.save_button.on_click(lambda _: self.write(self.save))
         row = widgets.HBox([*self.controls.values(), self.save_button], layout=widgets.Layout(flex_flow="row wrap", align_items="center"))
         self.box = widgets.VBox([row, self.message, self.picture])
         self.box.add_class(f"asid-{name}")
@@ -68,6 +72,14 @@ class Panel:
         """What each control is set to."""
         return {name: control.value for name, control in self.controls.items()}
 
+    @property
+    def stem(self) -> str:
+        """Name of the files that *Save* writes, without their ending."""
+        return self.name
+
+    def prepare(self) -> None:
+        """Called before each drawing, to set controls that depend on others; what it sets draws nothing by itself."""
+
     def update(self) -> None:
         """Draw what the controls are set to."""
         self._guard(self._draw)
@@ -76,7 +88,7 @@ class Panel:
         """Write the picture (PNG, SVG) and its arrays (.npz); returns the files."""
         assert self.drawing is not None, "nothing has been drawn"
         figure, arrays = self.drawing
-        path = self.folder / self.name
+        path = self.folder / self.stem
         files = save_figure(figure, path)
         settings = {
             f"setting_{name}": np.asarray(value) for name, value in self.values.items() if isinstance(value, str | int | float | tuple)
@@ -84,26 +96,48 @@ class Panel:
         np.savez_compressed(path.with_suffix(".npz"), allow_pickle=False, **arrays, **settings)
         return [*files, path.with_suffix(".npz")]
 
+    def write(self, save: Callable[[], list[Path]]) -> None:
+        """What a button does: call ``save``, and say in the panel which files it wrote, or why it could not."""
+
+        def write() -> None:
+            files = save()
+            self.message.value = f"Saved {', '.join(file.name for file in files)} in {html.escape(str(self.folder.resolve()))}"
+
+        self._guard(write)
+
     def _draw(self) -> None:
+        if self._preparing:
+            return
+        self._preparing = True
+        try:
+            self.prepare()
+        finally:
+            self._preparing = False
         self.drawing = self.draw(**self.values)
         self.picture.value = to_png(self.drawing[0])
-
-    def _save(self) -> None:
-        files = self.save()
-        self.message.value = f"Saved {', '.join(file.name for file in files)} in {html.escape(str(self.folder.resolve()))}"
 
     def _guard(self, action: Callable[[], None]) -> None:
         """Do ``action``; where it fails, say so in the panel: nobody reads the log where a callback's error would end up."""
         with _DRAWING, rc_context(STYLE):
             try:
-                self.message.value = ""
+                self.message.value = _WORKING
                 action()
+                if self.message.value == _WORKING:
+                    self.message.value = ""
             except Exception as error:
                 self.message.value = show_error(error)
 
     def _repr_mimebundle_(self, **options: Any) -> dict[str, Any]:
-        bundle = dict(self.box._repr_mimebundle_(**options))
-        return {**bundle, "text/plain": f"Panel {self.name}: {self.values}", "image/png": base64.b64encode(self.picture.value).decode()}
+        picture = {"text/plain": f"Panel {self.name}: {self.values}", "image/png": base64.b64encode(self.picture.value).decode()}
+        return {**self.box._repr_mimebundle_(**options), **picture} if _has_browser() else picture
+
+
+def _has_browser() -> bool:
+    """Whether somebody can move controls: Jupyter's servers, Voilà, VS Code and Colab leave these names in the environment of kernels.
+
+    Else a program executes the notebook (papermill, nbconvert), and what it writes would have an empty place for the widget.
+    """
+    return any(name in os.environ for name in ("JPY_SESSION_NAME", "VOILA_REQUEST_URL", "VSCODE_PID", "COLAB_RELEASE_TAG"))
 
 
 def to_png(figure: Figure) -> bytes:

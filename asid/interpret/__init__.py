@@ -1,1 +1,1 @@
-"""Looking inside a network: what a pixel attends to."""
+"""Looking inside a network: attention maps, effective receptive field, local attribution. Arrays in, arrays out; plots apart."""

@@ -1,0 +1,112 @@
+"""Super-resolving one photograph, with a divider to drag between bicubic and the network."""
+
+import base64
+import html
+import io
+from collections.abc import Sequence
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import ipywidgets as widgets
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image as Pillow
+
+from asid import figures
+from asid.data.images import Photograph, find_images
+from asid.data.resize import crop_to_multiple, downscale
+from asid.data.resize import upscale as bicubic
+from asid.explore.panel import Drawing, Panel
+from asid.inference import upscale
+from asid.metrics import score
+from asid.pretrained import load_model
+
+Image = NDArray[np.uint8]
+
+RESTORE, ENLARGE = "shrink, then restore and score", "enlarge as it is"
+"""What is done with the photograph: it is the reference of its own shrunk copy, or the LR image itself."""
+
+
+class QuickStart(Panel):
+    """Choose a photograph or upload one; see the network against bicubic, and what both score.
+
+    ``models`` are what :func:`asid.pretrained.load_model` takes; ``source`` what :func:`asid.data.images.find_images` takes. The most
+    detailed part is shown enlarged; under it, the whole image has a divider that moves in the page, without the kernel.
+    """
+
+    def __init__(self, models: Sequence[str], source: str = "samples", *, folder: str | Path = "../results/figures") -> None:
+        self.photographs = {photograph.name: photograph for photograph in find_images(source)}
+        self._uploads = TemporaryDirectory(prefix="asid-")
+        self.upload = widgets.FileUpload(accept="image/*", description="your own")
+        self.slider = widgets.HTML()
+        self.slider.add_class("asid-before-after")
+        names = list(self.photographs)
+        controls = {
+            "photograph": widgets.Dropdown(options=names, description="photograph"),
+            "upload": self.upload,
+            "model": widgets.Dropdown(options=list(models), description="network"),
+            "task": widgets.Dropdown(options=[RESTORE, ENLARGE], description="task", layout={"width": "320px"}),
+        }
+        super().__init__("quickstart", self._compare, controls, folder)
+        self.box.children = (*self.box.children, self.slider)
+
+    def prepare(self) -> None:
+        """An uploaded photograph joins the list, and is chosen."""
+        if not self.upload.value:
+            return
+        upload, self.upload.value = self.upload.value[0], ()
+        photograph = Photograph(Path(self._uploads.name) / Path(upload["name"]).name)
+        photograph.path.write_bytes(upload["content"])
+        photograph.read()  # what cannot be read is told now, and not offered
+        self.photographs[photograph.name] = photograph
+        self.controls["photograph"].options = list(self.photographs)
+        self.controls["photograph"].value = photograph.name
+
+    def _compare(self, photograph: str, upload: Any, model: str, task: str) -> Drawing:
+        network = load_model(model)
+        scale = network.config.scale
+        image = self.photographs[photograph].read()
+        reference = crop_to_multiple(image, scale) if task == RESTORE else None
+        lr = image if reference is None else downscale(reference, scale)
+        images = {"LR": lr.repeat(scale, 0).repeat(scale, 1), "bicubic": bicubic(lr, scale), model: upscale(network, lr)}
+        notes: dict[str, str] = {}
+        if reference is not None:
+            for name in ("bicubic", model):
+                notes[name] = "{:.2f} dB, SSIM {:.4f}".format(*score(images[name], reference, crop=scale))
+            images["original"] = reference
+        figure = figures.new_figure(2.9 * len(images), 3.3)
+        figures.plot_crops(images, figure, figures.most_detailed_box(images[model], 96), notes)
+        size = "{1} × {0}".format(*lr.shape)
+        figure.suptitle(
+            f"{photograph}, {size} pixels, ×{scale}" + ("; PSNR and SSIM of Y over the whole image" if notes else ""), fontsize=9
+        )
+        self.slider.value = before_after(images["bicubic"], images[model], ("bicubic", model))
+        return figure, images
+
+
+def before_after(before: Image, after: Image, labels: tuple[str, str]) -> str:
+    """HTML that shows ``before`` left of a divider and ``after`` right of it; both uint8 (H, W, 3).
+
+    The divider is moved by mouse or arrow keys, in the page: no kernel is needed.
+
+    Raises ``ValueError`` where the images have different sizes.
+    """
+    if before.shape != after.shape:
+        raise ValueError(f"expected two images of one size, got {before.shape} and {after.shape}")
+    first, second = map(html.escape, labels)
+    badge = "position:absolute;top:8px;padding:2px 8px;border-radius:3px;background:rgba(0,0,0,.6);color:#fff;font:12px sans-serif"
+    return f"""<div style="--x:50%;position:relative;width:{after.shape[1]}px;max-width:100%;line-height:0">
+<img alt="{second}" src="{_to_url(after)}" style="display:block;width:100%">
+<img alt="{first}" src="{_to_url(before)}" style="position:absolute;left:0;top:0;width:100%;clip-path:inset(0 calc(100% - var(--x)) 0 0)">
+<div style="position:absolute;top:0;bottom:0;left:var(--x);width:2px;margin-left:-1px;background:#fff;box-shadow:0 0 3px #000"></div>
+<span style="{badge};left:8px;line-height:1.4">{first}</span><span style="{badge};right:8px;line-height:1.4">{second}</span>
+<input type="range" min="0" max="100" step="0.5" value="50" aria-label="divider between {first} and {second}"
+ oninput="this.parentNode.style.setProperty('--x', this.value + '%')"
+ style="position:absolute;left:0;top:0;width:100%;height:100%;margin:0;opacity:0;cursor:ew-resize"></div>"""
+
+
+def _to_url(image: Image) -> str:
+    buffer = io.BytesIO()
+    Pillow.fromarray(image).save(buffer, format="png")
+    return "data:image/png;base64," + base64.b64encode(buffer.getvalue()).decode()

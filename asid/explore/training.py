@@ -1,0 +1,43 @@
+"""The curves of a training while it trains."""
+
+import time
+from pathlib import Path
+
+import pandas as pd
+from IPython.display import DisplayHandle, display
+from matplotlib import rc_context
+
+from asid import figures
+from asid.train import read_history
+
+_SHARE = 0.02
+"""Largest share of the time that drawing takes."""
+
+
+class LiveCurves:
+    """Loss and validation PSNR in one output that is drawn anew as a training goes on: in a browser, and in the file that papermill writes.
+
+    Give it to :func:`asid.ablation.experiment.run_experiment` as ``on_history``, and :meth:`draw` what came out at the end.
+    """
+
+    def __init__(self) -> None:
+        self._handle: DisplayHandle | None = None
+        self._next = 0.0
+
+    def __call__(self, folder: Path) -> None:
+        """Draw the curves of the training in ``folder``, unless the last drawing was a moment ago."""
+        if time.perf_counter() >= self._next:
+            self.draw(read_history(folder))
+
+    def draw(self, history: pd.DataFrame) -> None:
+        """Draw ``history``, with the columns of :class:`asid.train.History`."""
+        start = time.perf_counter()
+        with rc_context(figures.STYLE):
+            figure = figures.new_figure(9, 3.2)
+            figures.plot_history(history, *figure.subplots(1, 2))
+            if self._handle is None:
+                self._handle = display(figure, display_id=True)
+            else:
+                self._handle.update(figure)
+        now = time.perf_counter()
+        self._next = now + (now - start) / _SHARE

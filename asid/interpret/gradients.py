@@ -1,0 +1,45 @@
+"""A network as a function of an image's pixels, with images in [0, 1] whatever its weights expect: what gradients are taken of."""
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from asid.model.network import UNIT_RANGE
+
+
+def check_image(image: NDArray[np.uint8]) -> None:
+    """Raise ``ValueError`` for anything but a uint8 RGB image (H, W, 3)."""
+    if image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8 or not image.size:
+        raise ValueError(f"expected a uint8 RGB image of shape (H, W, 3), got {image.dtype} {image.shape}")
+
+
+def forward(model: nn.Module, image: NDArray[np.floating]) -> tuple[Tensor, Tensor]:
+    """Run ``model`` on an image, in evaluation mode, and keep what gradients with respect to the image need.
+
+    Parameters
+    ----------
+    model : from a batch (1, 3, H, W) to (1, 3, sH, sW), both in ``model.value_range``; without that attribute, in [0, 1].
+    image : (H, W, 3) RGB in [0, 1].
+
+    Returns
+    -------
+    The image as a leaf tensor (1, 3, H, W) and the output (1, 3, sH, sW), both in [0, 1], on the model's device and in its type.
+
+    Raises
+    ------
+    ValueError : the output is no batch of one RGB image.
+    """
+    parameter = next(model.parameters(), torch.empty(0))
+    leaf = torch.from_numpy(image).permute(2, 0, 1)[None].to(parameter.device, parameter.dtype).requires_grad_()
+    low, high = getattr(model, "value_range", UNIT_RANGE)
+    was_training = model.training
+    model.eval()
+    try:
+        with torch.enable_grad():
+            output = (model(leaf * (high - low) + low) - low) / (high - low)
+    finally:
+        model.train(was_training)
+    if output.ndim != 4 or output.shape[:2] != (1, 3):
+        raise ValueError(f"expected a model that returns one RGB image as (1, 3, sH, sW), got {tuple(output.shape)}")
+    return leaf, output

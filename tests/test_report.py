@@ -231,7 +231,7 @@ def test_the_page_names_controls_dropped_cells_profile_and_command(tmp_path: Pat
         matched={"100%-meso": "no_sharing"},
         dropped=[{"variant": "sharing-none-ratio-0", "rule": "ratio: 0"}],
         profile="laptop",
-        command="asid ablate run ablations/mine.yaml --profile laptop",
+        command="asid ablate run ablations/mine.yaml --profile laptop --output '../far away'",
     )
     html = page(load_results(folder), "No crops: gone.")
     assert 'class="control"' in html
@@ -240,7 +240,8 @@ def test_the_page_names_controls_dropped_cells_profile_and_command(tmp_path: Pat
         "control of no_sharing, matched in size",
         "Dropped from the grid by the rule ratio: 0: sharing-none-ratio-0.",
         "· laptop",
-        "asid ablate run ablations/mine.yaml --profile laptop",
+        "asid ablate run ablations/mine.yaml --profile laptop --output &#39;../far away&#39;",
+        "asid report &#39;../far away&#39;",
         "No crops: gone.",
     ):
         assert expected in text, expected

@@ -3,6 +3,7 @@
 import base64
 import json
 import math
+import shlex
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -215,7 +216,9 @@ def _commands(study: Study) -> list[tuple[str, str]]:
         lines.append((f"git checkout {commits[0].rstrip('+')}", f"the code of these records{changed}"))
     run = study.plan.get("command") or f"asid ablate run ablations/{study.name}.yaml"
     lines.append((run, "trains what has no record yet"))
-    lines.append((f"asid report results/{study.folder.resolve().name}", "writes this page from the records"))
+    words = shlex.split(run)
+    folder = words[words.index("--output") + 1] if "--output" in words[:-1] else f"results/{study.folder.resolve().name}"
+    lines.append((shlex.join(["asid", "report", folder]), "writes this page from the records"))
     return lines
 
 

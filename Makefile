@@ -1,16 +1,23 @@
-# make ablation   set up, then run the quick grid to its table and figures
-# make test       set up, then lint and test
-# make test-slow  the tests that take minutes: a grid that is killed ten times
-# make lab        set up, then JupyterLab on the notebooks
+# make ablation      set up, then run the quick grid to its table and figures
+# make test          set up, then lint and test
+# make test-slow     the tests that take minutes: a grid that is killed ten times
+# make test-browser  the notebooks in Chromium, which it installs where it may
+# make lab           set up, then JupyterLab on the notebooks (PORT=8888)
+# make dashboard     the notebooks 04 and 05 as pages without code (PORT=8866)
+# make gallery       draw the pictures of docs/gallery.md
+# make hooks         let git clean and check what is committed
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+INSTALL = $(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e
+# Jupyter refuses to serve as root unless told that this is meant, as it is in a container.
+AS_ROOT := $(if $(filter 0,$(shell id -u)),--allow-root)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup ablation test test-slow lint lab constraints clean
+.PHONY: help setup ablation test test-slow test-browser browser lint lab dashboard gallery hooks constraints clean
 
 help:
-	@sed -n 's/^# //p' Makefile
+	@sed -n 's/^# make/make/p' Makefile
 
 setup: $(VENV)/ready
 
@@ -18,7 +25,12 @@ $(VENV)/ready: pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "expected Python 3.11 or newer, got $$($(PYTHON) --version); set PYTHON=/path/to/python"; exit 1; }
 	@echo "setting up $(VENV) (some minutes the first time)"
 	@$(PYTHON) -m venv $(VENV)
-	@$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
+	@$(INSTALL) '.[dev]'
+	@touch $@
+
+# An extra of pyproject.toml, e.g. $(VENV)/with-browser
+$(VENV)/with-%: $(VENV)/ready
+	@$(INSTALL) '.[dev,$*]'
 	@touch $@
 
 ablation: setup
@@ -26,10 +38,16 @@ ablation: setup
 	@$(BIN)/asid report results/quick
 
 test: lint
-	$(BIN)/pytest -n 2 --dist loadfile
+	$(BIN)/pytest -n 2 --dist loadfile --no-loadscope-reorder
 
 test-slow: setup
 	$(BIN)/pytest -m slow
+
+test-browser: browser
+	$(BIN)/pytest -m browser tests/browser
+
+browser: $(VENV)/with-browser
+	@.ci/chromium
 
 lint: setup
 	$(BIN)/ruff check .
@@ -37,9 +55,18 @@ lint: setup
 	$(BIN)/mypy
 
 lab: setup
-	$(BIN)/jupyter lab notebooks
+	$(BIN)/jupyter lab $(AS_ROOT) $(PORT:%=--port=%) --LabApp.default_url=/lab/tree/notebooks
 
-constraints: setup
+dashboard: $(VENV)/with-dashboard
+	cd notebooks && ../$(BIN)/voila $(PORT:%=--port=%)
+
+gallery: setup
+	$(BIN)/python -m asid.explore.gallery
+
+hooks: setup
+	$(BIN)/pre-commit install
+
+constraints: $(VENV)/with-browser
 	@{ head -1 constraints.txt; $(BIN)/pip freeze --exclude-editable | sed 's/+cpu//'; } > constraints.new && mv constraints.new constraints.txt
 
 clean:

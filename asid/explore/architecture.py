@@ -62,6 +62,6 @@ def _dropdown(axis: str, start: ModelConfig) -> widgets.Dropdown:
         options=options,
         value=value,
         description=axis.replace("_", " "),
-        style={"description_width": "118px"},
-        layout=widgets.Layout(width="250px"),
+        style={"description_width": "134px"},
+        layout=widgets.Layout(width="266px"),
     )

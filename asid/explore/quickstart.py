@@ -75,7 +75,7 @@ class QuickStart(Panel):
             for name in ("bicubic", model):
                 notes[name] = "{:.2f} dB, SSIM {:.4f}".format(*score(images[name], reference, crop=scale))
             images["original"] = reference
-        figure = figures.new_figure(2.9 * len(images), 3.3)
+        figure = figures.new_figure(2.3 * len(images), 3.05)
         figures.plot_crops(images, figure, figures.most_detailed_box(images[model], 96), notes)
         size = "{1} × {0}".format(*lr.shape)
         figure.suptitle(

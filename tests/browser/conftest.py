@@ -1,0 +1,77 @@
+"""Chromium, and the servers whose pages it opens. Tests here run in a process of their own: Playwright keeps an event loop running."""
+
+import os
+import secrets
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pages import Lab, keep_settings
+from servers import serve
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+@pytest.fixture(scope="session")
+def chromium() -> Iterator[Any]:
+    """A browser that runs without a screen, and reaches nothing outside this machine."""
+    playwright = pytest.importorskip("playwright.sync_api", reason="no playwright: make test-browser installs it")
+    program = next(filter(None, [os.environ.get("CHROME"), shutil.which("chromium"), shutil.which("chromium-headless-shell")]), None)
+    if program is None:
+        pytest.skip("no Chromium: install it (Debian: sudo apt-get install chromium), or set CHROME=/path/to/chromium")
+    with playwright.sync_playwright() as driver:
+        browser = driver.chromium.launch(executable_path=program, args=["--disable-gpu", "--disable-quic"])
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def page(chromium: Any) -> Iterator[Any]:
+    page = chromium.new_page(viewport={"width": 1400, "height": 1500})
+    page.set_default_timeout(60_000)
+    page.route(lambda url: url.startswith("http") and not url.startswith("http://127.0.0.1:"), lambda route: route.abort())
+    yield page
+    page.close()
+
+
+@pytest.fixture(scope="session")
+def tree(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A copy of what the notebooks are and read: JupyterLab saves the notebooks that it opens."""
+    folder = tmp_path_factory.mktemp("tree")
+    shutil.copytree(ROOT / "notebooks", folder / "notebooks", ignore=shutil.ignore_patterns(".ipynb_checkpoints"))
+    shutil.copytree(ROOT / "results" / "reference", folder / "results" / "reference")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def lab_address(tree: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The address of a JupyterLab on ``tree``, with its token."""
+    state = tmp_path_factory.mktemp("lab")
+    keep_settings(state / "jupyterlab_settings_dir")
+    token = secrets.token_hex(16)
+    options = [
+        "--allow-root",
+        "--ip=127.0.0.1",
+        f"--IdentityProvider.token={token}",
+        "--LabApp.expose_app_in_browser=True",
+        "--LabApp.extension_manager=readonly",
+        "--ServerApp.terminals_enabled=False",
+    ]
+    with serve("jupyterlab", *options, cwd=tree, state=state, ready="/api") as address:
+        yield f"{address}/lab?token={token}"
+
+
+@pytest.fixture
+def lab(page: Any, lab_address: str, tree: Path) -> Lab:
+    page.goto(f"{lab_address}&reset", timeout=90_000)
+    return Lab(page, tree)
+
+
+@pytest.fixture(scope="session")
+def voila(tree: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The address of Voilà, started as ``make dashboard`` does."""
+    pytest.importorskip("voila", reason="no voila: make test-browser installs it")
+    with serve("voila", cwd=tree / "notebooks", state=tmp_path_factory.mktemp("voila"), ready="/") as address:
+        yield address

@@ -1,0 +1,183 @@
+"""What a test does in a page: run a notebook, move a control, look at a picture."""
+
+import base64
+import io
+import json
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar
+
+import nbformat
+import numpy as np
+from PIL import Image
+
+Seen = TypeVar("Seen")
+SHOTS = Path(__file__).parent / "shots"
+
+# The interface alone does not tell when a kernel is ready, and says nothing of an error in a callback.
+_IN_THE_PAGE = """window.asid = {
+  panel: path => [...jupyterapp.shell.widgets('main')].find(w => w.context?.path === path),
+  async open(path) {
+    await jupyterapp.restored;
+    await jupyterapp.commands.execute('docmanager:open', {path});
+    const panel = asid.panel(path);
+    await panel.context.ready;
+    await panel.revealed;
+    await panel.sessionContext.ready;
+    await panel.sessionContext.session.kernel.info;
+    asid.errors = [];
+    panel.sessionContext.iopubMessage.connect((_, {header, content}) => {
+      if (header.msg_type === 'error') asid.errors.push(content.ename + ': ' + content.evalue);
+    });
+  },
+  async run(path) {
+    const panel = asid.panel(path);
+    jupyterapp.shell.activateById(panel.id);
+    await jupyterapp.commands.execute('notebook:run-all-cells');
+    return panel.content.widgets.filter(c => c.model.type === 'code').map(c => [c.model.executionCount, c.model.outputs.toJSON()]);
+  },
+  async close(path) {
+    const panel = asid.panel(path);
+    await panel.sessionContext.shutdown();
+    await panel.context.revert();
+    panel.dispose();
+  },
+}"""
+
+# Null where the picture is replaced just now: the old one is gone, and the new one not there yet.
+_BYTES_OF_IMAGE = """async image => {
+  const blob = await image.decode().then(() => fetch(image.src)).then(answer => answer.blob()).catch(() => null);
+  return blob && await new Promise(done => {
+    const reader = new FileReader();
+    reader.onload = () => done(reader.result.split(',')[1]);
+    reader.readAsDataURL(blob);
+  });
+}"""
+
+
+class Lab:
+    """JupyterLab in a page."""
+
+    def __init__(self, page: Any, root: Path) -> None:
+        self.page, self.root = page, root
+        page.wait_for_function("window.jupyterapp", timeout=90_000)
+        page.evaluate(_IN_THE_PAGE)
+
+    def run(self, path: str) -> Any:
+        """Open the notebook ``path``, run all of its cells, and return the part of the page it is in. No cell may fail."""
+        self._call("open", path, seconds=90)
+        cells = self._call("run", path, seconds=240)
+        assert cells
+        assert all(count for count, _ in cells), "a cell was not run"
+        errors = [output["evalue"] for _, outputs in cells for output in outputs if output["output_type"] == "error"]
+        assert errors == []
+        return self.page.locator(".jp-NotebookPanel:visible")
+
+    def run_cells(self, *sources: str) -> Any:
+        """The same for a notebook of these code cells."""
+        notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(source) for source in sources])
+        notebook.metadata.kernelspec = {"name": "python3", "display_name": "Python 3 (ipykernel)"}
+        nbformat.write(notebook, self.root / "notebooks" / "cells.ipynb")
+        return self.run("notebooks/cells.ipynb")
+
+    @property
+    def errors(self) -> list[str]:
+        """What the kernel has complained of since the notebook was opened, also in callbacks."""
+        return list(self.page.evaluate("asid.errors"))
+
+    def close(self, path: str) -> None:
+        """Shut the kernel down and close the notebook, which stays as it was."""
+        self._call("close", path, seconds=30)
+
+    def _call(self, name: str, path: str, seconds: float) -> Any:
+        """``page.evaluate`` would wait for ever."""
+        late = f"new Promise((_, fail) => setTimeout(() => fail(Error('{name} took more than {seconds} seconds')), {seconds * 1000}))"
+        return self.page.evaluate(f"path => Promise.race([asid.{name}(path), {late}])", path)
+
+
+class Shown:
+    """A panel in a page: the part of it that has the CSS class ``name``."""
+
+    def __init__(self, inside: Any, name: str) -> None:
+        self.name = name
+        self.root = inside.locator(f".{name}:visible")
+        self.root.first.wait_for(timeout=60_000)
+        self.root.scroll_into_view_if_needed()
+
+    def picture(self) -> bytes:
+        """The file of the image that is shown."""
+        image = self.root.locator("img.widget-image")
+        return base64.b64decode(await_that(lambda: image.evaluate(_BYTES_OF_IMAGE), bool))
+
+    def slider(self, label: str) -> Any:
+        """The handle of the slider that has this label, to press keys on."""
+        return self._labelled(".widget-slider", label).get_by_role("slider")
+
+    def dropdown(self, label: str) -> Any:
+        """The list of choices that has this label."""
+        return self._labelled(".widget-dropdown", label).locator("select")
+
+    def _labelled(self, kind: str, label: str) -> Any:
+        return self.root.locator(kind).filter(has=self.root.page.get_by_text(label, exact=True))
+
+    def change(self, label: str) -> bytes:
+        """Move the slider or set the dropdown that has this label; returns the picture that it leads to, another one than before."""
+        before = self.picture()
+        if self.dropdown(label).count():
+            index, count = self.dropdown(label).evaluate("select => [select.selectedIndex, select.options.length]")
+            self.dropdown(label).select_option(index=(index + 1) % count)
+        else:
+            self.slider(label).press("PageUp")
+        picture = await_that(lambda: self.alerts or self.picture(), lambda seen: seen != before)
+        assert isinstance(picture, bytes), f"the panel shows an error: {picture}"
+        assert is_drawn(picture)
+        return picture
+
+    @property
+    def alerts(self) -> list[str]:
+        """The messages of errors that the panel shows."""
+        return list(self.root.get_by_role("alert").all_inner_texts())
+
+    def photograph(self, name: str) -> None:
+        """Keep a picture of the panel."""
+        keep(self.root, name)
+
+
+def keep(shown: Any, name: str) -> None:
+    """Keep a picture of a page or a part of it, for people to look at."""
+    SHOTS.mkdir(exist_ok=True)
+    shown.screenshot(path=SHOTS / f"{name}.png")
+
+
+def await_change(look: Callable[[], Seen], before: Seen, seconds: float = 60) -> Seen:
+    """Look until it is no longer as ``before``; returns what is seen then."""
+    return await_that(look, lambda seen: seen != before, seconds)
+
+
+def await_that(look: Callable[[], Seen], holds: Callable[[Seen], bool], seconds: float = 60) -> Seen:
+    """Look until it ``holds``; returns what is seen then."""
+    end = time.monotonic() + seconds
+    while not holds(seen := look()):
+        assert time.monotonic() < end, f"waited {seconds} s in vain"
+        time.sleep(0.1)
+    return seen
+
+
+def is_drawn(png: bytes) -> bool:
+    """Whether a picture shows something: not one colour, and not white but for a few dots."""
+    grey = np.asarray(Image.open(io.BytesIO(png)).convert("L"), dtype=float)
+    return bool(grey.std() > 8 and np.mean(grey < 250) > 0.05)
+
+
+def keep_settings(folder: Path) -> None:
+    """Settings of JupyterLab: all cells are in the page, nothing is asked of the network. Callbacks run where they do for people."""
+    settings: dict[str, dict[str, Any]] = {
+        "apputils-extension/notification": {"fetchNews": "false", "checkForUpdates": False, "doNotDisturbMode": True},
+        "notebook-extension/tracker": {"windowingMode": "none"},
+        "docmanager-extension/plugin": {"autosave": False},
+    }
+    for name, values in settings.items():
+        file = folder / "@jupyterlab" / f"{name}.jupyterlab-settings"
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(json.dumps(values))

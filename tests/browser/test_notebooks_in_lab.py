@@ -1,0 +1,76 @@
+"""The notebooks as people use them: open one in JupyterLab, run all of its cells, move its controls, see the pictures change."""
+
+import pytest
+from pages import Lab, Shown, await_change, is_drawn
+
+pytestmark = pytest.mark.browser
+
+
+@pytest.mark.parametrize(
+    ("notebook", "name", "labels"),
+    [
+        ("02_architecture", "asid-architecture", ["attention sharing"]),
+        ("04_compare_variants", "asid-compare", ["axis"]),
+        ("06_receptive_field", "asid-receptive_field", ["row", "input"]),
+    ],
+)
+def test_the_picture_follows_the_controls(lab: Lab, notebook: str, name: str, labels: list[str]) -> None:
+    path = f"notebooks/{notebook}.ipynb"
+    check_controls(Shown(lab.run(path), name), labels)
+    assert lab.errors == []
+    lab.close(path)
+
+
+def test_the_attention_of_a_chosen_pixel(lab: Lab) -> None:
+    path = "notebooks/05_attention_maps.ipynb"
+    opened = lab.run(path)
+    panel = Shown(opened, "asid-attention")
+    first = panel.picture()
+    there = panel.change("row")
+    panel.slider("row").press("PageDown")
+    assert await_change(panel.picture, there) == first  # half drawn, it would differ
+
+    panel.root.locator(".widget-select-multiple select").select_option(["asid-tiny", "asid-tiny-meso", "asid-tiny-global"])
+    assert is_drawn(await_change(panel.picture, first))
+    panel.photograph("asid-attention.networks")
+
+    check_controls(panel, ["column", "step", "group", "photograph", "attention"])
+    check_controls(Shown(opened, "asid-attention-spread"), ["network"])
+    check_controls(Shown(opened, "asid-attention-similarity"), ["measure"])
+    assert lab.errors == []
+    lab.close(path)
+
+
+def test_the_divider_of_the_quickstart_uncovers_the_other_picture(lab: Lab) -> None:
+    panel = Shown(lab.run("notebooks/01_quickstart.ipynb"), "asid-quickstart")
+    check_divider(panel, "01_quickstart")
+    panel.change("photograph")
+    check_divider(panel, "01_quickstart.other")
+    assert lab.errors == []
+    lab.close("notebooks/01_quickstart.ipynb")
+
+
+def check_controls(panel: Shown, labels: list[str]) -> None:
+    """Move sliders and dropdowns one after another; each leads to another picture."""
+    assert is_drawn(panel.picture())
+    panel.photograph(f"{panel.name}.first")
+    for label in labels:
+        panel.change(label)
+    panel.photograph(f"{panel.name}.last")
+
+
+def check_divider(panel: Shown, name: str) -> None:
+    """Move the divider by keyboard and mouse: what it uncovers changes, in the page alone."""
+    slider = panel.root.locator(".asid-before-after")
+    slider.scroll_into_view_if_needed()
+    divider = slider.locator("input[type=range]")
+    seen = []
+    for key in ("Home", "End"):
+        divider.press(key)
+        seen.append(slider.screenshot())
+    size = divider.bounding_box()
+    divider.click(position={"x": 0.4 * size["width"], "y": 0.5 * size["height"]})
+    seen.append(slider.screenshot())
+    panel.photograph(name)
+    assert all(map(is_drawn, seen))
+    assert len(set(seen)) == 3

@@ -45,7 +45,7 @@ def plot_attention(
     ax.set(xlim=view[:2], ylim=view[2:], title=title)
     ax.set_axis_off()
     if ax.figure is not None:
-        ax.figure.colorbar(drawn, ax=ax, shrink=0.75, label="attention (1: all of the window alike)")
+        ax.figure.colorbar(drawn, ax=ax, shrink=0.75, label="attention (uniform: 1)")
 
 
 def plot_query(image: NDArray[np.uint8], windows: dict[str, NDArray[np.bool_]], pixel: Pixel, ax: Axes, title: str) -> None:

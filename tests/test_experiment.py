@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import pytest
 import torch
 from torch import Tensor
@@ -19,7 +20,7 @@ from asid.config import RunConfig
 from asid.evaluate import Evaluation
 from asid.files import CHECKPOINT, LOCK, WEIGHTS
 from asid.model.network import ASID
-from asid.train import _Training
+from asid.train import _Training, train
 
 MakeRun = Callable[..., RunConfig]
 TINY: dict[str, Any] = {"model": {"num_groups": 1}}
@@ -107,6 +108,14 @@ def test_the_record_says_how_the_run_was_executed(tiny_run: MakeRun, tmp_path: P
     assert not (tmp_path / CHECKPOINT).exists()
     run_experiment(config, tmp_path, progress=False).write_record("some-study", "base")
     assert read_record(tmp_path).execution == {"exit": "done", "micro_batch": 2, "resumed_at": [4]}
+
+
+def test_a_run_killed_between_training_and_record_scores_as_one_that_was_not(tiny_run: MakeRun, tmp_path: Path) -> None:
+    config = tiny_run(**TINY, steps=20, learning_rate=5e-3, ema_decay=0.9)
+    whole = run_experiment(config, tmp_path / "whole", progress=False)
+    train(config, tmp_path / "killed", progress=False)
+    killed = run_experiment(config, tmp_path / "killed", progress=False)
+    pd.testing.assert_frame_equal(killed.scores, whole.scores, check_exact=True)
 
 
 def test_seconds_in_the_network_are_those_of_the_evaluation(tiny_run: MakeRun, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

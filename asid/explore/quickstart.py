@@ -78,9 +78,8 @@ class QuickStart(Panel):
         figure = figures.new_figure(2.3 * len(images), 3.05)
         figures.plot_crops(images, figure, figures.most_detailed_box(images[model], 96), notes)
         size = "{1} × {0}".format(*lr.shape)
-        figure.suptitle(
-            f"{photograph}, {size} pixels, ×{scale}" + ("; PSNR and SSIM of Y over the whole image" if notes else ""), fontsize=9
-        )
+        protocol = "; PSNR and SSIM of Y over the whole image" if notes else ""
+        figure.supxlabel(f"{photograph}, {size} LR pixels, ×{scale}{protocol}", fontsize=8)
         self.slider.value = before_after(images["bicubic"], images[model], ("bicubic", model))
         return figure, images
 

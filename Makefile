@@ -1,3 +1,4 @@
+# make setup         the environment in .venv; all others begin with it
 # make ablation      set up, then run the quick grid to its table and figures
 # make test          set up, then lint and test
 # make test-slow     the tests that take minutes: a grid that is killed ten times
@@ -23,7 +24,7 @@ setup: $(VENV)/ready
 
 $(VENV)/ready: pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "expected Python 3.11 or newer, got $$($(PYTHON) --version); set PYTHON=/path/to/python"; exit 1; }
-	@echo "setting up $(VENV) (some minutes the first time)"
+	@echo "setting up $(VENV): some minutes the first time, with nothing to see meanwhile"
 	@$(PYTHON) -m venv $(VENV)
 	@$(INSTALL) '.[dev]'
 	@touch $@

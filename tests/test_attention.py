@@ -164,6 +164,22 @@ def test_a_shared_map_is_kept_once_and_its_maker_is_known() -> None:
     assert attention.maps[2][2][1] is not attention.maps[0][2][1]
 
 
+def test_relative_attention_counts_the_whole_window() -> None:
+    """Uniform attention is 1 everywhere, also where most of the window is padding."""
+    attention = read_attention(scored(build(), 0, torch.zeros(225)), photograph(27, 37))
+    for pixel in ((0, 0), (26, 36)):
+        for layer in (0, 1):
+            found = attention.relative(pixel, layer=layer)
+            np.testing.assert_allclose(found[attention.window(pixel, layer=layer)], 1, rtol=1e-5)
+    assert attention.spatial((26, 36)).sum() == pytest.approx(3 * 5 / 64)
+
+
+def test_the_model_stays_in_its_mode() -> None:
+    model = build().train()
+    read_attention(model, photograph())
+    assert model.training
+
+
 @pytest.mark.parametrize("layer", [0, 1])
 def test_the_window_is_where_attention_is(layer: int, model: ASID) -> None:
     attention = read_attention(model, photograph(27, 37))

@@ -1,5 +1,6 @@
 """The panels that look inside attention: they show the numbers of the network, and say whose map it is."""
 
+import re
 from pathlib import Path
 
 import numpy as np
@@ -103,6 +104,33 @@ def test_several_networks_stand_side_by_side(models: dict[str, str], source: str
     assert "expected at least one network" in panel.message.value
 
 
+def test_networks_of_a_column_have_one_scale_of_colours(models: dict[str, str], source: str, tmp_path: Path) -> None:
+    panel = AttentionPanel([models["shared"], models["two"]], source, folder=tmp_path)
+    panel.controls["networks"].value = (models["shared"], models["two"])
+    assert panel.drawing is not None
+    limits = [ax.collections[0].get_clim() for ax in panel.drawing[0].axes if "global grid" in ax.get_title()]
+    assert len(limits) == 3  # the second column has a grid in both rows, the first in one
+    assert len(set(limits)) == 2
+
+
+def test_attention_on_padding_is_told(models: dict[str, str], source: str, tmp_path: Path) -> None:
+    panel = AttentionPanel([models["shared"]], source, folder=tmp_path)
+    assert "on padding" not in titles(panel).split("global")[0], "a meso window in the middle of the image"
+    panel.controls["column"].value = 51
+    assert re.search("meso, step 1, (4|5).% on padding", titles(panel))  # half of its window: it begins at 48, the image ends at 52
+
+
+def test_pictures_of_other_pixels_have_other_names(models: dict[str, str], source: str, tmp_path: Path) -> None:
+    panel = AttentionPanel([models["shared"]], source, folder=tmp_path)
+    first = panel.save()
+    panel.controls["row"].value = 1
+    assert not set(panel.save()) & set(first)
+    assert first[0].name == "attention-face-20-26-spatial-group1-step1.png"
+    panel.controls["kind"].value = "channel"
+    assert panel.controls["step"].disabled
+    assert "step" not in panel.stem
+
+
 def test_layers_of_one_kind_are_numbered(models: dict[str, str], source: str, tmp_path: Path) -> None:
     panel = AttentionPanel([models["two"], models["window"]], source, folder=tmp_path)
     assert layer_names(panel.looks.read(models["two"], "face")) == ["global grid 1", "global grid 2"]
@@ -116,9 +144,9 @@ def test_the_summaries_show_the_numbers_of_the_network(models: dict[str, str], s
     attention = panel.looks.read(models["unshared"], "face")
     np.testing.assert_array_equal(shown(spread)["entropy"], entropy(attention))
     np.testing.assert_array_equal(shown(spread)["mean_distance"], mean_distance(attention))
-    np.testing.assert_array_equal(shown(similarity)["global grid.2"], group_similarity(attention, step=1, layer=1))
-    similarity.controls["measure"].value = "correlation"
-    np.testing.assert_array_equal(shown(similarity)["meso.1"], group_similarity(attention, measure="correlation"))
+    np.testing.assert_array_equal(shown(similarity)["global grid.2"], group_similarity(attention, step=1, layer=1, measure="correlation"))
+    similarity.controls["measure"].value = "cosine"
+    np.testing.assert_array_equal(shown(similarity)["meso.1"], group_similarity(attention))
     for it in (spread, similarity):
         it.controls["model"].value = models["shared"]
         assert it.message.value == ""

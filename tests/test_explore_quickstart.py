@@ -17,7 +17,7 @@ from skimage import data
 from asid.config import EvalConfig, preset
 from asid.data.images import write_image
 from asid.evaluate import evaluate
-from asid.explore import training
+from asid.explore import quickstart, training
 from asid.explore.quickstart import ENLARGE, QuickStart, before_after
 from asid.explore.training import LiveCurves
 from asid.model.checkpoint import save_checkpoint
@@ -64,8 +64,46 @@ def test_an_uploaded_photograph_is_chosen(panel: QuickStart) -> None:
     assert not any("dB" in title for title in titles(panel)), "there is nothing to compare with"
 
 
+def test_uploads_of_one_name_are_two_photographs(panel: QuickStart) -> None:
+    assert panel.drawing is not None
+    for image in (data.chelsea()[:48, :64], data.coffee()[:48, :64]):
+        upload(panel, "face.png", png(image))
+        assert panel.message.value == ""
+        np.testing.assert_array_equal(panel.drawing[1]["original"], image)
+    assert panel.controls["photograph"].options == ("face", "face (2)", "face (3)")
+    assert panel.values["photograph"] == "face (3)"
+    panel.controls["photograph"].value = "face (2)"
+    np.testing.assert_array_equal(panel.drawing[1]["original"], data.chelsea()[:48, :64])
+
+
+def test_an_upload_is_upright_and_transparent_parts_are_white(panel: QuickStart) -> None:
+    image = np.dstack([data.chelsea()[:48, :64], np.full((48, 64), 255, np.uint8)])
+    image[:8, :, 3] = 0
+    upload(panel, "screen.png", png(image))
+    assert panel.drawing is not None
+    assert (panel.drawing[1]["original"][:8] == 255).all()
+    np.testing.assert_array_equal(panel.drawing[1]["original"][8:], image[8:, :, :3])
+    buffer, tags = io.BytesIO(), Image.Exif()
+    tags[0x0112] = 6  # the camera was turned
+    Image.fromarray(image[..., :3]).save(buffer, "png", exif=tags)
+    upload(panel, "phone.png", buffer.getvalue())
+    np.testing.assert_array_equal(panel.drawing[1]["original"], np.rot90(image[..., :3], -1))
+
+
+def test_a_large_photograph_goes_in_tiles_and_says_so(panel: QuickStart, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(quickstart, "_WHOLE", 64)
+    monkeypatch.setattr(quickstart, "_WIDEST", 100)
+    upload(panel, "large.png", png(data.chelsea()[:160, :200]))
+    assert panel.message.value == ""
+    assert panel.drawing is not None
+    assert "tiles of 64" in panel.drawing[0].get_supxlabel()
+    assert panel.drawing[1][panel.values["model"]].shape == (160, 200, 3)
+    contents = re.findall(r"base64,([^\"]+)", panel.slider.value)
+    assert [Image.open(io.BytesIO(base64.b64decode(content))).size for content in contents] == [(100, 80)] * 2
+
+
 @pytest.mark.parametrize(
-    ("content", "words"), [(b"no image", "no readable image"), (png(np.zeros((8, 8, 4), np.uint8)), "remove the alpha channel")]
+    ("content", "words"), [(b"no image", "bad.png is no readable image"), (png(np.zeros((8, 8), np.uint16)), "expected 8 bits")]
 )
 def test_an_upload_that_is_no_photograph_is_told_and_nothing_is_lost(content: bytes, words: str, panel: QuickStart) -> None:
     before = panel.picture.value

@@ -48,6 +48,9 @@ def test_an_error_in_a_callback_is_shown_and_the_picture_stays(tmp_path: Path) -
     assert "ValueError: no &lt;three&gt;" in it.message.value
     assert "in line" in it.message.value, "with the traceback"
     assert it.picture.value == before
+    it.save_button.click()
+    assert "expected settings that can be drawn" in it.message.value
+    assert not list(tmp_path.iterdir()), "the picture is not of these settings"
     it.controls["slope"].value = 4
     assert it.message.value == ""
     assert it.picture.value != before

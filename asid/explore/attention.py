@@ -82,8 +82,15 @@ class AttentionPanel(Panel):
         }
         super().__init__("attention", self._compare, controls, folder)
 
+    @property
+    def stem(self) -> str:
+        values = self.values
+        place = f"{values['photograph']}-{values['row']}-{values['column']}-{values['kind']}-group{values['group'] + 1}"
+        return f"attention-{place}" + (f"-step{values['step'] + 1}" if values["kind"] == "spatial" else "")
+
     def prepare(self) -> None:
-        """The sliders end where the photograph does."""
+        """The sliders end where the photograph does; channel attention has no steps."""
+        self.controls["step"].disabled = self.controls["kind"].value == "channel"
         sides = self.looks.images[self.controls["photograph"].value].shape
         for name, side in zip(("row", "column"), sides, strict=False):
             self.controls[name].max = side - 1
@@ -101,17 +108,27 @@ def _draw_spatial(image: Image, read: dict[str, Attention], pixel: tuple[int, in
     columns = 1 + max(len(attention.config.spatial_windows) for attention in read.values())
     figure = figures.new_figure(3.6 * columns, 2.75 * len(read))
     arrays: dict[str, Any] = {"image": image, "pixel": np.array(pixel)}
+    found: dict[int, dict[str, tuple[NDArray[np.float32], NDArray[np.bool_]]]] = {}
+    for name, attention in read.items():
+        for layer in range(len(attention.config.spatial_windows)):
+            maps = attention.relative(pixel, group=group, step=step, layer=layer), attention.window(pixel, layer=layer)
+            found.setdefault(layer, {})[name] = maps
+    # One scale of colours for the networks of a column.
+    values = {layer: np.concatenate([relative[window] for relative, window in column.values()]) for layer, column in found.items()}
+    limits = {layer: (float(them.min()), float(them.max())) for layer, them in values.items()}
     for axes, (name, attention) in zip(figure.subplots(len(read), columns, squeeze=False), read.items(), strict=True):
-        windows = {}
-        for layer, kind in enumerate(layer_names(attention)):
-            windows[kind] = attention.window(pixel, layer=layer)
-            found = attention.spatial(pixel, group=group, step=step, layer=layer)
-            plots.plot_attention(
-                image, found, windows[kind], pixel, axes[layer + 1], f"{kind}, step {step + 1}\ngroup {group + 1}{_whose(attention, group)}"
-            )
-            arrays |= {f"{name}.{kind}.attention": found, f"{name}.{kind}.window": windows[kind]}
+        kinds = layer_names(attention)
+        for layer, kind in enumerate(kinds):
+            relative, window = found[layer][name]
+            attended = attention.spatial(pixel, group=group, step=step, layer=layer)
+            padding = 1 - float(attended.sum())
+            title = f"{kind}, step {step + 1}" + (f", {padding:.0%} on padding" if padding > 0.005 else "")
+            title += f"\ngroup {group + 1}{_whose(attention, group)}"
+            plots.plot_attention(image, relative, window, pixel, axes[layer + 1], title, limits[layer])
+            arrays |= {f"{name}.{kind}.attention": attended, f"{name}.{kind}.window": window}
+        windows = [found[layer][name][1] for layer in range(len(kinds))]
         plots.plot_query(image, windows, pixel, axes[0], f"{name}\npixel ({pixel[0]}, {pixel[1]}) and its windows")
-        for ax in axes[len(windows) + 1 :]:
+        for ax in axes[len(kinds) + 1 :]:
             ax.set_axis_off()
     return figure, arrays
 
@@ -137,7 +154,7 @@ def _draw_channel(read: dict[str, Attention], pixel: tuple[int, int], group: int
 
 
 def spread_panel(models: Sequence[str], source: str = "samples", *, folder: str | Path = "../results/figures") -> Panel:
-    """Entropy and mean distance of attention in each layer, a line for each group that makes its own maps."""
+    """Entropy and mean distance of attention in each layer, a dot for each group that makes its own maps."""
     looks = _Looks(models, source)
     controls = {
         "model": widgets.Dropdown(options=list(models), description="network"),
@@ -180,7 +197,7 @@ def similarity_panel(models: Sequence[str], source: str = "samples", *, folder: 
     controls = {
         "model": widgets.Dropdown(options=list(models), description="network"),
         "photograph": widgets.Dropdown(options=list(looks.images), description="photograph"),
-        "measure": widgets.Dropdown(options=["cosine", "correlation"], description="measure"),
+        "measure": widgets.Dropdown(options=["correlation", "cosine"], description="measure"),
     }
 
     def draw(model: str, photograph: str, measure: Any) -> Drawing:

@@ -127,8 +127,8 @@ class Comparison(Panel):
 
     def _open(self, name: str) -> None:
         study = load_results(self._studies[name])
+        self._table, self._found, self._axes = comparison(study), statistics(study), find_axes(study)  # where one fails, all stays
         self._name, self.study = name, study
-        self._table, self._found, self._axes = comparison(study), statistics(study), find_axes(study)
         self.folder = self._results / "export" / name
 
     def prepare(self) -> None:

@@ -68,7 +68,7 @@ def _costs() -> Figure:
 
 
 def write(folder: Path = FOLDER) -> list[Path]:
-    """Write the pictures as PNG of 256 colours, which makes them small enough for the repository; returns the files."""
+    """Write the pictures as PNG; returns the files."""
     folder.mkdir(parents=True, exist_ok=True)
     files = []
     with rc_context(figures.STYLE):
@@ -76,7 +76,7 @@ def write(folder: Path = FOLDER) -> list[Path]:
             buffer = io.BytesIO()
             figure.savefig(buffer, format="png", dpi=100, metadata={"Software": None})
             path = folder / f"{name}.png"
-            Image.open(buffer).convert("RGB").quantize(256).save(path, optimize=True)
+            Image.open(buffer).convert("RGB").save(path, optimize=True)
             files.append(path)
             sys.stdout.write(f"{path}\n")
     return files

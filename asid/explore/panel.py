@@ -6,7 +6,8 @@ import io
 import os
 import threading
 import traceback
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -22,8 +23,15 @@ Drawing = tuple[Figure, Mapping[str, NDArray[Any]]]
 """A figure, and the arrays it shows by name: what is saved beside it, so that it can be drawn again."""
 
 _WORKING = "<i>working …</i>"
-_DRAWING = threading.RLock()
+_LOCK = threading.RLock()
 """JupyterLab runs callbacks in another thread than cells, and matplotlib's settings are shared by all threads."""
+
+
+@contextmanager
+def drawing() -> Iterator[None]:
+    """Draw in the suite's style, one thread at a time."""
+    with _LOCK, rc_context(STYLE):
+        yield
 
 
 class Panel:
@@ -64,7 +72,7 @@ class Panel:
         self.box.add_class(f"asid-{name}")
         for control in self.controls.values():
             control.observe(lambda _: self.update(), names="value")
-        with _DRAWING, rc_context(STYLE):
+        with drawing():
             self._draw()
 
     @property
@@ -82,11 +90,16 @@ class Panel:
 
     def update(self) -> None:
         """Draw what the controls are set to."""
-        self._guard(self._draw)
+        if not self._preparing:
+            self._guard(self._draw)
 
     def save(self) -> list[Path]:
-        """Write the picture (PNG, SVG) and its arrays (.npz); returns the files."""
-        assert self.drawing is not None, "nothing has been drawn"
+        """Write the picture (PNG, SVG) and its arrays (.npz); returns the files.
+
+        Raises ``ValueError`` where the controls are set to what could not be drawn: the picture is not of them.
+        """
+        if self.drawing is None:
+            raise ValueError("expected settings that can be drawn, got some that cannot: change them, then save")
         figure, arrays = self.drawing
         path = self.folder / self.stem
         files = save_figure(figure, path)
@@ -106,8 +119,7 @@ class Panel:
         self._guard(write)
 
     def _draw(self) -> None:
-        if self._preparing:
-            return
+        self.drawing = None
         self._preparing = True
         try:
             self.prepare()
@@ -118,7 +130,7 @@ class Panel:
 
     def _guard(self, action: Callable[[], None]) -> None:
         """Do ``action``; where it fails, say so in the panel: nobody reads the log where a callback's error would end up."""
-        with _DRAWING, rc_context(STYLE):
+        with drawing():
             try:
                 self.message.value = _WORKING
                 action()

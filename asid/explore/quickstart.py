@@ -12,9 +12,12 @@ import ipywidgets as widgets
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image as Pillow
+from PIL import ImageOps, UnidentifiedImageError
 
 from asid import figures
-from asid.data.images import Photograph, find_images
+from asid.config import InferenceConfig
+from asid.data.errors import ImageError
+from asid.data.images import Photograph, find_images, write_image
 from asid.data.resize import crop_to_multiple, downscale
 from asid.data.resize import upscale as bicubic
 from asid.explore.panel import Drawing, Panel
@@ -23,6 +26,11 @@ from asid.metrics import score
 from asid.pretrained import load_model
 
 Image = NDArray[np.uint8]
+
+_WHOLE = 512
+"""Longest side of an LR image, in pixels, that goes through the network whole; larger ones go in tiles of that size."""
+_WIDEST = 1600
+"""Longest side of the images in the page, in pixels."""
 
 RESTORE, ENLARGE = "shrink, then restore and score", "enlarge as it is"
 """What is done with the photograph: it is the reference of its own shrunk copy, or the LR image itself."""
@@ -56,9 +64,11 @@ class QuickStart(Panel):
         if not self.upload.value:
             return
         upload, self.upload.value = self.upload.value[0], ()
-        photograph = Photograph(Path(self._uploads.name) / Path(upload["name"]).name)
-        photograph.path.write_bytes(upload["content"])
-        photograph.read()  # what cannot be read is told now, and not offered
+        name = Path(upload["name"]).stem
+        taken = sum(other == name or other.startswith(f"{name} (") for other in self.photographs)
+        path = Path(self._uploads.name) / f"{name} ({taken + 1}).png" if taken else Path(self._uploads.name) / f"{name}.png"
+        write_image(path, _read_upload(upload["name"], bytes(upload["content"])))
+        photograph = Photograph(path)
         self.photographs[photograph.name] = photograph
         self.controls["photograph"].options = list(self.photographs)
         self.controls["photograph"].value = photograph.name
@@ -69,19 +79,35 @@ class QuickStart(Panel):
         image = self.photographs[photograph].read()
         reference = crop_to_multiple(image, scale) if task == RESTORE else None
         lr = image if reference is None else downscale(reference, scale)
-        images = {"LR": lr.repeat(scale, 0).repeat(scale, 1), "bicubic": bicubic(lr, scale), model: upscale(network, lr)}
+        tiled = max(lr.shape) > _WHOLE
+        config = InferenceConfig(tile=_WHOLE, overlap=24) if tiled else InferenceConfig()
+        images = {"LR": lr.repeat(scale, 0).repeat(scale, 1), "bicubic": bicubic(lr, scale), model: upscale(network, lr, config)}
         notes: dict[str, str] = {}
         if reference is not None:
             for name in ("bicubic", model):
                 notes[name] = "{:.2f} dB, SSIM {:.4f}".format(*score(images[name], reference, crop=scale))
             images["original"] = reference
-        figure = figures.new_figure(2.3 * len(images), 3.05)
-        figures.plot_crops(images, figure, figures.most_detailed_box(images[model], 96), notes)
+        figure = figures.new_figure(2.3 * len(images), 2.75)
+        figures.plot_crops(images, figure, figures.most_detailed_box(images["bicubic"], 96), notes)
         size = "{1} × {0}".format(*lr.shape)
         protocol = "; PSNR and SSIM of Y over the whole image" if notes else ""
-        figure.supxlabel(f"{photograph}, {size} LR pixels, ×{scale}{protocol}", fontsize=8)
+        tiles = f", in tiles of {_WHOLE}" if tiled else ""
+        figure.supxlabel(f"{photograph}, {size} LR pixels, ×{scale}{tiles}{protocol}", fontsize=8)
         self.slider.value = before_after(images["bicubic"], images[model], ("bicubic", model))
         return figure, images
+
+
+def _read_upload(name: str, content: bytes) -> Image:
+    """A person's photograph as uint8 (H, W, 3), upright, transparent parts on white; the images of data sets are read more strictly."""
+    try:
+        with Pillow.open(io.BytesIO(content)) as file:
+            upright = ImageOps.exif_transpose(file)
+            if upright.mode in ("1", "L", "RGB", "P", "LA", "PA", "RGBA"):
+                photograph = upright.convert("RGBA")
+                return np.asarray(Pillow.alpha_composite(Pillow.new("RGBA", photograph.size, "white"), photograph).convert("RGB"))
+    except (UnidentifiedImageError, Pillow.DecompressionBombError, OSError, SyntaxError):
+        raise ImageError(f"{name} is no readable image: choose a PNG, JPEG or WebP file") from None
+    raise ImageError(f"{name}: expected 8 bits of grey or RGB a channel, got the mode {upright.mode}: convert it")
 
 
 def before_after(before: Image, after: Image, labels: tuple[str, str]) -> str:
@@ -107,5 +133,7 @@ def before_after(before: Image, after: Image, labels: tuple[str, str]) -> str:
 
 def _to_url(image: Image) -> str:
     buffer = io.BytesIO()
-    Pillow.fromarray(image).save(buffer, format="png")
+    photograph = Pillow.fromarray(image)
+    photograph.thumbnail((_WIDEST, _WIDEST))  # does nothing to a smaller one
+    photograph.save(buffer, format="png")
     return "data:image/png;base64," + base64.b64encode(buffer.getvalue()).decode()

@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pandas as pd
 from IPython.display import DisplayHandle, display
-from matplotlib import rc_context
 
 from asid import figures
+from asid.explore.panel import drawing
 from asid.train import read_history
 
 _SHARE = 0.02
@@ -32,7 +32,7 @@ class LiveCurves:
     def draw(self, history: pd.DataFrame) -> None:
         """Draw ``history``, with the columns of :class:`asid.train.History`."""
         start = time.perf_counter()
-        with rc_context(figures.STYLE):
+        with drawing():
             figure = figures.new_figure(9, 3.2)
             figures.plot_history(history, *figure.subplots(1, 2))
             if self._handle is None:

@@ -52,6 +52,10 @@ class Attention:
         spread[places[query[0]]] = self.maps[group][step][layer][query]
         return spread.reshape(self.padded)[: self.size[0], : self.size[1]]
 
+    def relative(self, pixel: Pixel, *, group: int = 0, step: int = 0, layer: int = 0) -> Array:
+        """The same as a multiple of uniform attention, which gives each of the T pixels of a window 1 / T: float32 (H, W), in [0, T]."""
+        return self.spatial(pixel, group=group, step=step, layer=layer) * self.maps[group][step][layer].shape[-1]
+
     def window(self, pixel: Pixel, *, layer: int = 0) -> NDArray[np.bool_]:
         """Which pixels are in the window of ``pixel``: bool (H, W)."""
         self._check(pixel, layer=layer)
@@ -108,7 +112,11 @@ def read_attention(model: ASID, image: NDArray[np.uint8]) -> Attention:
     Takes about ``4 T`` bytes for each LR pixel, layer, step and group that makes maps (D8 without sharing: 12 kB a pixel).
     """
     lr = to_tensor(model, image).to(next(model.parameters()).device)
-    _, maps = model.eval()(lr, return_attention=True)
+    was_training = model.training
+    try:
+        _, maps = model.eval()(lr, return_attention=True)
+    finally:
+        model.train(was_training)
     to_array = cache(lambda tensor: tensor.float().cpu().numpy())  # tensors hash by identity: a shared map stays one array
     height, width = model.pad(lr).shape[-2:]
     return Attention(
@@ -121,7 +129,10 @@ def read_attention(model: ASID, image: NDArray[np.uint8]) -> Attention:
 
 
 def entropy(attention: Attention) -> NDArray[np.float64]:
-    """How spread attention is, (G, S, L): the mean over pixels of -Σ a log a / log T. 1: on all T pixels alike; 0: on one."""
+    """How spread attention is, (G, S, L): the mean over pixels of -Σ a log a / log T. 1: on all T pixels alike; 0: on one.
+
+    Here and below, all pixels of the image ask, and what they attend to counts with the padding in their windows.
+    """
     return _mean_over_pixels(attention, lambda rows, _: -(rows * np.log(np.maximum(rows, 1e-30))).sum(-1) / np.log(rows.shape[-1]))
 
 

@@ -1,5 +1,6 @@
 """Plots of attention: they take arrays and draw on the ``ax`` they are given."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -17,27 +18,35 @@ _QUERY: dict[str, Any] = {"marker": "x", "color": "#d62728", "ms": 7, "mew": 1.8
 
 
 def plot_attention(
-    image: NDArray[np.uint8], attention: NDArray[np.float32], window: NDArray[np.bool_], pixel: Pixel, ax: Axes, title: str
+    image: NDArray[np.uint8],
+    relative: NDArray[np.float32],
+    window: NDArray[np.bool_],
+    pixel: Pixel,
+    ax: Axes,
+    title: str,
+    limits: tuple[float, float] | None = None,
 ) -> None:
-    """What a pixel attends to, over its LR image, as a multiple of what each pixel would get if all of the window were alike.
+    """What a pixel attends to, over its LR image.
 
-    ``attention`` and ``window`` are (H, W); a cross marks the query. Where the window is a neighbourhood, only its surroundings are
-    shown; a grid is spread over the whole image, and its squares are drawn larger than the pixels they stand for.
+    ``relative`` (H, W) is attention as a multiple of what each pixel would get if it were uniform (:meth:`Attention.relative`),
+    ``window`` (H, W) where it is; ``limits`` are those of the colours, by default its own; a cross marks the query. Where the window
+    is a neighbourhood, only its surroundings are shown; a grid is spread over the whole image, and its squares are drawn larger
+    than the pixels they stand for.
     """
     rows, columns = window.nonzero()
     height, width = image.shape[:2]
-    values = attention * len(rows)
-    colours: dict[str, Any] = {"cmap": "viridis", "norm": Normalize(values[window].min(), values[window].max())}
+    low, high = limits or (relative[window].min(), relative[window].max())
+    colours: dict[str, Any] = {"cmap": "viridis", "norm": Normalize(low, high)}
     ax.imshow(image.mean(axis=2), cmap="gray", vmin=-120, vmax=300, interpolation="nearest")  # pale: the colours are what is read
     drawn: ScalarMappable
     if _is_grid(window):
         side = 0.62 * min(_step(rows), _step(columns))
         squares = [Rectangle((x - side / 2, y - side / 2), side, side) for y, x in zip(rows, columns, strict=True)]
-        drawn = PatchCollection(squares, edgecolor="white", lw=0.4, array=values[window], **colours)
+        drawn = PatchCollection(squares, edgecolor="white", lw=0.4, array=relative[window], **colours)
         ax.add_collection(drawn)
         view = (-0.5, width - 0.5, height - 0.5, -0.5)
     else:
-        drawn = ax.imshow(np.ma.masked_array(values, ~window), interpolation="nearest", **colours)
+        drawn = ax.imshow(np.ma.masked_array(relative, ~window), interpolation="nearest", **colours)
         ax.add_patch(_outline(rows, columns))
         around = 6
         view = (columns.min() - around, columns.max() + around, rows.max() + around, rows.min() - around)
@@ -48,10 +57,10 @@ def plot_attention(
         ax.figure.colorbar(drawn, ax=ax, shrink=0.75, label="attention (uniform: 1)")
 
 
-def plot_query(image: NDArray[np.uint8], windows: dict[str, NDArray[np.bool_]], pixel: Pixel, ax: Axes, title: str) -> None:
+def plot_query(image: NDArray[np.uint8], windows: Sequence[NDArray[np.bool_]], pixel: Pixel, ax: Axes, title: str) -> None:
     """The LR image with the query and the windows it is in: a neighbourhood as a frame, a grid as dots."""
     ax.imshow(image, interpolation="nearest")
-    for window in windows.values():
+    for window in windows:
         rows, columns = window.nonzero()
         if _is_grid(window):
             ax.plot(columns, rows, ls="none", marker="s", ms=2.2, color="white", mec="0.1", mew=0.4)
@@ -69,8 +78,9 @@ def _is_grid(window: NDArray[np.bool_]) -> bool:
 
 
 def _step(places: NDArray[np.int64]) -> float:
-    """Distance of neighbours in a grid."""
-    return float(np.diff(np.unique(places)).min(initial=8))
+    """Distance of neighbours in a grid; 8 where there is only one."""
+    steps = np.diff(np.unique(places))
+    return float(steps.min()) if steps.size else 8.0
 
 
 def _outline(rows: NDArray[np.int64], columns: NDArray[np.int64]) -> Rectangle:

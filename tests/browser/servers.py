@@ -40,15 +40,7 @@ def serve(module: str, *options: str, cwd: Path, state: Path, ready: str) -> Ite
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    kept_apart = (
-        "JUPYTER_CONFIG_DIR",
-        "JUPYTER_DATA_DIR",
-        "JUPYTER_RUNTIME_DIR",
-        "JUPYTERLAB_SETTINGS_DIR",
-        "JUPYTERLAB_WORKSPACES_DIR",
-        "IPYTHONDIR",
-    )
-    environment = {**os.environ, **{name: str(state / name.lower()) for name in kept_apart}}
+    environment = {**os.environ, **{name: str(state / name.lower()) for name in KEPT_APART}}
     environment.pop("ASID_DATA", None)
     with (state / "server.log").open("wb") as log:
         server = subprocess.Popen(

@@ -87,7 +87,7 @@ class QuickStart(Panel):
             for name in ("bicubic", model):
                 notes[name] = "{:.2f} dB, SSIM {:.4f}".format(*score(images[name], reference, crop=scale))
             images["original"] = reference
-        figure = figures.new_figure(2.3 * len(images), 2.75)
+        figure = figures.new_figure(2.3 * len(images), 2.95)
         figures.plot_crops(images, figure, figures.most_detailed_box(images["bicubic"], 96), notes)
         size = "{1} × {0}".format(*lr.shape)
         protocol = "; PSNR and SSIM of Y over the whole image" if notes else ""

@@ -62,7 +62,7 @@ dashboard: $(VENV)/with-dashboard
 	cd notebooks && ../$(BIN)/voila $(PORT:%=--port=%)
 
 gallery: setup
-	$(BIN)/python -m asid.explore.gallery
+	$(BIN)/python docs/gallery.py
 
 hooks: setup
 	$(BIN)/pre-commit install

@@ -16,8 +16,8 @@ _EXPORTS = {
     "ModelConfig": "asid.config",
     "RunConfig": "asid.config",
     "preset": "asid.config",
-    "upscale": "asid.inference",
-    "measure_complexity": "asid.complexity",
+    "upscale": "asid.evaluation.inference",
+    "measure_complexity": "asid.model.complexity",
 }
 __all__ = sorted(_EXPORTS)
 

@@ -42,7 +42,9 @@ Ratio = Annotated[Fraction, BeforeValidator(_to_fraction), PlainSerializer(str, 
 class Config(BaseModel):
     """Base of all configurations: frozen, unknown keys refused with a suggestion, serialisable, hashable by content."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True, allow_inf_nan=False, ser_json_inf_nan="constants")
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", use_attribute_docstrings=True, allow_inf_nan=False, ser_json_inf_nan="constants"
+    )
 
     @model_validator(mode="wrap")
     @classmethod
@@ -251,7 +253,9 @@ class EvalConfig(InferenceConfig):
     def _check_names(self) -> Self:
         names = [PurePath(source).name for source in self.data]
         if twice := [name for name in names if names.count(name) > 1]:
-            raise ValueError(f"two evaluation sets are called {twice[0]}: scores and images go by the last part of a path; rename a folder")
+            raise ValueError(
+                f"two evaluation sets are called {twice[0]}: scores and images go by the last part of a path; rename a folder"
+            )
         return self
 
 
@@ -302,7 +306,9 @@ def describe_errors(error: ValidationError) -> list[str]:
     problems: dict[str, list[str]] = {}
     for line in error.errors(include_url=False):
         # The alternatives of a union carry a tag such as literal['all','none'] at the end of their location: one place, several reasons.
-        where = ".".join(str(part) for part in line["loc"] if "[" not in str(part) and not str(part).startswith("constrained-"))
+        where = ".".join(
+            str(part) for part in line["loc"] if "[" not in str(part) and not str(part).startswith("constrained-")
+        )
         reason = line["msg"].removeprefix("Value error, ")
         if line["type"] not in ("unknown_key", "value_error") and not isinstance(line["input"], dict):
             reason += f" (got {line['input']!r})"

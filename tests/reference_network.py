@@ -11,7 +11,9 @@ from torch import Tensor
 C, KEPT, M = 48, 12, 8
 
 # Offset of two pixels of a window, as a row of the bias table.
-BIAS_ROW = torch.tensor([[(i // M - j // M + M - 1) * (2 * M - 1) + i % M - j % M + M - 1 for j in range(M * M)] for i in range(M * M)])
+BIAS_ROW = torch.tensor(
+    [[(i // M - j // M + M - 1) * (2 * M - 1) + i % M - j % M + M - 1 for j in range(M * M)] for i in range(M * M)]
+)
 
 Maps = list[list[Tensor]]
 
@@ -49,7 +51,9 @@ class ReferenceNetwork:
             y, maps = self.distillation(features, f"{name}.residual_layer" + (".0" if group == 0 else ""), maps)
             features = self.esa(self.conv(y, f"{name}.res_end") + features, f"{name}.esa")
         deep = self.conv(features, "output", padding=1) + shallow
-        return F.pixel_shuffle(self.conv(deep, "up.0", padding=1), self.scale)[:, :, : self.scale * height, : self.scale * width]
+        return F.pixel_shuffle(self.conv(deep, "up.0", padding=1), self.scale)[
+            :, :, : self.scale * height, : self.scale * width
+        ]
 
     def conv(self, x: Tensor, name: str, **options: int) -> Tensor:
         return F.conv2d(x, self.tensors[f"{name}.weight"], self.tensors.get(f"{name}.bias"), **options)
@@ -67,14 +71,18 @@ class ReferenceNetwork:
 
     def local_module(self, x: Tensor, name: str) -> Tensor:
         y = F.gelu(self.depthwise(F.gelu(self.conv(x, f"{name}.net.fn.0")), f"{name}.net.fn.2"))
-        gate = self.linear(F.silu(self.linear(y.mean((2, 3)), f"{name}.net.fn.4.gate.1")), f"{name}.net.fn.4.gate.3").sigmoid()
+        gate = self.linear(
+            F.silu(self.linear(y.mean((2, 3)), f"{name}.net.fn.4.gate.1")), f"{name}.net.fn.4.gate.3"
+        ).sigmoid()
         return x + self.conv(y * gate[:, :, None, None], f"{name}.net.fn.5")
 
     def feed_forward(self, x: Tensor, name: str) -> Tensor:
         a, b = self.depthwise(self.conv(x, f"{name}.project_in"), f"{name}.dwconv").chunk(2, dim=1)
         return self.conv(F.gelu(a) * b, f"{name}.project_out")
 
-    def spatial_attention(self, x: Tensor, name: str, kind: str, shared: list[Tensor] | None) -> tuple[Tensor, list[Tensor]]:
+    def spatial_attention(
+        self, x: Tensor, name: str, kind: str, shared: list[Tensor] | None
+    ) -> tuple[Tensor, list[Tensor]]:
         _, width, *size = x.shape
         tokens = self.norm(x, f"{name}.norm", 1e-5)[0].flatten(1).T  # (pixels, channels)
         out, maps = torch.zeros_like(tokens), []
@@ -94,11 +102,15 @@ class ReferenceNetwork:
     def channel_attention(self, x: Tensor, name: str) -> Tensor:
         for layer, kind in ((1, "meso"), (2, "strided")):
             y = self.norm(x, f"{name}.canorm{layer}", 1e-6)
-            q, k, v = self.depthwise(self.conv(y, f"{name}.cttn{layer}.qkv"), f"{name}.cttn{layer}.qkv_dwconv").reshape(3, C, -1)
+            q, k, v = self.depthwise(self.conv(y, f"{name}.cttn{layer}.qkv"), f"{name}.cttn{layer}.qkv_dwconv").reshape(
+                3, C, -1
+            )
             out = torch.zeros_like(v)
             for pixels in window_pixels(kind, *x.shape[2:]):
                 cosine = F.normalize(q[:, pixels], dim=1) @ F.normalize(k[:, pixels], dim=1).T
-                out[:, pixels] = torch.softmax(self.tensors[f"{name}.cttn{layer}.temperature"][0] * cosine, dim=1) @ v[:, pixels]
+                out[:, pixels] = (
+                    torch.softmax(self.tensors[f"{name}.cttn{layer}.temperature"][0] * cosine, dim=1) @ v[:, pixels]
+                )
             x = x + self.conv(out.reshape(x.shape), f"{name}.cttn{layer}.project_out")
             x = x + self.feed_forward(self.norm(x, f"{name}.cnorm{layer}", 1e-6), f"{name}.gfn{layer}")
         return x
@@ -121,5 +133,7 @@ class ReferenceNetwork:
     def esa(self, x: Tensor, name: str) -> Tensor:
         u = self.conv(x, f"{name}.conv1")
         pooled = F.max_pool2d(self.conv(u, f"{name}.conv2", stride=2), kernel_size=7, stride=3)
-        coarse = F.interpolate(self.conv(pooled, f"{name}.conv3", padding=1), size=x.shape[2:], mode="bilinear", align_corners=False)
+        coarse = F.interpolate(
+            self.conv(pooled, f"{name}.conv3", padding=1), size=x.shape[2:], mode="bilinear", align_corners=False
+        )
         return x * self.conv(coarse + self.conv(u, f"{name}.conv_f"), f"{name}.conv4").sigmoid()

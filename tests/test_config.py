@@ -104,7 +104,15 @@ def test_digest_is_equal_for_equal_content(config: type) -> None:
 
 
 def test_digest_does_not_depend_on_the_spelling_of_a_ratio() -> None:
-    assert len({ModelConfig(distillation_ratio=ratio).digest() for ratio in ("1/8", "0.125", 0.125, Fraction(1, 8), "2/16")}) == 1
+    assert (
+        len(
+            {
+                ModelConfig(distillation_ratio=ratio).digest()
+                for ratio in ("1/8", "0.125", 0.125, Fraction(1, 8), "2/16")
+            }
+        )
+        == 1
+    )
 
 
 @pytest.mark.parametrize("config", CHANGES)
@@ -199,7 +207,9 @@ def test_spellings_of_a_ratio_agree(spellings: list[Any], expected: Fraction) ->
     assert {ModelConfig(distillation_ratio=spelling).distillation_ratio for spelling in spellings} == {expected}
 
 
-@pytest.mark.parametrize("ratio", ["quarter", "1/0", "", None, True, [1, 4], 0.123, math.nan, math.inf, 1, -0.25, "5/4"])
+@pytest.mark.parametrize(
+    "ratio", ["quarter", "1/0", "", None, True, [1, 4], 0.123, math.nan, math.inf, 1, -0.25, "5/4"]
+)
 def test_bad_ratios_are_refused(ratio: Any) -> None:
     (line,) = problems(ModelConfig, {"distillation_ratio": ratio})
     assert line.startswith("distillation_ratio: ")

@@ -6,9 +6,9 @@ from typing import Any
 
 import numpy as np
 
-from asid.ablation.records import Record, data_manifests, write_record
 from asid.config import RunConfig
 from asid.data.images import write_image
+from asid.runs.record import Record, data_manifests, write_record
 
 Psnr = dict[str, dict[int, dict[str, float]]]
 """PSNR in dB by variant, seed and image."""
@@ -33,7 +33,9 @@ def seeded(changes: dict[str, list[float]]) -> Psnr:
     count = len(next(iter(changes.values())))
     psnr: Psnr = {"base": {seed: {"ant": 30 + noise[seed], "bee": 31 + noise[seed]} for seed in range(count)}}
     for name, values in changes.items():
-        psnr[name] = {seed: {image: p + values[seed] for image, p in psnr["base"][seed].items()} for seed in range(count)}
+        psnr[name] = {
+            seed: {image: p + values[seed] for image, p in psnr["base"][seed].items()} for seed in range(count)
+        }
     return psnr
 
 
@@ -63,7 +65,9 @@ def make_study(
             run_id = f"{variant}-{seed}"
             runs.append({"variant": variant, "seed": seed, "run_id": run_id, "folder": f"runs/{run_id}"})
             if (variant, seed) not in missing:
-                _write_run(study / "runs" / run_id, photographs, variant, run_id, trainings[seed], seed, True, seconds or {})
+                _write_run(
+                    study / "runs" / run_id, photographs, variant, run_id, trainings[seed], seed, True, seconds or {}
+                )
     _write_run(study / "references" / "bicubic", photographs, "bicubic", "bicubic", BICUBIC, 0, False, {})
     content = {
         "name": "hand-written",
@@ -91,12 +95,26 @@ def _write_run(
 ) -> None:
     sources = list(map(str, photographs))
     config = RunConfig.model_validate(
-        {"data": {"train": sources[0], "validation": sources[0]}, "train": {"steps": 70}, "evaluate": {"data": sources}, "seed": seed}
+        {
+            "data": {"train": sources[0], "validation": sources[0]},
+            "train": {"steps": 70},
+            "evaluate": {"data": sources},
+            "seed": seed,
+        }
     )
     parameters = PARAMETERS.get(variant, 50000 + 1000 * len(variant))
     macs = parameters * 10**5
-    complexity = {"parameters": parameters, "macs_torch": macs, "macs_ptflops": 2 * macs, "macs_fvcore": 3 * macs, "output": [1280, 720]}
-    history = [{"step": step, "loss": 1 / step, "learning_rate": 0.01, "psnr": 20.0 + step / 10, "seconds": 1.0} for step in (10, 40, 70)]
+    complexity = {
+        "parameters": parameters,
+        "macs_torch": macs,
+        "macs_ptflops": 2 * macs,
+        "macs_fvcore": 3 * macs,
+        "output": [1280, 720],
+    }
+    history = [
+        {"step": step, "loss": 1 / step, "learning_rate": 0.01, "psnr": 20.0 + step / 10, "seconds": 1.0}
+        for step in (10, 40, 70)
+    ]
     record = Record(
         study="hand-written",
         variant=variant,

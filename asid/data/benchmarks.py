@@ -45,12 +45,18 @@ class Benchmark:
 # dataset class BSDS500 of M. Bermejo's super-resolution package (dataset_md5sum).
 _EDSR = Archive("https://cv.snu.ac.kr/research/EDSR/benchmark.tar", "md5:4ace41d33c2384b97e6b320cd0afd6ba", "benchmark")
 _DIV2K_TRAIN = Archive(
-    "https://data.vision.ee.ethz.ch/cvl/DIV2K/DIV2K_train_HR.zip", "md5:bdc2d9338d4e574fe81bf7d158758658", "DIV2K/DIV2K_train_HR"
+    "https://data.vision.ee.ethz.ch/cvl/DIV2K/DIV2K_train_HR.zip",
+    "md5:bdc2d9338d4e574fe81bf7d158758658",
+    "DIV2K/DIV2K_train_HR",
 )
 _DIV2K_VALID = Archive(
-    "https://data.vision.ee.ethz.ch/cvl/DIV2K/DIV2K_valid_HR.zip", "md5:9fcdda83005c5e5997799b69f955ff88", "DIV2K/DIV2K_valid_HR"
+    "https://data.vision.ee.ethz.ch/cvl/DIV2K/DIV2K_valid_HR.zip",
+    "md5:9fcdda83005c5e5997799b69f955ff88",
+    "DIV2K/DIV2K_valid_HR",
 )
-_FLICKR2K = Archive("https://cv.snu.ac.kr/research/EDSR/Flickr2K.tar", "md5:5d3f39443d5e9489bff8963f8f26cb03", "Flickr2K")
+_FLICKR2K = Archive(
+    "https://cv.snu.ac.kr/research/EDSR/Flickr2K.tar", "md5:5d3f39443d5e9489bff8963f8f26cb03", "Flickr2K"
+)
 _BSDS500 = Archive(
     "https://www.eecs.berkeley.edu/Research/Projects/CS/vision/grouping/BSR/BSR_bsds500.tgz",
     "md5:0b17383ff0b21fe43d2f28e624203169",
@@ -65,7 +71,9 @@ _FLICKR2K_PLACE = ("Flickr2K/Flickr2K_HR", "Flickr2K_HR", "Flickr2K")
 
 
 def _bsds(part: str) -> tuple[str, ...]:
-    return tuple(f"{folder}/{part}" for folder in ("BSDS500", "BSDS500/images", "BSDS500/data/images", "BSR/BSDS500/data/images"))
+    return tuple(
+        f"{folder}/{part}" for folder in ("BSDS500", "BSDS500/images", "BSDS500/data/images", "BSR/BSDS500/data/images")
+    )
 
 
 def _classical(name: str, *others: str) -> tuple[tuple[str, ...], ...]:
@@ -74,8 +82,22 @@ def _classical(name: str, *others: str) -> tuple[tuple[str, ...], ...]:
 
 
 _CATALOGUE = (
-    Benchmark("Set5", 5, "evaluation", _classical("Set5"), "http://people.rennes.inria.fr/Aline.Roumy/results/SR_BMVC12.html", (_EDSR,)),
-    Benchmark("Set14", 14, "evaluation", _classical("Set14"), "https://sites.google.com/site/romanzeyde/research-interests", (_EDSR,)),
+    Benchmark(
+        "Set5",
+        5,
+        "evaluation",
+        _classical("Set5"),
+        "http://people.rennes.inria.fr/Aline.Roumy/results/SR_BMVC12.html",
+        (_EDSR,),
+    ),
+    Benchmark(
+        "Set14",
+        14,
+        "evaluation",
+        _classical("Set14"),
+        "https://sites.google.com/site/romanzeyde/research-interests",
+        (_EDSR,),
+    ),
     Benchmark(
         "B100",
         100,
@@ -85,7 +107,9 @@ _CATALOGUE = (
         (_EDSR,),
         aliases=("BSD100", "BSDS100"),
     ),
-    Benchmark("Urban100", 100, "evaluation", _classical("Urban100"), "https://github.com/jbhuang0604/SelfExSR", (_EDSR,)),
+    Benchmark(
+        "Urban100", 100, "evaluation", _classical("Urban100"), "https://github.com/jbhuang0604/SelfExSR", (_EDSR,)
+    ),
     Benchmark("Manga109", 109, "evaluation", _classical("Manga109"), "http://www.manga109.org/en/ (on request)"),
     Benchmark(
         "DIV2K-valid",
@@ -98,7 +122,14 @@ _CATALOGUE = (
     ),
     Benchmark("DIV2K", 800, "training", (_DIV2K_PLACE,), _DIV2K_PAGE, (_DIV2K_TRAIN,), aliases=("DIV2K_train_HR",)),
     Benchmark("Flickr2K", 2650, "training", (_FLICKR2K_PLACE,), _FLICKR2K_PAGE, (_FLICKR2K,)),
-    Benchmark("DF2K", 3450, "training", (_DIV2K_PLACE, _FLICKR2K_PLACE), f"{_DIV2K_PAGE} and {_FLICKR2K_PAGE}", (_DIV2K_TRAIN, _FLICKR2K)),
+    Benchmark(
+        "DF2K",
+        3450,
+        "training",
+        (_DIV2K_PLACE, _FLICKR2K_PLACE),
+        f"{_DIV2K_PAGE} and {_FLICKR2K_PAGE}",
+        (_DIV2K_TRAIN, _FLICKR2K),
+    ),
     Benchmark("BSDS500", 400, "training", (_bsds("train"), _bsds("test")), _BSDS_PAGE, (_BSDS500,)),
 )
 BENCHMARKS: dict[str, Benchmark] = {benchmark.name: benchmark for benchmark in _CATALOGUE}
@@ -166,7 +197,9 @@ def find_pairs(source: str | Path, scale: int | None, root: str | Path | None = 
             known = find_benchmark(close[0]) if close else None
             hint = f"; did you mean '{known.name}'?" if known else ""
             names = ", ".join(BENCHMARKS)
-            raise ImageError(f"no folder of images at {source}: expected 'samples', {names}, or an existing folder{hint}")
+            raise ImageError(
+                f"no folder of images at {source}: expected 'samples', {names}, or an existing folder{hint}"
+            )
         return pair_folder(Path(source), scale)
     folders = find_folders(benchmark, root)
     pairs = [pair for folder in folders for pair in pair_folder(folder, scale)]
@@ -185,7 +218,9 @@ def refuse_for_training(source: str | Path) -> None:
         benchmark = _benchmark_of_folder(Path(source))
     if benchmark and benchmark.use == "evaluation":
         training = ", ".join(item.name for item in BENCHMARKS.values() if item.use == "training")
-        raise ImageError(f"{source}: {benchmark.name} is for evaluation, never for training; expected other images, such as {training}")
+        raise ImageError(
+            f"{source}: {benchmark.name} is for evaluation, never for training; expected other images, such as {training}"
+        )
 
 
 def _benchmark_of_folder(folder: Path) -> Benchmark | None:

@@ -62,7 +62,9 @@ def fetch_archive(archive: Archive, root: Path, *, progress: bool = True) -> Pat
     part = downloads / f"{name}.{archive.checksum.rpartition(':')[2][:12]}.part"
     try:
         # pooch checks the checksum, and keeps a file only where it is right.
-        file = Path(pooch.retrieve(archive.url, archive.checksum, name, downloads, downloader=_Resuming(part, progress)))
+        file = Path(
+            pooch.retrieve(archive.url, archive.checksum, name, downloads, downloader=_Resuming(part, progress))
+        )
         try:
             _unpack(file, target)
         except ValueError:
@@ -101,7 +103,13 @@ class _Resuming:
     def _receive(self, response: requests.Response, have: int) -> None:
         length = response.headers.get("Content-Length")
         total = have + int(length) if length else None
-        columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TransferSpeedColumn(), TimeRemainingColumn())
+        columns = (
+            TextColumn("{task.description}"),
+            BarColumn(),
+            DownloadColumn(),
+            TransferSpeedColumn(),
+            TimeRemainingColumn(),
+        )
         with (
             Progress(*columns, console=Console(stderr=True), disable=not self.progress) as bar,
             self.part.open("ab" if have else "wb") as file,

@@ -57,7 +57,9 @@ def read_image(path: str | Path) -> NDArray[np.uint8]:
             mode = "RGB;16" if image.mode == "RGB" and _is_deep(image) else image.mode
             image.load()
             if mode not in ("RGB", "L"):
-                kind, remedy = _REFUSED.get("16" if "16" in mode else mode, ("another kind of pixel", "convert it to RGB"))
+                kind, remedy = _REFUSED.get(
+                    "16" if "16" in mode else mode, ("another kind of pixel", "convert it to RGB")
+                )
                 raise ImageError(f"{path}: expected an 8-bit RGB or grey image, got {kind} (mode {mode}); {remedy}")
             return np.asarray(image.convert("RGB"))
     except FileNotFoundError:

@@ -41,7 +41,9 @@ def pair_folder(folder: Path, scale: int | None) -> list[Pair]:
     if by_scale:
         chosen = min(by_scale) if scale is None else scale
         if chosen not in by_scale:
-            raise ImageError(f"no folder image_SRF_{chosen} in {folder}: expected one of scale {', '.join(map(str, sorted(by_scale)))}")
+            raise ImageError(
+                f"no folder image_SRF_{chosen} in {folder}: expected one of scale {', '.join(map(str, sorted(by_scale)))}"
+            )
         pairs = _pair_srf(by_scale[chosen], chosen)
         return pairs if scale is not None else [Pair(pair.name, pair.hr, None) for pair in pairs]
     hr_folder = subfolder(folder, "HR") or folder
@@ -76,7 +78,9 @@ def _subfolders(folder: Path) -> list[Path]:
 
 def _images(folder: Path, *, required: bool = True) -> list[Path]:
     """The image files directly in ``folder``. Hidden files (macOS leaves ``._baby.png``) and others (``Thumbs.db``) do not count."""
-    found = sorted(path for path in folder.iterdir() if path.suffix.lower() in EXTENSIONS and not path.name.startswith("."))
+    found = sorted(
+        path for path in folder.iterdir() if path.suffix.lower() in EXTENSIONS and not path.name.startswith(".")
+    )
     if required and not found:
         raise ImageError(f"no image in {folder}: expected files that end in {', '.join(EXTENSIONS)}")
     return found
@@ -106,7 +110,9 @@ def _pair_by_stem(hr: Sequence[Path], lr_folder: Path, scale: int) -> list[Pair]
         forms = [f"{stem}{ending}" for ending in ("", f"x{scale}", f"_x{scale}", f"_lrbi_x{scale}")]
         found = [left.pop(form) for form in forms if form in left]
         if not found:
-            raise ImageError(f"{path}: no LR image of it in {lr_folder}; expected {path.stem}x{scale}.png or {path.stem}.png")
+            raise ImageError(
+                f"{path}: no LR image of it in {lr_folder}; expected {path.stem}x{scale}.png or {path.stem}.png"
+            )
         if len(found) > 1:
             raise ImageError(f"{found[1]}: a second LR image of {path.name}, besides {found[0].name}; keep one")
         pairs.append(Pair(path.stem, path, found[0]))
@@ -131,10 +137,16 @@ def _pair_srf(folder: Path, scale: int) -> list[Pair]:
         kind = match[3].upper() if match else ""
         if match and kind in files:
             if match[1] in files[kind]:
-                raise ImageError(f"{path}: a second {kind} image of {match[1]}, besides {files[kind][match[1]].name}; keep one")
+                raise ImageError(
+                    f"{path}: a second {kind} image of {match[1]}, besides {files[kind][match[1]].name}; keep one"
+                )
             files[kind][match[1]] = path
-        elif not (match and match[2]):  # img_001_SRF_2_SRCNN.png: results of other methods lie in the same folder as published.
-            raise ImageError(f"{path}: an image out of place; expected names such as img_001_SRF_{scale}_HR.png and …_LR.png")
+        elif not (
+            match and match[2]
+        ):  # img_001_SRF_2_SRCNN.png: results of other methods lie in the same folder as published.
+            raise ImageError(
+                f"{path}: an image out of place; expected names such as img_001_SRF_{scale}_HR.png and …_LR.png"
+            )
     for kind, other in (("HR", "LR"), ("LR", "HR")):
         for name in files[kind].keys() - files[other].keys():
             raise ImageError(f"{files[kind][name]}: no {other} image of it in {folder}")

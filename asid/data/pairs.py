@@ -52,7 +52,9 @@ def _read_lr(path: Path, hr: Image, scale: int) -> Image:
     lr = read_image(path)
     height, width = hr.shape[0] // scale, hr.shape[1] // scale
     if lr.shape[:2] != (height, width):
-        raise ImageError(f"{path}: expected {height}×{width} pixels, 1/{scale} of the HR image, got {lr.shape[0]}×{lr.shape[1]}")
+        raise ImageError(
+            f"{path}: expected {height}×{width} pixels, 1/{scale} of the HR image, got {lr.shape[0]}×{lr.shape[1]}"
+        )
     return lr
 
 

@@ -22,7 +22,16 @@ class PatchDataset(Dataset[tuple[Tensor, Tensor]]):
     Raises :class:`ImageError` where an image is smaller than a patch.
     """
 
-    def __init__(self, photographs: Sequence[Photograph], *, scale: int, patch_size: int, augment: bool, border: Border, seed: int) -> None:
+    def __init__(
+        self,
+        photographs: Sequence[Photograph],
+        *,
+        scale: int,
+        patch_size: int,
+        augment: bool,
+        border: Border,
+        seed: int,
+    ) -> None:
         self.scale, self.patch_size, self.augment, self.seed = scale, patch_size, augment, seed
         self.pairs = []
         for photograph in photographs:

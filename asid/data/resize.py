@@ -23,7 +23,9 @@ def _cubic(x: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 @lru_cache(maxsize=64)
-def _weights(length: int, out_length: int, scale: Fraction, border: Border) -> tuple[NDArray[np.intp], NDArray[np.float64]]:
+def _weights(
+    length: int, out_length: int, scale: Fraction, border: Border
+) -> tuple[NDArray[np.intp], NDArray[np.float64]]:
     """Source positions and their weights, each (out_length, taps), for one dimension."""
     factor = float(scale)
     stretch = min(factor, 1.0)
@@ -81,7 +83,9 @@ def crop_to_multiple(image: NDArray, scale: int) -> NDArray:
     """
     height, width = (side - side % scale for side in image.shape[:2])
     if not height or not width:
-        raise ValueError(f"expected an image of at least {scale}×{scale} pixels for scale {scale}, got {image.shape[0]}×{image.shape[1]}")
+        raise ValueError(
+            f"expected an image of at least {scale}×{scale} pixels for scale {scale}, got {image.shape[0]}×{image.shape[1]}"
+        )
     return image[:height, :width]
 
 

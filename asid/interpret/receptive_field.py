@@ -12,7 +12,7 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from asid.inference import tile_corners
+from asid.evaluation.inference import tile_corners
 from asid.interpret.gradients import check_image, forward
 
 Pixel = tuple[int, int]
@@ -96,7 +96,7 @@ def summarise_field(field: NDArray[np.floating], centre: Pixel) -> dict[str, flo
 
 
 def tile_around(pixel: Pixel, height: int, width: int, tile: int, overlap: int = 24) -> tuple[slice, slice]:
-    """The tile of tiled inference (:func:`asid.inference.upscale`) whose middle is nearest to an LR pixel, as rows and columns.
+    """The tile of tiled inference (:func:`asid.evaluation.inference.upscale`) whose middle is nearest to an LR pixel, as rows and columns.
 
     Where the image is smaller than a tile, all of it. The tile is one that inference would cut, not one centred on the pixel: windows
     lie where they lie then.

@@ -152,7 +152,11 @@ class SpatialAttentionLayer(nn.Module):
         super().__init__()
         self.window = spatial_window(config, kind)
         self.norm = LayerNorm2d(width, eps=1e-5)
-        self.attention = WindowAttention(width, self.window.size, config.position_bias) if makes_maps else SharedWindowAttention(width)
+        self.attention = (
+            WindowAttention(width, self.window.size, config.position_bias)
+            if makes_maps
+            else SharedWindowAttention(width)
+        )
         self.ffn_norm = LayerNorm2d(width, eps=1e-6)
         self.ffn = GatedFeedForward(width)
 

@@ -99,7 +99,9 @@ def load_checkpoint(path: str | Path) -> ASID:
     """
     path = Path(path)
     if not path.is_file():
-        raise FileNotFoundError(f"no checkpoint at {path}: expected a .safetensors file of this package or a published .pth file")
+        raise FileNotFoundError(
+            f"no checkpoint at {path}: expected a .safetensors file of this package or a published .pth file"
+        )
     if path.suffix == ".safetensors":
         config, value_range, tensors = _read_ours(path)
     else:
@@ -134,7 +136,9 @@ def _read_config(tensors: StateDict) -> ModelConfig:
     """The configuration of a published network: C, G and s vary, all else is the paper's."""
     first, last = tensors.get("shallow.weight"), tensors.get("upsample.weight")
     if first is None or last is None or not first.ndim or not last.ndim:
-        raise CheckpointError(f"not a published ASID checkpoint: expected input.weight and up.0.weight, got {_some(tensors)}")
+        raise CheckpointError(
+            f"not a published ASID checkpoint: expected input.weight and up.0.weight, got {_some(tensors)}"
+        )
     scale = round((last.shape[0] / 3) ** 0.5)
     groups = {int(match[1]) for name in tensors if (match := re.match(r"groups\.(\d+)\.", name))}
     try:
@@ -151,7 +155,9 @@ def _read_ours(path: Path) -> tuple[ModelConfig, ValueRange, StateDict]:
     except (SafetensorError, json.JSONDecodeError) as error:
         raise CheckpointError(f"cannot read {path}: {error}") from None
     if header.get("format") != FORMAT:
-        raise CheckpointError(f"{path} is no checkpoint of this package: expected format {FORMAT!r}, got {header.get('format')!r}")
+        raise CheckpointError(
+            f"{path} is no checkpoint of this package: expected format {FORMAT!r}, got {header.get('format')!r}"
+        )
     try:
         low, high = header["value_range"]
         return ModelConfig.model_validate(header["model"]), (float(low), float(high)), tensors
@@ -170,7 +176,9 @@ def _read_published(path: Path) -> tuple[ModelConfig, ValueRange, StateDict]:
     for wrapper in ("state_dict", "params_ema", "params", "model"):
         if isinstance(content, Mapping) and isinstance(content.get(wrapper), Mapping):
             content = content[wrapper]
-    if not isinstance(content, Mapping) or not all(isinstance(name, str) and isinstance(value, Tensor) for name, value in content.items()):
+    if not isinstance(content, Mapping) or not all(
+        isinstance(name, str) and isinstance(value, Tensor) for name, value in content.items()
+    ):
         raise CheckpointError(f"{path} holds no state dict: expected names and tensors, got {type(content).__name__}")
     try:
         config, tensors = from_published({name.removeprefix("module."): tensor for name, tensor in content.items()})

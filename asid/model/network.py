@@ -43,15 +43,19 @@ class ASID(nn.Module):
     seed : initial weights are drawn module by module from (seed, module path), so that two variants agree wherever they have
         the same layer, whatever else differs. The global random state is left alone.
     value_range : what the smallest and largest image value are to these weights. :meth:`forward` takes and returns that range
-        as it is; functions that read and write images (:mod:`asid.evaluate`) convert from [0, 1].
+        as it is; functions that read and write images (:mod:`asid.evaluation.evaluate`) convert from [0, 1].
     """
 
-    def __init__(self, config: ModelConfig | None = None, *, seed: int = 0, value_range: ValueRange = UNIT_RANGE) -> None:
+    def __init__(
+        self, config: ModelConfig | None = None, *, seed: int = 0, value_range: ValueRange = UNIT_RANGE
+    ) -> None:
         super().__init__()
         self.config = config = config or ModelConfig()
         self.value_range = value_range
         c, s = config.num_features, config.scale
-        with torch.random.fork_rng(devices=[]):  # layers draw weights when they are made; reset_parameters draws those that count
+        with torch.random.fork_rng(
+            devices=[]
+        ):  # layers draw weights when they are made; reset_parameters draws those that count
             self.shallow = nn.Conv2d(3, c, 3, padding=1)
             self.groups = nn.ModuleList(Group(config, config.makes_maps(g)) for g in range(config.num_groups))
             self.deep = nn.Conv2d(c, c, 3, padding=1)
@@ -65,7 +69,9 @@ class ASID(nn.Module):
         with torch.random.fork_rng(devices=[]):
             for path, module in self.named_modules():
                 if path and hasattr(module, "reset_parameters"):
-                    torch.default_generator.manual_seed(int.from_bytes(hashlib.sha256(f"{seed}:{path}".encode()).digest()[:7], "big"))
+                    torch.default_generator.manual_seed(
+                        int.from_bytes(hashlib.sha256(f"{seed}:{path}".encode()).digest()[:7], "big")
+                    )
                     module.reset_parameters()
 
     def pad(self, x: Tensor) -> Tensor:

@@ -18,7 +18,10 @@ ROOT = Path(__file__).resolve().parents[2]
 def chromium() -> Iterator[Any]:
     """A browser that runs without a screen, and reaches nothing outside this machine."""
     playwright = pytest.importorskip("playwright.sync_api", reason="no playwright: make test-browser installs it")
-    program = next(filter(None, [os.environ.get("CHROME"), shutil.which("chromium"), shutil.which("chromium-headless-shell")]), None)
+    program = next(
+        filter(None, [os.environ.get("CHROME"), shutil.which("chromium"), shutil.which("chromium-headless-shell")]),
+        None,
+    )
     if program is None:
         pytest.skip("no Chromium: install it (Debian: sudo apt-get install chromium), or set CHROME=/path/to/chromium")
     with playwright.sync_playwright() as driver:
@@ -31,7 +34,9 @@ def chromium() -> Iterator[Any]:
 def page(chromium: Any) -> Iterator[Any]:
     page = chromium.new_page(viewport={"width": 1400, "height": 1500})
     page.set_default_timeout(60_000)
-    page.route(lambda url: url.startswith("http") and not url.startswith("http://127.0.0.1:"), lambda route: route.abort())
+    page.route(
+        lambda url: url.startswith("http") and not url.startswith("http://127.0.0.1:"), lambda route: route.abort()
+    )
     yield page
     page.close()
 

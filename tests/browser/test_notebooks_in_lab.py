@@ -30,7 +30,9 @@ def test_the_attention_of_a_chosen_pixel(lab: Lab) -> None:
     panel.slider("row").press("PageDown")
     assert await_change(panel.picture, there) == first  # half drawn, it would differ
 
-    panel.root.locator(".widget-select-multiple select").select_option(["asid-tiny", "asid-tiny-meso", "asid-tiny-global"])
+    panel.root.locator(".widget-select-multiple select").select_option(
+        ["asid-tiny", "asid-tiny-meso", "asid-tiny-global"]
+    )
     assert is_drawn(await_change(panel.picture, first))
     panel.photograph("asid-attention.networks")
 

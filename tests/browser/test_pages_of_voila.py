@@ -12,7 +12,9 @@ pytestmark = pytest.mark.browser
     ("notebook", "name", "labels"),
     [("04_compare_variants", "asid-compare", ["axis"]), ("05_attention_maps", "asid-attention", ["row", "step"])],
 )
-def test_a_page_shows_live_pictures_and_no_code(page: Any, voila: str, notebook: str, name: str, labels: list[str]) -> None:
+def test_a_page_shows_live_pictures_and_no_code(
+    page: Any, voila: str, notebook: str, name: str, labels: list[str]
+) -> None:
     page.goto(f"{voila}/voila/render/{notebook}.ipynb", timeout=240_000)
     panel = Shown(page, name)
     assert is_drawn(panel.picture())

@@ -8,8 +8,8 @@ pytestmark = pytest.mark.browser
 PANEL = """
 import ipywidgets as widgets
 import numpy as np
-from asid.explore.panel import Panel
-from asid.figures import new_figure
+from asid.panels.panel import Panel
+from asid.plots.style import new_figure
 
 def draw(waves, shape):
     if waves == 4:

@@ -1,0 +1,163 @@
+"""Where runs are executed: a Dask cluster on this machine, an existing one, or SLURM; CPU threads and GPUs are shared out evenly."""
+
+import os
+import signal
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated, Any
+
+import yaml
+from pydantic import Field
+
+from asid.config import Config
+
+
+class ClusterConfig(Config):
+    """Where the runs of a study are executed."""
+
+    workers: Annotated[int, Field(ge=1)] | None = None
+    """Runs at a time; by default one for each GPU, or without GPU one for each CPU thread, and on a cluster one for each worker."""
+    scheduler: str | None = None
+    """Address of an existing Dask scheduler, e.g. tcp://host:8786. Its workers see the same files at the same paths."""
+    slurm: Path | None = None
+    """YAML file with the arguments of dask_jobqueue.SLURMCluster (cores, memory, queue, walltime …)."""
+
+
+def gpu_count() -> int:
+    """GPUs that this process may use."""
+    import torch
+
+    return torch.cuda.device_count()
+
+
+def default_workers() -> int:
+    """One run at a time for each GPU, or for each CPU thread where there is none."""
+    from dask.system import CPU_COUNT
+
+    return gpu_count() or int(CPU_COUNT)
+
+
+def threads_each(at_once: int) -> int:
+    """CPU threads of each of so many runs at once on this machine."""
+    from dask.system import CPU_COUNT
+
+    return max(1, int(CPU_COUNT) // at_once)
+
+
+def runs_at_once(config: ClusterConfig, runs: int) -> int:
+    """How many of a study's ``runs`` are executed at a time."""
+    local = not (config.scheduler or config.slurm)
+    return min(config.workers or (default_workers() if local else runs), runs)
+
+
+@contextmanager
+def open_cluster(config: ClusterConfig, workers: int, threads: int = 1) -> Iterator[Any]:
+    """A client of the cluster that ``config`` means, with ``workers`` workers of one task at a time, closed at the end.
+
+    ``threads`` is the number of CPU threads of a worker on this machine; elsewhere the cluster decides.
+
+    Raises
+    ------
+    ValueError : two clusters at once, a profile that cannot be used, or dask-jobqueue is not installed.
+    OSError : there is no scheduler at the address.
+    """
+    if config.scheduler and config.slurm:
+        raise ValueError("expected a scheduler or a SLURM profile, got both: give one")
+    if config.scheduler:
+        from distributed import Client
+
+        try:
+            client = Client(config.scheduler, timeout="10s")
+        except OSError as error:
+            raise OSError(
+                f"no Dask scheduler answers at {config.scheduler}: {error}; start one with 'dask scheduler'"
+            ) from None
+        with client:
+            yield client
+    elif config.slurm:
+        with _slurm_cluster(config.slurm, workers) as client:
+            yield client
+    else:
+        with _local_cluster(workers, threads) as client:
+            yield client
+
+
+@contextmanager
+def _local_cluster(workers: int, threads: int) -> Iterator[Any]:
+    import logging
+
+    import dask
+    from distributed import Client, LocalCluster
+
+    settings = {
+        "distributed.scheduler.allowed-failures": 0,  # a run whose worker died is reported, not silently run again
+        "distributed.scheduler.worker-ttl": None,  # a machine that slept for minutes has no dead workers; those that die close their comm
+        "distributed.worker.daemon": False,
+        "distributed.nanny.environ": {"OMP_NUM_THREADS": str(threads), "MKL_NUM_THREADS": str(threads)},
+    }
+    with dask.config.set(settings):
+        with _deaf_children():
+            cluster = LocalCluster(
+                n_workers=workers,
+                threads_per_worker=1,
+                processes=True,
+                dashboard_address=":0",
+                silence_logs=logging.CRITICAL,
+            )
+        with cluster, Client(cluster) as client:
+            yield client
+
+
+@contextmanager
+def _deaf_children() -> Iterator[None]:
+    """Processes started inside do not hear Ctrl-C, which a terminal sends to all: the process that started them ends them in order."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+@contextmanager
+def _slurm_cluster(profile: Path, workers: int) -> Iterator[Any]:
+    try:
+        from dask_jobqueue import SLURMCluster
+    except ImportError:
+        raise ValueError("SLURM needs dask-jobqueue: pip install 'asid[cluster]'") from None
+    from distributed import Client
+
+    try:
+        options = yaml.safe_load(profile.read_text())
+    except yaml.YAMLError as error:
+        raise ValueError(f"{profile} is no valid YAML: {' '.join(str(error).split())}") from None
+    if not isinstance(options, dict):
+        raise ValueError(
+            f"{profile}: expected a mapping with the arguments of SLURMCluster such as cores and memory, got {options!r}"
+        )
+    try:
+        # One task at a time in each job, in a process that may start others (DataLoader workers, kernels).
+        cluster = SLURMCluster(
+            **{
+                "processes": 1,
+                **options,
+                "worker_extra_args": [*options.get("worker_extra_args", []), "--nthreads", "1"],
+            }
+        )
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"{profile}: {error}") from None
+    with cluster, Client(cluster) as client:
+        cluster.scale(jobs=workers)
+        yield client
+
+
+def environment_of(position: int, gpus: int) -> dict[str, str]:
+    """What a kernel on the worker at ``position`` gets besides its own environment: one GPU, in turn, where there are any."""
+    if not gpus:
+        return {}
+    visible = os.environ.get("CUDA_VISIBLE_DEVICES", ",".join(map(str, range(gpus)))).split(",")
+    return {"CUDA_VISIBLE_DEVICES": visible[position % len(visible)]}

@@ -1,0 +1,118 @@
+"""Progress of a grid, over its runs and inside each: bars in a terminal, lines in a log."""
+
+import csv
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Protocol, Self
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn
+from rich.progress import Progress as Bars
+
+from asid.config import RunConfig
+from asid.files import HISTORY
+
+_SECONDS_BETWEEN_LINES = 20
+
+
+class _Run(Protocol):
+    @property
+    def label(self) -> str: ...
+    @property
+    def config(self) -> RunConfig: ...
+    @property
+    def folder(self) -> Path: ...
+
+
+class Progress:
+    """Shows how far each run is, from the curves that trainings write to their folders."""
+
+    def __init__(self, runs: Sequence[_Run], console: Console | None = None) -> None:
+        self.runs = {run.label: run for run in runs}
+        self.console = console or Console()
+        self.finished = 0
+        self.open = set(self.runs)
+        self._begun = self._last_line = time.monotonic()
+        self._before = 0
+        """Runs that were done when the grid began: they say nothing about its speed."""
+        self._bars = Bars(
+            TextColumn("{task.description:<28}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TimeElapsedColumn(),
+            TextColumn("{task.fields[note]}"),
+            console=self.console,
+            disable=not self.console.is_terminal,
+        )
+        self._total = self._bars.add_task("runs", total=len(self.runs), note="")
+        self._tasks: dict[str, Any] = {}
+
+    def __enter__(self) -> Self:
+        self._bars.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._bars.stop()
+
+    def say(self, text: str) -> None:
+        """A line for the person who watches."""
+        self.console.print(text, highlight=False, markup=False, soft_wrap=True)
+
+    def refresh(self) -> None:
+        """Read how far the open runs are, and show it."""
+        standing = {label: position for label in self.open if (position := self._position(self.runs[label].folder))}
+        for label, (step, psnr) in standing.items():
+            if label not in self._tasks:
+                self._tasks[label] = self._bars.add_task(
+                    f"  {label}", total=self.runs[label].config.train.steps, note=""
+                )
+            self._bars.update(self._tasks[label], completed=step, note=f"{psnr} dB" if psnr else "")
+        left = self._time_left(standing)
+        self._bars.update(self._total, note=left)
+        if not self.console.is_terminal and standing and time.monotonic() - self._last_line > _SECONDS_BETWEEN_LINES:
+            self._last_line = time.monotonic()
+            parts = [
+                f"{label}: step {step}/{self.runs[label].config.train.steps}"
+                for label, (step, _) in sorted(standing.items())
+            ]
+            self.console.print(
+                "      " + "; ".join([", ".join(parts), *([left] if left else [])]), highlight=False, soft_wrap=True
+            )
+
+    def _time_left(self, standing: dict[str, tuple[int, str]]) -> str:
+        """How long the rest takes at the speed so far; runs count by their steps."""
+        steps = {label: run.config.train.steps for label, run in self.runs.items()}
+        total = sum(steps.values())
+        done = sum(steps[label] for label in self.runs if label not in self.open) + sum(
+            step for step, _ in standing.values()
+        )
+        now = done - self._before
+        if now <= 0:
+            return ""
+        seconds = (time.monotonic() - self._begun) * (total - done) / now
+        return f"about {seconds / 60:.0f} min left" if seconds < 5400 else f"about {seconds / 3600:.1f} h left"
+
+    def finish(self, label: str, how: str) -> None:
+        """A run has ended; ``how`` says in a word or two."""
+        self.finished += 1
+        if how == "done before":
+            self._before += self.runs[label].config.train.steps
+        self.open.discard(label)
+        if label in self._tasks:
+            self._bars.remove_task(self._tasks.pop(label))
+        self._bars.update(self._total, completed=self.finished)
+        style = "red" if how == "failed" else "green"
+        self.console.print(f"[{style}]\\[{self.finished}/{len(self.runs)}] {label}: {how}[/{style}]", highlight=False)
+
+    @staticmethod
+    def _position(folder: Path) -> tuple[int, str] | None:
+        """Last step and last validation PSNR in a run's curves; ``None`` before the first row."""
+        try:
+            rows = list(csv.DictReader((folder / HISTORY).open()))
+        except OSError:
+            return None
+        if not rows:
+            return None
+        scores = [row["psnr"] for row in rows if row["psnr"]]
+        return int(rows[-1]["step"]), f"{float(scores[-1]):.2f}" if scores else ""

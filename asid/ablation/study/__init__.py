@@ -1,0 +1,1 @@
+"""What is asked: study files and the variants they stand for."""

@@ -1,0 +1,100 @@
+"""Matched controls: the width, or the number of groups, that brings a variant to the size of the base."""
+
+from bisect import bisect_left
+from collections.abc import Callable, Iterator, Mapping
+from fractions import Fraction
+from functools import cache
+from math import ceil, floor
+from typing import Literal
+
+import torch
+
+from asid.ablation.study.variants import Cell, merge
+from asid.config import ModelConfig
+from asid.model.complexity import count_macs, count_parameters
+from asid.model.network import ASID
+
+Measure = Literal["params", "macs"]
+TOLERANCE = 0.02
+"""Largest difference of size, as a fraction, at which two networks count as matched."""
+_WIDEST, _MOST_GROUPS = 512, 64
+
+
+@cache
+def size(model: ModelConfig, measure: Measure) -> int:
+    """Parameters, or multiply-adds by torch's counter for a 1280×720 output."""
+    if measure == "macs":
+        return count_macs(model)
+    # One group of each kind is built, and counted as often as there are such groups: a search builds dozens of networks.
+    making = sum(map(model.makes_maps, range(model.num_groups)))
+    sharing = model.num_groups - making
+    with torch.device("meta"):
+        network = ASID(model.override(num_groups=2 if sharing else 1, attention_sharing="all"))
+    repeats = zip((making - 1, sharing - 1), network.groups, strict=False)
+    return count_parameters(network) + sum(count * count_parameters(group) for count, group in repeats)
+
+
+def match_size(model: ModelConfig, target: int, measure: Measure) -> ModelConfig:
+    """The network of the same kind as ``model`` whose size is nearest to ``target``: another width, else one or two groups more or less.
+
+    The kept slice of a distillation step stays a whole number of channels, so its ratio moves a little with the width.
+    Raises ``ValueError`` where no width and number of groups comes within :data:`TOLERANCE`.
+    """
+    found: list[ModelConfig] = []
+    for change in range(3):
+        for groups in sorted({model.num_groups - change, model.num_groups + change}):
+            if 1 <= groups <= _MOST_GROUPS:
+                found += _near(model, groups, target, measure)
+        best = min(found, key=lambda resized: _error(resized, target, measure))
+        if _error(best, target, measure) <= TOLERANCE:
+            return best
+    raise ValueError(
+        f"no width or number of groups brings it within {TOLERANCE:.0%} of the base's {target} {measure}; the nearest has "
+        f"{size(best, measure)} with num_features {best.num_features}, num_groups {best.num_groups}"
+    )
+
+
+def add_controls(
+    cells: Mapping[str, Cell], models: Mapping[str, ModelConfig], base: str, measure: Measure
+) -> dict[str, Cell]:
+    """``cells``, and after each whose size differs from the base's by more than :data:`TOLERANCE` its control, ``<name>-matched``."""
+    target = size(models[base], measure)
+    result: dict[str, Cell] = {}
+    for name, cell in cells.items():
+        result[name] = cell
+        if name in models and _error(models[name], target, measure) > TOLERANCE:
+            try:
+                matched = match_size(models[name], target, measure)
+            except ValueError as error:
+                raise ValueError(f"match: variant {name}: {error}") from None
+            wanted = ("num_features", "num_groups", "distillation_ratio")
+            changed = {
+                key: matched.to_dict()[key] for key in wanted if getattr(matched, key) != getattr(models[name], key)
+            }
+            control = f"{name}-matched"
+            if control in cells:
+                raise ValueError(f"match: there is already a variant {control}: choose another name for it")
+            result[control] = Cell(control, merge(cell.delta, {"model": changed}), control_of=name)
+    return result
+
+
+def _error(model: ModelConfig, target: int, measure: Measure) -> float:
+    return abs(size(model, measure) / target - 1)
+
+
+def _near(model: ModelConfig, groups: int, target: int, measure: Measure) -> Iterator[ModelConfig]:
+    """The networks of ``groups`` groups around the width at which the size passes ``target``."""
+    narrowest = max(4, model.distillation_steps + 1) if model.distillation_ratio else 4
+    widths = range(max(narrowest, model.num_features // 3), min(_WIDEST, 3 * model.num_features) + 1)
+    at = bisect_left(widths, target, key=lambda width: size(_resize(model, width, groups, round), measure))
+    for width in widths[max(0, at - 1) : at + 2]:
+        for rounding in (floor, ceil):
+            yield _resize(model, width, groups, rounding)
+
+
+def _resize(model: ModelConfig, width: int, groups: int, rounding: Callable[[Fraction], int]) -> ModelConfig:
+    kept = 0
+    if model.distillation_ratio:
+        most = (width - 1) // model.distillation_steps
+        kept = min(max(1, rounding(model.distillation_ratio * width)), most)
+    return model.override(num_features=width, num_groups=groups, distillation_ratio=str(Fraction(kept, width)))

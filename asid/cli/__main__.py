@@ -1,0 +1,3 @@
+from asid.cli.main import main
+
+main()

@@ -1,0 +1,93 @@
+"""``asid data list | check | download``: the data sets that are known by name."""
+
+import json
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from asid.data.benchmarks import BENCHMARKS, ROOT_VARIABLE, Benchmark, find_folders, find_pairs
+from asid.data.errors import ImageError
+
+app = typer.Typer(help="List, check and download data sets.", no_args_is_help=True)
+console = Console()
+
+RootOption = Annotated[Path | None, typer.Option("--data-root", envvar=ROOT_VARIABLE, help="Folder of the data sets.")]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+
+
+@app.command("list")
+def list_sets(data_root: RootOption = None, as_json: JsonOption = False) -> None:
+    """List the data sets that are known by name, and which of them are there."""
+    rows = [_describe(benchmark, data_root) for benchmark in BENCHMARKS.values()]
+    if as_json:
+        typer.echo(json.dumps(rows, indent=2))
+        return
+    table = Table("name", "images", "use", "where it is, or how to get it")
+    for row in rows:
+        get = f"asid data download {row['name']}" if row["download"] else f"by hand from {row['page']}"
+        where = row["problem"] or "\n".join(row["folders"]) or get
+        table.add_row(row["name"], str(row["images"]), row["use"], where)
+    console.print(table)
+
+
+@app.command()
+def check(
+    source: Annotated[str, typer.Argument(help="Name of a data set, or a folder of images.", metavar="NAME|FOLDER")],
+    scale: Annotated[int, typer.Option(min=1, max=8, help="Factor of the LR images.")] = 2,
+    data_root: RootOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Read every image, and say whether the LR files are what our resize makes, and with which border rule."""
+    from asid.data.pairs import check_source
+
+    found = check_source(source, scale, data_root)
+    if as_json:
+        typer.echo(json.dumps(found, indent=2))
+        return
+    (low, low_width), (high, high_width) = found["smallest"], found["largest"]
+    lines = [
+        f"{found['source']}: {found['images']} images, {low}×{low_width} to {high}×{high_width} pixels, manifest {found['manifest']}"
+    ]
+    if found["lr"] is None:
+        lines.append(f"no LR files for ×{scale}: LR images are made by our resize")
+    else:
+        equal = " and ".join(f"{count} with border {border}" for border, count in found["lr"]["equal"].items())
+        lines.append(
+            f"LR files for ×{scale}: manifest {found['lr']['manifest']}; equal to our resize in every byte: {equal}"
+        )
+    for line in lines:
+        console.print(line, highlight=False, markup=False, soft_wrap=True)
+
+
+@app.command()
+def download(
+    name: Annotated[str, typer.Argument(help="Name of a data set: see 'asid data list'.")],
+    data_root: RootOption = None,
+) -> None:
+    """Download a data set. After an interruption, the same command goes on where it stopped."""
+    if data_root is None:
+        raise ValueError(
+            f"no folder to download to: set {ROOT_VARIABLE} or --data-root to the folder of your data sets"
+        )
+    from asid.data.download import download as fetch
+
+    for folder in fetch(name, data_root):
+        console.print(f"{name}: {folder}", highlight=False, markup=False, soft_wrap=True)
+
+
+def _describe(benchmark: Benchmark, root: Path | None) -> dict[str, Any]:
+    """A row of the list, JSON values. ``folders`` is empty where the set is not there; ``problem``: what is wrong where it is."""
+    row = {"name": benchmark.name, "images": benchmark.images, "use": benchmark.use, "page": benchmark.page}
+    row |= {"download": bool(benchmark.archives), "folders": [], "problem": None}
+    try:
+        row["folders"] = [str(folder) for folder in find_folders(benchmark, root)]
+    except ImageError:
+        return row
+    try:
+        find_pairs(benchmark.name, None, root)
+    except ImageError as error:
+        row["problem"] = str(error)
+    return row

@@ -1,0 +1,1 @@
+"""From weights to scores: inference, the protocol, checks against known numbers."""

@@ -1,0 +1,137 @@
+"""From an LR image to an SR image with a network: value range, whole image or tiles, self-ensemble, arithmetic, memory."""
+
+from collections.abc import Iterator
+
+import numpy as np
+import psutil
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from asid.config import InferenceConfig
+from asid.model.network import ASID
+
+Image = NDArray[np.uint8]
+
+_BYTES_PER_LR_PIXEL = 125
+"""Peak memory of a forward pass for each LR pixel and channel; measured with ASID at 960×540 LR."""
+
+_VIEWS = [(turns, flip) for flip in (False, True) for turns in range(4)]
+"""The eight flips and rotations of self-ensemble."""
+
+
+@torch.inference_mode()
+def upscale(model: ASID, image: Image, config: InferenceConfig | None = None, *, batch_tiles: int = 1) -> Image:
+    """Super-resolve one image with ``model``, on the device it is on.
+
+    Parameters
+    ----------
+    model : the network.
+    image : LR image, uint8 (H, W, 3) RGB, any H, W ≥ 1.
+    config : tiling, self-ensemble and arithmetic. The global grid depends on the size of the input: a tiled and a whole image are
+        two different computations. The paper's tables use tiles of 64 with overlap 24.
+    batch_tiles : tiles that go through the network at once.
+
+    Returns
+    -------
+    uint8 (sH, sW, 3). Values are mapped to the range the weights were trained on and back, clipped, and rounded to the nearest level.
+
+    Raises
+    ------
+    ValueError : ``image`` is of another kind, or the whole image needs more memory than there is.
+    """
+    if image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8 or not image.size:
+        raise ValueError(f"expected a uint8 RGB image of shape (H, W, 3), got {image.dtype} {image.shape}")
+    config = config or InferenceConfig()
+    lr = to_tensor(model, image)
+    views = _VIEWS if config.ensemble else _VIEWS[:1]
+    was_training = model.training
+    model.eval()
+    total: Tensor | None = None
+    for turns, flip in views:
+        view = torch.rot90(lr.flip(-1) if flip else lr, turns, (-2, -1))
+        sr = torch.rot90(_restore(model, view, config, batch_tiles), -turns, (-2, -1))
+        sr = sr.flip(-1) if flip else sr
+        total = sr if total is None else total + sr
+    model.train(was_training)
+    assert total is not None
+    return _to_image(model, total[0] / len(views))
+
+
+def to_tensor(model: ASID, image: Image) -> Tensor:
+    """An image, uint8 (H, W, 3), as the batch (1, 3, H, W) that ``model`` expects: its value range and type, on the CPU."""
+    low, high = model.value_range
+    return (
+        torch.from_numpy(np.array(image)).permute(2, 0, 1)[None].to(next(model.parameters()).dtype) / 255 * (high - low)
+        + low
+    )
+
+
+def _to_image(model: ASID, sr: Tensor) -> Image:
+    low, high = model.value_range
+    return ((sr - low) / (high - low)).clamp(0, 1).mul(255).round().to(torch.uint8).permute(1, 2, 0).numpy()
+
+
+def _restore(model: ASID, lr: Tensor, config: InferenceConfig, batch_tiles: int) -> Tensor:
+    """The SR image (1, 3, sH, sW) of an LR image (1, 3, H, W) on the CPU, whole or in tiles, in the value range of the weights."""
+    height, width = lr.shape[-2:]
+    if config.tile is None:
+        _check_memory(model, height * width)
+        return _forward(model, lr, config)
+    scale = model.config.scale
+    tile_height, tile_width = min(config.tile, height), min(config.tile, width)
+    weight = _blend_weight(tile_height * scale, tile_width * scale, config.overlap * scale, config.blend).to(lr.dtype)
+    total = torch.zeros(1, 3, height * scale, width * scale, dtype=lr.dtype)
+    weights = torch.zeros(1, 1, height * scale, width * scale, dtype=lr.dtype)
+    corners = list(tile_corners(height, width, config.tile, config.overlap))
+    for first in range(0, len(corners), batch_tiles):
+        batch = corners[first : first + batch_tiles]
+        tiles = torch.cat([lr[..., y : y + tile_height, x : x + tile_width] for y, x in batch])
+        for (y, x), sr in zip(batch, _forward(model, tiles, config), strict=True):
+            place = (..., slice(y * scale, (y + tile_height) * scale), slice(x * scale, (x + tile_width) * scale))
+            total[place] += sr * weight
+            weights[place] += weight
+    return total / weights
+
+
+def _forward(model: ASID, lr: Tensor, config: InferenceConfig) -> Tensor:
+    device = next(model.parameters()).device
+    with torch.autocast(device.type, torch.bfloat16, enabled=config.precision == "bf16-mixed"):
+        return model(lr.to(device)).to("cpu", lr.dtype)
+
+
+def tile_corners(height: int, width: int, tile: int, overlap: int) -> Iterator[tuple[int, int]]:
+    """Top left corners (y, x) of tiles that cover an image: a regular stride, and the last row and column flush with the border.
+
+    All tiles have the same size: ``tile``, or the image's side where that is smaller. Neighbours share at least ``overlap`` pixels.
+    """
+
+    def starts(length: int) -> list[int]:
+        last = max(0, length - tile)
+        return [*range(0, last, tile - overlap), last]
+
+    return ((y, x) for y in starts(height) for x in starts(width))
+
+
+def _blend_weight(height: int, width: int, overlap: int, blend: str) -> Tensor:
+    """Weight (height, width) of each pixel of an SR tile where tiles overlap: 1 (mean), or rising from the tile's border (smooth)."""
+    if blend == "mean":
+        return torch.ones(height, width)
+
+    def ramp(length: int) -> Tensor:
+        from_border = torch.minimum(torch.arange(length), torch.arange(length).flip(0)) + 1
+        return (from_border / (overlap + 1)).clamp(max=1)
+
+    return ramp(height)[:, None] * ramp(width)[None, :]
+
+
+def _check_memory(model: ASID, pixels: int) -> None:
+    """Refuse a whole image that would not fit, before the machine starts to swap."""
+    device = next(model.parameters()).device
+    free = torch.cuda.mem_get_info(device)[0] if device.type == "cuda" else psutil.virtual_memory().available
+    needed = pixels * _BYTES_PER_LR_PIXEL * model.config.num_features
+    if needed > free:
+        raise ValueError(
+            f"the whole image of {pixels} LR pixels needs about {needed / 1e9:.1f} GB, {free / 1e9:.1f} GB are free: "
+            f"use tiles (tile 64, overlap 24 as in the paper's tables); whole and tiled results differ"
+        )

@@ -1,0 +1,71 @@
+"""PSNR and SSIM: the only implementation.
+
+The default protocol, ``psnr-y/ssim-y crop=scale``, is that of papers on classical super-resolution: Y of ITU-R BT.601 in studio range,
+in float64 and not rounded; ``scale`` pixels cropped at each border; PSNR with peak 255; SSIM with an 11×11 Gaussian of σ 1.5 on the
+valid region (Wang et al. 2004); each image on its own, then the mean over images. ``psnr-rgb/ssim-rgb crop=scale`` is the same on the
+three colours: PSNR from the mean error over all of them, SSIM as their mean. See docs/evaluation.md.
+"""
+
+import numpy as np
+from numpy.typing import NDArray
+from skimage.metrics import structural_similarity
+
+from asid.config import Protocol
+
+PROTOCOL: Protocol = "psnr-y/ssim-y crop=scale"
+_SSIM_SIDE = 11
+
+
+def rgb_to_luma(image: NDArray[np.uint8]) -> NDArray[np.float64]:
+    """Luma Y in [16, 235] of uint8 RGB (H, W, 3): 16 + (65.481 R + 128.553 G + 24.966 B) / 255, float64 (H, W), not rounded."""
+    return image @ (np.array([65.481, 128.553, 24.966]) / 255) + 16.0
+
+
+def psnr(a: NDArray[np.float64], b: NDArray[np.float64]) -> float:
+    """Peak signal-to-noise ratio in dB of two images of one shape, peak 255; ``inf`` where they are identical."""
+    error = np.mean((a - b) ** 2)
+    return float(10 * np.log10(255.0**2 / error)) if error else float("inf")
+
+
+def ssim(a: NDArray[np.float64], b: NDArray[np.float64]) -> float:
+    """Structural similarity in [-1, 1] of two images (H, W) or (H, W, channels): mean over the region where the window fits."""
+    _, similarity = structural_similarity(
+        a,
+        b,
+        data_range=255,
+        gaussian_weights=True,
+        sigma=1.5,
+        use_sample_covariance=False,
+        full=True,
+        channel_axis=2 if a.ndim == 3 else None,
+    )
+    margin = _SSIM_SIDE // 2
+    return float(similarity[margin:-margin, margin:-margin].mean())
+
+
+def comparable(
+    sr: NDArray[np.uint8], hr: NDArray[np.uint8], crop: int, protocol: Protocol = PROTOCOL
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """What ``protocol`` compares of two uint8 RGB images (H, W, 3): luma (h, w) or colours (h, w, 3), cropped at each border.
+
+    Raises ``ValueError`` where the images are of different sizes, no uint8, or too small for SSIM.
+    """
+    if sr.shape != hr.shape:
+        raise ValueError(f"expected two images of one size, got {sr.shape} and {hr.shape}")
+    if sr.dtype != np.uint8 or hr.dtype != np.uint8:
+        raise ValueError(f"expected uint8 images, got {sr.dtype} and {hr.dtype}")
+    if min(sr.shape[:2]) - 2 * crop < _SSIM_SIDE:
+        raise ValueError(
+            f"expected at least {_SSIM_SIDE + 2 * crop} pixels a side to score at crop {crop}, got {sr.shape[0]}×{sr.shape[1]}"
+        )
+    inside = slice(crop, -crop or None)
+    a, b = sr[inside, inside], hr[inside, inside]
+    return (rgb_to_luma(a), rgb_to_luma(b)) if protocol == PROTOCOL else (a.astype(np.float64), b.astype(np.float64))
+
+
+def score(
+    sr: NDArray[np.uint8], hr: NDArray[np.uint8], crop: int, protocol: Protocol = PROTOCOL
+) -> tuple[float, float]:
+    """PSNR in dB and SSIM of uint8 RGB images (H, W, 3), ``crop`` pixels cropped at each border."""
+    a, b = comparable(sr, hr, crop, protocol)
+    return psnr(a, b), ssim(a, b)

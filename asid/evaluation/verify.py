@@ -1,0 +1,170 @@
+"""Checks of an installation against known numbers: some need nothing, some the benchmarks under ``ASID_DATA``."""
+
+import json
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Literal, get_args
+
+import numpy as np
+import torch
+
+import asid
+from asid.config import Border, EvalConfig, preset
+from asid.data.benchmarks import data_root, find_pairs
+from asid.data.errors import ImageError
+from asid.data.images import read_image
+from asid.data.layouts import subfolder
+from asid.data.resize import crop_to_multiple, downscale
+from asid.evaluation.evaluate import bicubic, evaluate, score_folder
+from asid.model.checkpoint import StateDict, from_published
+from asid.model.complexity import measure_complexity
+from asid.model.network import ASID
+
+GOLDEN = Path(asid.__file__).parent.parent / "tests" / "golden"
+"""Inputs and outputs of the published architecture; they are in a checkout, not in an installed package."""
+
+_PARAMETERS = {("asid", 2): 297_516, ("asid", 3): 304_011, ("asid", 4): 313_104, ("asid-d8", 2): 732_146}
+_MACS = {("asid", 2): 77.79, ("asid", 4): 20.79, ("asid-d8", 2): 190.36}
+_BICUBIC: dict[str, dict[int, tuple[float, float | None]]] = {
+    "samples": {2: (32.92, 0.9008), 3: (30.65, 0.8338), 4: (29.38, 0.7855)},
+    "Set5": {2: (33.67, 0.9303), 3: (30.40, 0.8689), 4: (28.43, 0.8111)},
+    "B100": {2: (29.56, None), 3: (27.21, None), 4: (25.96, None)},
+}
+_RCAN = {2: (38.27, 0.9614), 3: (34.74, 0.9299), 4: (32.63, 0.9002)}
+"""Published digits of RCAN (arXiv 1807.02758, table 2) on Set5; its images in ``Set5_RCAN/x2`` … under the data root."""
+
+
+@dataclass(frozen=True)
+class Check:
+    """One check: what was expected, what was found."""
+
+    name: str
+    expected: str
+    found: str
+    result: Literal["ok", "FAILED", "no data"]
+
+
+def run_checks() -> list[Check]:
+    """Run every check; one that lacks its data says so and does not count as failed."""
+    return [
+        *_check_counts(),
+        *_check_golden(),
+        *_check_bicubic(),
+        *_check_lr_files(),
+        *_check_published_images(),
+    ]
+
+
+def _compare(name: str, expected: str, measure: Callable[[], str]) -> Check:
+    try:
+        found = measure()
+    except (ImageError, FileNotFoundError) as error:
+        return Check(name, expected, str(error), "no data")
+    return Check(name, expected, found, "ok" if found == expected else "FAILED")
+
+
+def _check_counts() -> Iterator[Check]:
+    for (name, scale), count in _PARAMETERS.items():
+        yield _compare(f"parameters of {name} ×{scale}", str(count), partial(_parameters, name, scale))
+    for (name, scale), macs in _MACS.items():
+        yield _compare(
+            f"multiply-adds of {name} ×{scale}, 1280×720",
+            f"{macs:.2f} G",
+            partial(_macs, name, scale),
+        )
+
+
+def _parameters(name: str, scale: int) -> str:
+    return str(sum(parameter.numel() for parameter in ASID(preset(name, scale=scale)).parameters()))
+
+
+def _macs(name: str, scale: int) -> str:
+    return f"{measure_complexity(preset(name, scale=scale)).macs_torch / 1e9:.2f} G"
+
+
+def formula_weights(shapes: dict[str, tuple[int, ...]], phase: float) -> StateDict:
+    """Weights by a formula, under which the golden outputs were computed: sines over the published names in sorted order."""
+    weights = {}
+    for i, name in enumerate(sorted(shapes)):
+        shape = shapes[name]
+        wave = np.sin(0.7 * np.arange(int(np.prod(shape))) + 0.3 * i + phase)
+        if name.endswith("temperature") or (len(shape) == 1 and name.endswith("weight")):
+            values = 1 + 0.1 * wave
+        elif len(shape) == 1:
+            values = 0.05 * wave
+        else:
+            values = wave / np.sqrt(np.prod(shape[1:]))
+        weights[name] = torch.from_numpy(values.astype(np.float32).reshape(shape))
+    return weights
+
+
+def _check_golden() -> Iterator[Check]:
+    for file, key, scale in (("golden_x2", "asid", 2), ("golden_x3_d8", "asid_d8", 3), ("golden_x4", "asid", 4)):
+        yield _compare(f"published architecture, {file}", "within 2e-05", partial(_golden_difference, file, key, scale))
+
+
+def _golden_difference(file: str, key: str, scale: int) -> str:
+    shapes = {
+        name: tuple(shape) for name, shape in json.loads((GOLDEN / "official_state_dict.json").read_text())[key].items()
+    }
+    shapes |= {"up.0.weight": (3 * scale**2, *shapes["up.0.weight"][1:]), "up.0.bias": (3 * scale**2,)}
+    with np.load(GOLDEN / f"{file}.npz") as golden:
+        config, weights = from_published(formula_weights(shapes, float(golden["phase"])))
+        model = ASID(config).eval()
+        model.load_state_dict(weights)
+        with torch.no_grad():
+            difference = np.abs(model(torch.from_numpy(golden["input"])).numpy() - golden["output"]).max()
+    return "within 2e-05" if difference <= 2e-5 else f"off by {difference:.1e}"
+
+
+def _check_bicubic() -> Iterator[Check]:
+    for source, table in _BICUBIC.items():
+        for scale, (psnr, ssim) in table.items():
+            digits = f"{psnr:.2f}" if ssim is None else f"{psnr:.2f}/{ssim:.4f}"
+            yield _compare(f"bicubic on {source} ×{scale}", digits, partial(_bicubic, source, scale, ssim is not None))
+
+
+def _bicubic(source: str, scale: int, with_ssim: bool) -> str:
+    scores = evaluate(bicubic(scale), scale, EvalConfig(data=(source,))).scores
+    return f"{scores['psnr'].mean():.2f}" + (f"/{scores['ssim'].mean():.4f}" if with_ssim else "")
+
+
+def _check_lr_files() -> Iterator[Check]:
+    for border in get_args(Border):
+        yield _compare(f"MATLAB's LR images of Set5, {border} border", "15 of 15 equal", partial(_equal_lr, border))
+
+
+def _equal_lr(border: Border) -> str:
+    equal = total = 0
+    for scale in (2, 3, 4):
+        folder = _under_root(f"Set5_LR/{border}/x{scale}")
+        for pair in find_pairs("Set5", None):
+            file = next(iter(folder.glob(f"{pair.name}*")), None)
+            if file is None:
+                raise FileNotFoundError(f"no LR image of {pair.name} in {folder}")
+            total += 1
+            hr = crop_to_multiple(read_image(pair.hr), scale)
+            equal += bool(np.array_equal(downscale(hr, scale, border), read_image(file)))
+    return f"{equal} of {total} equal"
+
+
+def _check_published_images() -> Iterator[Check]:
+    for scale, (psnr, ssim) in _RCAN.items():
+        yield _compare(f"RCAN's images of Set5 ×{scale}", f"{psnr:.2f}/{ssim:.4f}", partial(_published_images, scale))
+
+
+def _published_images(scale: int) -> str:
+    scores = score_folder(_under_root(f"Set5_RCAN/x{scale}"), "Set5", scale)
+    return f"{scores['psnr'].mean():.2f}/{scores['ssim'].mean():.4f}"
+
+
+def _under_root(path: str) -> Path:
+    """A folder under the data root, whatever the case of its names; ``FileNotFoundError`` where there is none."""
+    folder = data_root()
+    for part in path.split("/"):
+        folder = subfolder(folder, part) if folder else None
+    if folder is None:
+        raise FileNotFoundError(f"no {path} under ASID_DATA")
+    return folder

@@ -1,0 +1,269 @@
+"""The network taken apart: its stages with their shapes, its cost by part, and what each axis of the configuration changes.
+
+Nothing is computed: shapes and counts come from a forward pass on torch's ``meta`` device. The parts are those of the paper
+(arXiv 2501.15774, section 3), :data:`PARTS`.
+"""
+
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from types import MappingProxyType
+from typing import Any
+
+import pandas as pd
+import torch
+from pydantic import ValidationError
+from torch import nn
+
+from asid.config import ModelConfig, describe_errors
+from asid.model.attention import (
+    AttentionWindow,
+    ChannelAttentionLayer,
+    GridWindow,
+    LocalWindow,
+    SpatialAttentionLayer,
+    StridedWindow,
+    WindowAttention,
+)
+from asid.model.blocks import DistillationStep, Group, InformationDistillationBlock
+from asid.model.complexity import OUTPUT, macs_by_module
+from asid.model.layers import EnhancedSpatialAttention, LocalModule
+from asid.model.network import ASID
+
+_LAYER = r"groups\.\d+\.block\.steps\.\d+\.spatial\.\d+\."
+PARTS: Mapping[str, str] = MappingProxyType(
+    {
+        "shallow": r"shallow",
+        "LM": r"groups\.\d+\.block\.steps\.\d+\.local\b",
+        "SAM maps": _LAYER + r"attention\.(query_key|bias)\b",
+        "SAM values": _LAYER + r"(attention|norm)\b",
+        "SAM FFN": _LAYER + r"ffn",
+        "join": r"groups\.\d+\.block\.steps\.\d+\.join",
+        "CAM attention": r"groups\.\d+\.block\.channel\.\d+\.(attention|norm)\b",
+        "CAM FFN": r"groups\.\d+\.block\.channel\.\d+\.ffn",
+        "project": r"groups\.\d+\.project",
+        "ESA": r"groups\.\d+\.esa\b",
+        "deep": r"deep",
+        "upsample": r"upsample",
+    }
+)
+"""Parts in the order of the forward pass, and the beginnings of the module paths that belong to each: the first that fits.
+
+Spatial attention (SAM) is three: making maps is what a group that shares attention does without (q, k, q kᵀ, position bias);
+values are v, A v, the output projection and the norm before them; FFN is the gated feed-forward and its norm, as in channel
+attention (CAM). *join* is the 1×1 convolution at the end of each step, *project* that of each group.
+"""
+
+_WINDOWS = ("meso", "global"), ("meso", "meso"), ("global", "global"), ("meso",), ("global",), ()
+AXES: Mapping[str, tuple[Any, ...]] = MappingProxyType(
+    {
+        "attention_sharing": ("all", 2, "none"),
+        "distillation_ratio": ("0", "1/8", "1/6", "1/4"),
+        "distillation_steps": (1, 2, 3, 4, 5),
+        "spatial_windows": _WINDOWS,
+        "channel_windows": _WINDOWS,
+        "window_size": (4, 8, 16),
+        "global_kind": ("grid", "window"),
+        "global_size": (4, 8, 16),
+        "local_module": (True, False),
+        "squeeze_excitation": (True, False),
+        "esa": (True, False),
+        "position_bias": (True, False),
+        "num_features": (16, 24, 32, 48, 64, 96),
+        "num_groups": (1, 2, 3, 4, 6, 8),
+        "scale": (1, 2, 3, 4, 8),
+    }
+)
+"""Fields of :class:`~asid.config.ModelConfig` and values of each that are worth comparing."""
+
+
+@dataclass(frozen=True)
+class PartCost:
+    """Cost of one part at one place. ``group`` and ``step`` count from 1; 0: outside of all groups, or of all steps."""
+
+    part: str
+    group: int
+    step: int
+    parameters: int
+    macs: int
+
+
+def axis_value(config: ModelConfig, axis: str) -> Any:
+    """The value of an axis as :data:`AXES` writes it (fractions as text)."""
+    value = getattr(config, axis)
+    return str(value) if axis == "distillation_ratio" else value
+
+
+def describe_value(value: Any) -> str:
+    """The value of an axis in words: ``on``, ``none``, ``meso + global``, ``1/4``."""
+    if isinstance(value, bool):
+        return "on" if value else "off"
+    return (" + ".join(value) or "none") if isinstance(value, tuple) else str(value)
+
+
+def stages(config: ModelConfig, height: int = 64, width: int = 64) -> pd.DataFrame:
+    """The stages of the network for one LR image of ``height`` × ``width`` pixels, outer ones before those in them.
+
+    Columns: path (of the module), group (from 1; 0 outside of all groups), stage (in words), shape (of the output, (B, C, H, W)),
+    maps (shape (n, T, T) or (n, C, C) of the attention maps used, for n windows; else empty). Shapes are those of a forward pass.
+    """
+    with torch.device("meta"):
+        model, lr = ASID(config).eval(), torch.empty(1, 3, height, width)
+    shapes: dict[str, list[tuple[int, ...]]] = {}
+
+    def remember(path: str) -> Callable[[nn.Module, Any, Any], None]:
+        def hook(_: nn.Module, __: Any, output: Any) -> None:
+            tensors = output if isinstance(output, tuple) else (output,)
+            shapes[path] = [tuple(tensor.shape) for tensor in tensors if isinstance(tensor, torch.Tensor)]
+
+        return hook
+
+    listed = list(_walk(model, ""))
+    for path, module in listed:
+        module.register_forward_hook(remember(path))
+    with torch.no_grad():
+        sr = model(lr)
+    rows: list[tuple[Any, ...]] = [("", 0, "LR image, zero-padded", tuple(model.pad(lr).shape), ())]
+    for path, module in listed:
+        shape, *maps = shapes[path]
+        rows.append((path, _number("groups", path), _describe(module), shape, maps[0] if maps else ()))
+    rows.append(("", 0, "SR image, cropped", tuple(sr.shape), ()))
+    return pd.DataFrame(rows, columns=["path", "group", "stage", "shape", "maps"])
+
+
+def costs(config: ModelConfig, output: tuple[int, int] = OUTPUT) -> pd.DataFrame:
+    """Parameters and multiply-adds of each part at each place, for an output of ``output`` (width, height) pixels.
+
+    Columns: those of :class:`PartCost`. The sums are exactly :func:`~asid.model.complexity.count_parameters` of the network and
+    :func:`~asid.model.complexity.count_macs`.
+    """
+    return pd.DataFrame(_costs(config, output))
+
+
+def costs_by_part(config: ModelConfig, output: tuple[int, int] = OUTPUT) -> pd.DataFrame:
+    """Parameters and multiply-adds of each part over all groups and steps: a row for each of :data:`PARTS`, zeros for what is off."""
+    table = costs(config, output).groupby("part")[["parameters", "macs"]].sum()
+    return table.reindex(list(PARTS), fill_value=0)
+
+
+def axis_effects(
+    base: ModelConfig, axes: Mapping[str, Sequence[Any]] = AXES, output: tuple[int, int] = OUTPUT
+) -> pd.DataFrame:
+    """What each value of each axis changes against ``base``, all else equal.
+
+    Columns: axis, value (in words), parameters, parameters_change (a fraction), macs, macs_change, problem. A value that ``base``
+    does not allow has no numbers, and the configuration's error message as its problem.
+    """
+    before = costs_by_part(base, output).sum()
+    rows = []
+    for axis, values in axes.items():
+        for value in values:
+            if value == axis_value(base, axis):
+                continue
+            row: dict[str, Any] = {"axis": axis, "value": describe_value(value), "problem": ""}
+            try:
+                after = costs_by_part(base.override(**{axis: value}), output).sum()
+            except ValidationError as error:
+                row["problem"] = "; ".join(describe_errors(error))
+            else:
+                row |= {name: after[name] for name in ("parameters", "macs")}
+                row |= {f"{name}_change": after[name] / before[name] - 1 for name in ("parameters", "macs")}
+            rows.append(row)
+    columns = ["axis", "value", "parameters", "parameters_change", "macs", "macs_change", "problem"]
+    return pd.DataFrame(rows, columns=columns).astype({"parameters": "Int64", "macs": "Int64"})
+
+
+@lru_cache(maxsize=256)
+def _costs(config: ModelConfig, output: tuple[int, int]) -> tuple[PartCost, ...]:
+    """Groups of a kind cost the same: one that makes maps and one that reuses them are counted, whatever their number."""
+    making = [config.makes_maps(group) for group in range(config.num_groups)]
+    reduced = config.override(num_groups=1 if all(making) else 2)
+    counted = _count(reduced, output)
+    outside, groups = [cost for cost in counted if not cost.group], []
+    for group, makes in enumerate(making, start=1):
+        like = 1 if makes else 2
+        groups += [
+            PartCost(cost.part, group, cost.step, cost.parameters, cost.macs) for cost in counted if cost.group == like
+        ]
+    return (*outside, *groups)
+
+
+def _count(config: ModelConfig, output: tuple[int, int]) -> list[PartCost]:
+    """The cost of each part by counting every module of the network."""
+    with torch.device("meta"):
+        model = ASID(config)
+    found: dict[tuple[str, int, int], list[int]] = {}
+
+    def add(path: str, part: str, parameters: int = 0, macs: int = 0) -> None:
+        cost = found.setdefault((part, _number("groups", path), _number("steps", path)), [0, 0])
+        cost[0] += parameters
+        cost[1] += macs
+
+    for path, module in model.named_modules():
+        if own := sum(parameter.numel() for parameter in module.parameters(recurse=False)):
+            add(path, _part(path), parameters=own)
+    for path, macs in macs_by_module(config, output).items():
+        if isinstance(
+            model.get_submodule(path), WindowAttention
+        ):  # its own are q kᵀ and A v, two products of the same size
+            add(path, "SAM maps", macs=macs // 2)
+            macs -= macs // 2
+        add(path, _part(path), macs=macs)
+    return [PartCost(*place, *cost) for place, cost in found.items()]
+
+
+def _part(path: str) -> str:
+    for part, beginning in PARTS.items():
+        if re.match(beginning, path):
+            return part
+    raise ValueError(f"expected every module to belong to a part, got '{path}': add it to PARTS")
+
+
+def _number(name: str, path: str) -> int:
+    """The position, from 1, in the list of modules called ``name`` that a path leads through; 0: it does not."""
+    match = re.search(rf"\b{name}\.(\d+)", path)
+    return int(match[1]) + 1 if match else 0
+
+
+_NAMES: Mapping[type[nn.Module], str] = MappingProxyType(
+    {
+        Group: "group",
+        InformationDistillationBlock: "information distillation block (IDB)",
+        DistillationStep: "distillation step",
+        LocalModule: "local module (LM)",
+        EnhancedSpatialAttention: "enhanced spatial attention (ESA)",
+        nn.PixelShuffle: "pixel shuffle",
+    }
+)
+
+
+def _walk(module: nn.Module, path: str) -> Iterator[tuple[str, nn.Module]]:
+    """Stages with their paths, outer ones first. What is inside LM, an attention layer or ESA is no stage, nor is what is off."""
+    if not isinstance(module, ASID | nn.ModuleList | nn.Identity):
+        yield path, module
+    if isinstance(module, ASID | nn.ModuleList | Group | InformationDistillationBlock | DistillationStep):
+        for name, child in module.named_children():
+            yield from _walk(child, f"{path}.{name}" if path else name)
+
+
+def _describe(module: nn.Module) -> str:
+    match module:
+        case nn.Conv2d():
+            return f"{module.kernel_size[0]}×{module.kernel_size[1]} convolution"
+        case SpatialAttentionLayer():
+            maps = "makes maps" if isinstance(module.attention, WindowAttention) else "reuses maps"
+            return f"spatial attention (SAM), {_describe_window(module.window)}, {maps}"
+        case ChannelAttentionLayer():
+            return f"channel attention (CAM), {_describe_window(module.attention.window)}"
+    return _NAMES[type(module)]
+
+
+def _describe_window(window: AttentionWindow) -> str:
+    size = window.size
+    words: dict[type[AttentionWindow], str] = {
+        LocalWindow: f"{size}×{size} neighbours",
+        GridWindow: f"{size}×{size} grid",
+        StridedWindow: f"pixels {size} apart",
+    }
+    return words[type(window)]

@@ -1,0 +1,156 @@
+"""What a network costs: parameters, and multiply-adds for a given output size by three independent counters.
+
+Everything is counted on torch's ``meta`` device: shapes only, no memory and no arithmetic. All counts are multiply-adds (MACs; one
+multiply and one add), the unit of the papers' tables for a 1280×720 output. The LR input is ``output // scale`` before padding.
+
+The counters differ in what they include. torch's counts convolutions and matrix products; ptflops adds activations, softmax and
+element-wise work; fvcore counts the products of a traced graph and, with its own rules, normalisation. All three must count the
+products inside attention: one that misses them would hide what attention sharing saves.
+"""
+
+import contextlib
+import io
+import logging
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import torch
+from torch.utils.flop_counter import FlopCounterMode
+
+from asid.config import ModelConfig
+from asid.model.network import ASID
+
+OUTPUT = (1280, 720)
+"""Output (width, height) in pixels that the papers' tables count multiply-adds for."""
+
+
+@dataclass(frozen=True)
+class Complexity:
+    """Cost of one network. MACs for one image of ``output`` (width, height) pixels."""
+
+    parameters: int
+    macs_torch: int
+    macs_ptflops: int
+    macs_fvcore: int
+    output: tuple[int, int]
+
+    def to_dict(self) -> dict[str, object]:
+        return {**asdict(self), "output": list(self.output)}
+
+
+def count_parameters(model: torch.nn.Module) -> int:
+    """Number of trainable values."""
+    return sum(parameter.numel() for parameter in model.parameters())
+
+
+def measure_complexity(config: ModelConfig, output: tuple[int, int] = OUTPUT) -> Complexity:
+    """Count parameters and multiply-adds of the network that ``config`` describes, for an output of ``output`` (width, height) pixels."""
+    model, lr = _on_meta(config, output)
+    return Complexity(
+        count_parameters(model), _torch_macs(model, lr), _ptflops_macs(model, lr), _fvcore_macs(config, lr), output
+    )
+
+
+def count_macs(config: ModelConfig, output: tuple[int, int] = OUTPUT) -> int:
+    """Multiply-adds by torch's counter alone, in under a second."""
+    return _torch_macs(*_on_meta(config, output))
+
+
+@torch.no_grad()
+def macs_by_module(config: ModelConfig, output: tuple[int, int] = OUTPUT) -> dict[str, int]:
+    """Multiply-adds by torch's counter that each module does itself, less those of the modules in it, by module path.
+
+    The path of the network is the empty text. Modules without multiply-adds are left out. The values sum to :func:`count_macs`.
+    """
+    model, lr = _on_meta(config, output)
+    with FlopCounterMode(display=False) as counter:
+        model(lr)
+    root = type(model).__name__
+    within = {
+        name.removeprefix(root).removeprefix("."): sum(flops.values()) // 2
+        for name, flops in counter.get_flop_counts().items()
+        if name.startswith(root)  # the counter adds a total of its own, "Global"
+    }
+    own = dict(within)
+    for path in within:
+        parent = path
+        while parent:  # a list of modules is never called itself: the nearest ancestor that was counts its members
+            parent = parent.rpartition(".")[0]
+            if parent in within:
+                own[parent] -= within[path]
+                break
+    return {path: macs for path, macs in own.items() if macs}
+
+
+def _on_meta(config: ModelConfig, output: tuple[int, int]) -> tuple[ASID, torch.Tensor]:
+    """The network and its LR input, shapes only."""
+    width, height = (max(1, side // config.scale) for side in output)
+    with torch.device("meta"):
+        return ASID(config).eval(), torch.empty(1, 3, height, width)
+
+
+@torch.no_grad()
+def _torch_macs(model: ASID, lr: torch.Tensor) -> int:
+    with FlopCounterMode(display=False) as counter:
+        model(lr)
+    return counter.get_total_flops() // 2
+
+
+def _ptflops_macs(model: ASID, lr: torch.Tensor) -> int:
+    from ptflops import get_model_complexity_info
+
+    with contextlib.redirect_stdout(io.StringIO()):
+        macs, _ = get_model_complexity_info(
+            model,
+            tuple(lr.shape[1:]),
+            input_constructor=lambda _: {"x": lr},
+            as_strings=False,
+            print_per_layer_stat=False,
+            backend="aten",
+        )
+    return int(macs)
+
+
+@torch.no_grad()
+def _fvcore_macs(config: ModelConfig, lr: torch.Tensor) -> int:
+    """fvcore's count. It traces real tensors, which is slow and large, so it gets one group of each kind and the smallest input.
+
+    Then each module's own count is scaled to ``lr`` by the number of values it returns, to which the work of a convolution, a
+    product, a norm or a resize is proportional, and a group's counts are multiplied by the number of groups of its kind.
+    """
+    from fvcore.nn import FlopCountAnalysis
+
+    logging.getLogger("fvcore.nn.jit_analysis").setLevel(logging.ERROR)
+    making = sum(config.makes_maps(group) for group in range(config.num_groups))
+    sharing = config.num_groups - making
+    reduced = config.override(num_groups=2 if sharing else 1)
+    repeats = {"groups.0": making, "groups.1": sharing}
+
+    smallest = torch.zeros(1, 3, 1, 1)
+    model = ASID(reduced).eval()
+    analysis = FlopCountAnalysis(model, smallest)
+    counts = (
+        analysis.unsupported_ops_warnings(False).uncalled_modules_warnings(False).tracer_warnings("none").by_module()
+    )
+    before, after = _output_sizes(model, smallest), _output_sizes(model.to("meta"), lr)
+    total = 0
+    for name, module in model.named_modules():
+        own = counts[name] - sum(counts[f"{name}.{child}" if name else child] for child, _ in module.named_children())
+        if own:
+            total += own * after[name] // before[name] * repeats.get(".".join(name.split(".")[:2]), 1)
+    return total
+
+
+def _output_sizes(model: ASID, lr: torch.Tensor) -> dict[str, int]:
+    """How many values each module returns for ``lr`` (its first output where there are several)."""
+    sizes: dict[str, int] = {}
+
+    def remember(name: str, output: Any) -> None:
+        sizes[name] = (output[0] if isinstance(output, tuple) else output).numel()
+
+    for name, module in model.named_modules():
+        module.register_forward_hook(lambda _, __, output, name=name: remember(name, output))
+    model(lr)
+    for module in model.modules():
+        module._forward_hooks.clear()
+    return sizes

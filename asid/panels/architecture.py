@@ -1,0 +1,79 @@
+"""A panel that changes the network's axes and shows the diagram and what parts cost against the base."""
+
+import ipywidgets as widgets
+import pandas as pd
+from matplotlib.figure import Figure
+from pydantic import ValidationError
+
+from asid.config import ModelConfig, describe_errors
+from asid.interpret.architecture import AXES, axis_value, costs_by_part, describe_value
+from asid.model.complexity import OUTPUT
+from asid.panels.panel import Drawing, Panel
+from asid.plots.architecture import plot_costs, plot_group, plot_network
+from asid.plots.style import new_figure, signed
+
+
+def explore_axes(base: ModelConfig, start: ModelConfig | None = None) -> Panel:
+    """Dropdowns for every axis; the diagram of what they are set to, and its parameters and multiply-adds against ``base``.
+
+    ``start`` is what the controls are set to first, by default ``base``. Choices that do not go together are answered with the
+    configuration's error message. The arrays are parameters and multiply-adds of each part, of the base and of the choice.
+    """
+    before = costs_by_part(base)
+
+    def draw(**changes: object) -> Drawing:
+        try:
+            config = base.override(**changes)
+        except ValidationError as error:
+            raise ValueError("; ".join(describe_errors(error))) from None
+        after = costs_by_part(config)
+        arrays = {
+            f"{name}_{column}": table[column].to_numpy()
+            for name, table in (("base", before), ("choice", after))
+            for column in table
+        }
+        return draw_comparison(config, before, after), {"parts": before.index.to_numpy(dtype=str), **arrays}
+
+    return Panel("architecture", draw, {axis: _dropdown(axis, start or base) for axis in AXES})
+
+
+def draw_comparison(config: ModelConfig, before: pd.DataFrame, after: pd.DataFrame) -> Figure:
+    """The diagram of a network, and its costs by part (:func:`asid.interpret.architecture.costs_by_part`) against those ``before``."""
+    figure = new_figure(10.2, 8.5)
+    network, group, bars = figure.subfigures(3, 1, squeeze=False, height_ratios=[2.2, 3.15, 3.0])[:, 0]
+    plot_network(config, network.subplots())
+    plot_group(config, group.subplots())
+    left, right = bars.subplots(1, 2, sharey=True)
+    plot_costs(before["parameters"], after["parameters"], left, "parameters (wide pale bar: base)")
+    plot_costs(
+        before["macs"],
+        after["macs"],
+        right,
+        f"multiply-adds for an output of {OUTPUT[0]}×{OUTPUT[1]} (wide pale bar: base)",
+    )
+    left.set_title(
+        describe_change("parameters", before["parameters"].sum(), after["parameters"].sum(), 1e3, "k"), loc="left"
+    )
+    right.set_title(describe_change("multiply-adds", before["macs"].sum(), after["macs"].sum(), 1e9, "G"), loc="left")
+    return figure
+
+
+def describe_change(name: str, before: float, after: float, unit: float, symbol: str) -> str:
+    """A total before and after, the change in numbers and in percent: ``parameters 297.5 k → 330.1 k: +32.6 k, +11.0 %``."""
+    if before == after:
+        return f"{name} {after / unit:.1f} {symbol}, as the base"
+    change, percent = signed((after - before) / unit, 1), signed(100 * (after / before - 1), 1)
+    return f"{name} {before / unit:.1f} {symbol} → {after / unit:.1f} {symbol}: {change} {symbol}, {percent} %"
+
+
+def _dropdown(axis: str, start: ModelConfig) -> widgets.Dropdown:
+    value = axis_value(start, axis)
+    values = AXES[axis] if value in AXES[axis] else (*AXES[axis], value)
+    options = [(describe_value(choice), choice) for choice in values]
+    return widgets.Dropdown(
+        options=options,
+        value=value,
+        description=axis.replace("_", " "),
+        style={"description_width": "134px"},
+        layout=widgets.Layout(width="266px"),
+    )

@@ -1,0 +1,44 @@
+"""The curves of a training while it trains."""
+
+import time
+from pathlib import Path
+
+import pandas as pd
+from IPython.display import DisplayHandle, display
+
+from asid.panels.panel import drawing
+from asid.plots import study as plots
+from asid.plots import style
+from asid.training.train import read_history
+
+_SHARE = 0.02
+"""Largest share of the time that drawing takes."""
+
+
+class LiveCurves:
+    """Loss and validation PSNR in one output that is drawn anew as a training goes on: in a browser, and in the file that papermill writes.
+
+    Give it to :func:`asid.runs.run.run_experiment` as ``on_history``, and :meth:`draw` what came out at the end.
+    """
+
+    def __init__(self) -> None:
+        self._handle: DisplayHandle | None = None
+        self._next = 0.0
+
+    def __call__(self, folder: Path) -> None:
+        """Draw the curves of the training in ``folder``, unless the last drawing was a moment ago."""
+        if time.perf_counter() >= self._next:
+            self.draw(read_history(folder))
+
+    def draw(self, history: pd.DataFrame) -> None:
+        """Draw ``history``, with the columns of :class:`asid.training.train.History`."""
+        start = time.perf_counter()
+        with drawing():
+            figure = style.new_figure(9, 3.2)
+            plots.plot_history(history, *figure.subplots(1, 2))
+            if self._handle is None:
+                self._handle = display(figure, display_id=True)
+            else:
+                self._handle.update(figure)
+        now = time.perf_counter()
+        self._next = now + (now - start) / _SHARE

@@ -1,0 +1,153 @@
+"""Super-resolving one photograph, with a divider to drag between bicubic and the network."""
+
+import base64
+import html
+import io
+from collections.abc import Sequence
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import ipywidgets as widgets
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image as Pillow
+from PIL import ImageOps, UnidentifiedImageError
+
+from asid.config import InferenceConfig
+from asid.data.crops import most_detailed_box
+from asid.data.errors import ImageError
+from asid.data.images import Photograph, find_images, write_image
+from asid.data.resize import crop_to_multiple, downscale
+from asid.data.resize import upscale as bicubic
+from asid.evaluation.inference import upscale
+from asid.evaluation.metrics import score
+from asid.model.pretrained import load_model
+from asid.panels.panel import Drawing, Panel
+from asid.plots import study as plots
+from asid.plots import style
+
+Image = NDArray[np.uint8]
+
+_WHOLE = 512
+"""Longest side of an LR image, in pixels, that goes through the network whole; larger ones go in tiles of that size."""
+_WIDEST = 1600
+"""Longest side of the images in the page, in pixels."""
+
+RESTORE, ENLARGE = "shrink, then restore and score", "enlarge as it is"
+"""What is done with the photograph: it is the reference of its own shrunk copy, or the LR image itself."""
+
+
+class QuickStart(Panel):
+    """Choose a photograph or upload one; see the network against bicubic, and what both score.
+
+    ``models`` are what :func:`asid.model.pretrained.load_model` takes; ``source`` what :func:`asid.data.images.find_images` takes. The most
+    detailed part is shown enlarged; under it, the whole image has a divider that moves in the page, without the kernel.
+    """
+
+    def __init__(
+        self, models: Sequence[str], source: str = "samples", *, folder: str | Path = "../results/figures"
+    ) -> None:
+        self.photographs = {photograph.name: photograph for photograph in find_images(source)}
+        self._uploads = TemporaryDirectory(prefix="asid-")
+        self.upload = widgets.FileUpload(accept="image/*", description="your own")
+        self.slider = widgets.HTML()
+        self.slider.add_class("asid-before-after")
+        names = list(self.photographs)
+        controls = {
+            "photograph": widgets.Dropdown(options=names, description="photograph"),
+            "upload": self.upload,
+            "model": widgets.Dropdown(options=list(models), description="network"),
+            "task": widgets.Dropdown(options=[RESTORE, ENLARGE], description="task", layout={"width": "320px"}),
+        }
+        super().__init__("quickstart", self._compare, controls, folder)
+        self.box.children = (*self.box.children, self.slider)
+
+    def prepare(self) -> None:
+        """An uploaded photograph joins the list, and is chosen."""
+        if not self.upload.value:
+            return
+        upload, self.upload.value = self.upload.value[0], ()
+        name = Path(upload["name"]).stem
+        taken = sum(other == name or other.startswith(f"{name} (") for other in self.photographs)
+        path = (
+            Path(self._uploads.name) / f"{name} ({taken + 1}).png"
+            if taken
+            else Path(self._uploads.name) / f"{name}.png"
+        )
+        write_image(path, _read_upload(upload["name"], bytes(upload["content"])))
+        photograph = Photograph(path)
+        self.photographs[photograph.name] = photograph
+        self.controls["photograph"].options = list(self.photographs)
+        self.controls["photograph"].value = photograph.name
+
+    def _compare(self, photograph: str, upload: Any, model: str, task: str) -> Drawing:
+        network = load_model(model)
+        scale = network.config.scale
+        image = self.photographs[photograph].read()
+        reference = crop_to_multiple(image, scale) if task == RESTORE else None
+        lr = image if reference is None else downscale(reference, scale)
+        tiled = max(lr.shape) > _WHOLE
+        config = InferenceConfig(tile=_WHOLE, overlap=24) if tiled else InferenceConfig()
+        images = {
+            "LR": lr.repeat(scale, 0).repeat(scale, 1),
+            "bicubic": bicubic(lr, scale),
+            model: upscale(network, lr, config),
+        }
+        notes: dict[str, str] = {}
+        if reference is not None:
+            for name in ("bicubic", model):
+                notes[name] = "{:.2f} dB, SSIM {:.4f}".format(*score(images[name], reference, crop=scale))
+            images["original"] = reference
+        figure = style.new_figure(2.3 * len(images), 2.95)
+        plots.plot_crops(images, figure, most_detailed_box(images["bicubic"], 96), notes)
+        size = "{1} × {0}".format(*lr.shape)
+        protocol = "; PSNR and SSIM of Y over the whole image" if notes else ""
+        tiles = f", in tiles of {_WHOLE}" if tiled else ""
+        figure.supxlabel(f"{photograph}, {size} LR pixels, ×{scale}{tiles}{protocol}", fontsize=8)
+        self.slider.value = before_after(images["bicubic"], images[model], ("bicubic", model))
+        return figure, images
+
+
+def _read_upload(name: str, content: bytes) -> Image:
+    """A person's photograph as uint8 (H, W, 3), upright, transparent parts on white; the images of data sets are read more strictly."""
+    try:
+        with Pillow.open(io.BytesIO(content)) as file:
+            upright = ImageOps.exif_transpose(file)
+            if upright.mode in ("1", "L", "RGB", "P", "LA", "PA", "RGBA"):
+                photograph = upright.convert("RGBA")
+                return np.asarray(
+                    Pillow.alpha_composite(Pillow.new("RGBA", photograph.size, "white"), photograph).convert("RGB")
+                )
+    except (UnidentifiedImageError, Pillow.DecompressionBombError, OSError, SyntaxError):
+        raise ImageError(f"{name} is no readable image: choose a PNG, JPEG or WebP file") from None
+    raise ImageError(f"{name}: expected 8 bits of grey or RGB a channel, got the mode {upright.mode}: convert it")
+
+
+def before_after(before: Image, after: Image, labels: tuple[str, str]) -> str:
+    """HTML that shows ``before`` left of a divider and ``after`` right of it; both uint8 (H, W, 3).
+
+    The divider is moved by mouse or arrow keys, in the page: no kernel is needed.
+
+    Raises ``ValueError`` where the images have different sizes.
+    """
+    if before.shape != after.shape:
+        raise ValueError(f"expected two images of one size, got {before.shape} and {after.shape}")
+    first, second = map(html.escape, labels)
+    badge = "position:absolute;top:8px;padding:2px 8px;border-radius:3px;background:rgba(0,0,0,.6);color:#fff;font:12px sans-serif"
+    return f"""<div style="--x:50%;position:relative;width:{after.shape[1]}px;max-width:100%;line-height:0">
+<img alt="{second}" src="{_to_url(after)}" style="display:block;width:100%">
+<img alt="{first}" src="{_to_url(before)}" style="position:absolute;left:0;top:0;width:100%;clip-path:inset(0 calc(100% - var(--x)) 0 0)">
+<div style="position:absolute;top:0;bottom:0;left:var(--x);width:2px;margin-left:-1px;background:#fff;box-shadow:0 0 3px #000"></div>
+<span style="{badge};left:8px;line-height:1.4">{first}</span><span style="{badge};right:8px;line-height:1.4">{second}</span>
+<input type="range" min="0" max="100" step="0.5" value="50" aria-label="divider between {first} and {second}"
+ oninput="this.parentNode.style.setProperty('--x', this.value + '%')"
+ style="position:absolute;left:0;top:0;width:100%;height:100%;margin:0;opacity:0;cursor:ew-resize"></div>"""
+
+
+def _to_url(image: Image) -> str:
+    buffer = io.BytesIO()
+    photograph = Pillow.fromarray(image)
+    photograph.thumbnail((_WIDEST, _WIDEST))  # does nothing to a smaller one
+    photograph.save(buffer, format="png")
+    return "data:image/png;base64," + base64.b64encode(buffer.getvalue()).decode()

@@ -1,0 +1,1 @@
+"""Plots: data and an ``ax`` in. No model is imported here."""

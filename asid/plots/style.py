@@ -1,0 +1,66 @@
+"""The look of every plot. Figures are ``matplotlib.figure.Figure``, not pyplot: widget callbacks run in threads."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import seaborn as sns
+from matplotlib import rc_context, rcParams
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+PALETTE = "colorblind"
+STYLE = {
+    **sns.axes_style("whitegrid"),
+    "font.sans-serif": ["DejaVu Sans"],  # matplotlib's own: the same on every machine
+    "font.size": 8,
+    "axes.titlesize": 9,
+    "axes.labelsize": 8,
+    "legend.fontsize": 7.5,
+    "axes.edgecolor": "0.7",
+    "axes.linewidth": 0.8,
+    "grid.color": "0.9",
+    "grid.linewidth": 0.7,
+    "svg.hashsalt": "asid",  # the same data gives the same bytes
+    "svg.fonttype": "none",
+}
+
+
+def use_style() -> None:
+    """Draw in the suite's style from here on (for notebooks)."""
+    rcParams.update(STYLE)
+
+
+def colours(names: Sequence[str]) -> dict[str, tuple[float, float, float]]:
+    """One colour-blind safe colour for each name, in their order."""
+    return dict(zip(names, sns.color_palette(PALETTE, max(len(names), 1)), strict=False))
+
+
+def new_figure(width: float, height: float) -> Figure:
+    """An empty figure of that many inches that lays itself out."""
+    return Figure(figsize=(width, height), layout="constrained")
+
+
+def save_figure(figure: Figure, path: str | Path) -> list[Path]:
+    """Save a figure as ``path.png`` (200 dpi) and ``path.svg``, with no date inside."""
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    files = [path.with_name(path.name + ending) for ending in (".png", ".svg")]
+    with rc_context(STYLE):
+        figure.savefig(files[0], dpi=200, metadata={"Software": None})
+        figure.set_layout_engine("none")  # the layout stays as it is: finding it again takes as long as drawing
+        figure.savefig(files[1], metadata={"Date": None})
+    return files
+
+
+def legend_below(figure: Figure, ax: Axes) -> None:
+    """The legend of ``ax`` under the figure, in as many columns as its words leave room for; the figure grows by its rows."""
+    handles, labels = ax.get_legend_handles_labels()
+    width, height = figure.get_size_inches()
+    columns = max(1, min(len(labels), int(width / (0.45 + 0.066 * max(map(len, labels))))))
+    figure.set_size_inches(width, height + 0.17 * -(-len(labels) // columns))
+    figure.legend(handles, labels, loc="outside lower center", ncols=columns, frameon=False)
+
+
+def signed(value: float, digits: int = 3) -> str:
+    """A change with its sign, as a figure shows it: +0.000 for what rounds to zero."""
+    return f"{value:+z.{digits}f}".replace("-", "−")

@@ -1,0 +1,92 @@
+"""The pictures of ``docs/gallery.md``, drawn by the functions that the notebooks call: ``make gallery``."""
+
+import io
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+from matplotlib import rc_context
+from matplotlib.figure import Figure
+from PIL import Image
+
+from asid.config import preset
+from asid.data.images import find_images
+from asid.interpret.architecture import costs
+from asid.model.pretrained import load_model
+from asid.panels.attention_maps import AttentionPanel, similarity_panel, spread_panel
+from asid.panels.compare_variants import compare_variants
+from asid.panels.panel import Panel
+from asid.panels.quickstart import QuickStart
+from asid.panels.receptive_field import Reach, detailed_crops
+from asid.plots import style
+from asid.plots.architecture import plot_costs_by_group, plot_group, plot_network
+
+FOLDER = Path("docs/gallery")
+_WINDOWS = {
+    "meso only": "asid-tiny-meso",
+    "global only": "asid-tiny-global",
+    "both": "asid-tiny",
+    "both, window of 16": "asid-tiny-window16",
+}
+
+
+def draw() -> Iterator[tuple[str, Figure]]:
+    """Each picture with its name."""
+    yield "quickstart", _figure(QuickStart(["asid-tiny"]))
+    for name, plot, height in (("network", plot_network, 2.2), ("group", plot_group, 3.15)):
+        figure = style.new_figure(10.2, height)
+        plot(preset("asid"), figure.subplots())
+        yield name, figure
+    yield "costs", _costs()
+    compare = compare_variants("results", "reference/quick")
+    yield "compare-forest", _figure(compare)
+    compare.controls["view"].value = "pareto"
+    yield "compare-pareto", _figure(compare)
+    attention = AttentionPanel(["asid-tiny", "asid-tiny-no-sharing"], photograph="coffee")
+    attention.controls["networks"].value = ("asid-tiny", "asid-tiny-no-sharing")
+    yield "attention", _figure(attention)
+    yield "attention-spread", _figure(spread_panel(["asid-tiny-no-sharing"]))
+    yield "attention-similarity", _figure(similarity_panel(["asid-tiny-no-sharing"]))
+    networks = {label: load_model(name, "cpu") for label, name in _WINDOWS.items()}
+    reach = Reach(networks, detailed_crops(find_images("samples"), 2, 128))
+    yield (
+        "receptive-field",
+        reach.draw("effective receptive field", "chelsea", (56, 56), list(networks), ["whole image", "tile"])[0],
+    )
+    yield (
+        "attribution",
+        reach.draw("local attribution", "chelsea", (56, 56), list(networks), ["whole image", "tile"])[0],
+    )
+
+
+def _figure(panel: Panel) -> Figure:
+    assert panel.drawing is not None
+    return panel.drawing[0]
+
+
+def _costs() -> Figure:
+    figure = style.new_figure(10, 2.4)
+    left, right = figure.subplots(1, 2, sharey=True)
+    plot_costs_by_group(costs(preset("asid")), "parameters", left, "parameters")
+    plot_costs_by_group(costs(preset("asid")), "macs", right, "multiply-adds for an output of 1280×720")
+    style.legend_below(figure, left)
+    return figure
+
+
+def write(folder: Path = FOLDER) -> list[Path]:
+    """Write the pictures as PNG; returns the files."""
+    folder.mkdir(parents=True, exist_ok=True)
+    files = []
+    with rc_context(style.STYLE):
+        for name, figure in draw():
+            buffer = io.BytesIO()
+            figure.savefig(buffer, format="png", dpi=100, metadata={"Software": None})
+            path = folder / f"{name}.png"
+            Image.open(buffer).convert("RGB").save(path, optimize=True)
+            files.append(path)
+            sys.stdout.write(f"{path}\n")
+    return files
+
+
+if __name__ == "__main__":
+    write()

@@ -1,0 +1,158 @@
+"""Clusters, for real: a Dask scheduler and workers of their own, SLURM's way with a stand-in for its commands, GPUs in turn."""
+
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from asid.ablation.engine.cluster import ClusterConfig, environment_of, open_cluster, threads_each
+from asid.ablation.engine.runner import plan, run_study
+from asid.ablation.report.page import write_report
+from asid.ablation.study.study import StudyConfig
+
+TRAIN_VARIANT = Path(__file__).resolve().parents[3] / "notebooks" / "03_train_variant.ipynb"
+SBATCH = """#!/bin/sh
+# Runs a copy of the job's script at once, in the background, as SLURM would on a node of its own.
+cp "$1" {0}/job.$$
+setsid sh {0}/job.$$ > {0}/job.$$.log 2>&1 &
+echo "$!" >> {0}/jobs
+echo "Submitted batch job $!"
+"""
+SCANCEL = """#!/bin/sh
+kill -- "-$1" 2>/dev/null || kill "$1"
+"""
+
+
+@pytest.fixture
+def study(crops: Path) -> StudyConfig:
+    train = {"steps": 4, "batch_size": 2, "validate_every": 2, "checkpoint_every": 4, "accelerator": "cpu"}
+    data = {"train": str(crops / "train"), "validation": str(crops / "validation"), "patch_size": 16}
+    return StudyConfig.model_validate(
+        {
+            "name": "elsewhere",
+            "question": "Does the grid run on another cluster?",
+            "preset": "asid-tiny",
+            "base": {
+                "model": {"num_groups": 1},
+                "data": data,
+                "train": train,
+                "evaluate": {"data": [str(crops / "validation")]},
+            },
+            "variants": {"no-esa": {"model": {"esa": False}}},
+        }
+    )
+
+
+@pytest.fixture
+def scheduler(tmp_path: Path) -> Iterator[str]:
+    """The address of a Dask scheduler with two workers, each a process of its own that was started from a shell."""
+    address = tmp_path / "scheduler.json"
+    processes = []
+    try:
+        with (tmp_path / "dask.log").open("ab") as log:
+            words = [sys.executable, "-m", "dask", "scheduler", "--port", "0", "--host", "127.0.0.1", "--no-dashboard"]
+            processes.append(subprocess.Popen([*words, "--scheduler-file", str(address)], stdout=log, stderr=log))
+            for _ in range(2):
+                words = [
+                    sys.executable,
+                    "-m",
+                    "dask",
+                    "worker",
+                    "--scheduler-file",
+                    str(address),
+                    "--nthreads",
+                    "1",
+                    "--no-dashboard",
+                ]
+                processes.append(subprocess.Popen([*words, "--local-directory", str(tmp_path)], stdout=log, stderr=log))
+        deadline = time.monotonic() + 60
+        while not address.exists():
+            assert time.monotonic() < deadline, (tmp_path / "dask.log").read_text()
+            time.sleep(0.1)
+        yield json.loads(address.read_text())["address"]
+    finally:
+        for process in reversed(processes):
+            process.terminate()
+        for process in processes:
+            process.wait(20)
+
+
+def test_a_study_runs_to_its_table_on_an_existing_cluster(study: StudyConfig, scheduler: str, tmp_path: Path) -> None:
+    outcomes = run_study(study, TRAIN_VARIANT, tmp_path / "out", ClusterConfig(scheduler=scheduler))
+    assert [outcome.error for outcome in outcomes] == [None, None]
+    assert all(run.is_done() for run in plan(study, tmp_path / "out"))
+    write_report(tmp_path / "out")
+    assert "| no-esa" in (tmp_path / "out" / "comparison.md").read_text()
+
+
+def test_a_scheduler_that_does_not_answer_is_told(tmp_path: Path) -> None:
+    with (
+        pytest.raises(OSError, match=r"no Dask scheduler answers at tcp://127\.0\.0\.1:9: .*start one"),
+        open_cluster(ClusterConfig(scheduler="tcp://127.0.0.1:9"), 1),
+    ):
+        pass
+
+
+def test_a_study_runs_through_slurm(study: StudyConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The commands of SLURM are stand-ins; the job scripts, the workers in them and the study are real."""
+    for name, text in (("sbatch", SBATCH.format(tmp_path)), ("scancel", SCANCEL)):
+        (tmp_path / name).write_text(text)
+        (tmp_path / name).chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}{os.pathsep}{os.environ['PATH']}")
+    profile = tmp_path / "slurm.yaml"
+    profile.write_text(
+        f"cores: 1\nmemory: 2GB\ninterface: lo\npython: {sys.executable}\nlocal_directory: {tmp_path}\nqueue: short\n"
+    )
+    outcomes = run_study(study, TRAIN_VARIANT, tmp_path / "out", ClusterConfig(slurm=profile, workers=2))
+    assert [outcome.error for outcome in outcomes] == [None, None]
+    assert len((tmp_path / "jobs").read_text().split()) == 2, "a job for each worker"
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("cores: [", "no valid YAML"),
+        ("- 1", "expected a mapping with the arguments of SLURMCluster"),
+        ("corse: 1", "corse|cores"),
+    ],
+)
+def test_a_slurm_profile_that_makes_no_sense_is_told(text: str, words: str, tmp_path: Path) -> None:
+    profile = tmp_path / "slurm.yaml"
+    profile.write_text(text)
+    with pytest.raises(ValueError, match=words) as caught, open_cluster(ClusterConfig(slurm=profile), 1):
+        pass
+    assert str(profile) in str(caught.value)
+
+
+def test_two_clusters_at_once_are_refused(tmp_path: Path) -> None:
+    with (
+        pytest.raises(ValueError, match="got both"),
+        open_cluster(ClusterConfig(slurm=tmp_path / "a.yaml", scheduler="tcp://127.0.0.1:9"), 1),
+    ):
+        pass
+
+
+def test_gpus_are_shared_out_in_turn(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    assert [environment_of(position, 2) for position in range(3)] == [
+        {"CUDA_VISIBLE_DEVICES": str(gpu)} for gpu in (0, 1, 0)
+    ]
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "4,7")
+    assert [environment_of(position, 2)["CUDA_VISIBLE_DEVICES"] for position in range(3)] == ["4", "7", "4"]
+    assert environment_of(1, 0) == {}
+
+
+def test_workers_outlive_the_sleep_of_their_machine() -> None:
+    """After a pause of minutes no heartbeat has come: that must not end the runs that go on."""
+    with open_cluster(ClusterConfig(), 1) as client:
+        assert client.run_on_scheduler(lambda dask_scheduler: dask_scheduler.worker_ttl) is None
+
+
+def test_cpu_threads_are_shared_out_evenly(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("dask.system.CPU_COUNT", 8)
+    assert [threads_each(workers) for workers in (1, 2, 3, 8, 20)] == [8, 4, 2, 1, 1]

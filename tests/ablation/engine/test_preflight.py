@@ -1,0 +1,276 @@
+"""Before a grid runs: an axis that does nothing is found, speeds are measured without a trace, and the cost adds up."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+import yaml
+
+from asid.ablation.engine import preflight
+from asid.ablation.engine.preflight import Estimate, Speed, check_networks, disk_megabytes, estimate, measure_speed
+from asid.ablation.study.study import StudyConfig, StudyError, load_study
+from asid.config import RunConfig
+from asid.model.complexity import count_macs
+from asid.model.network import ASID
+
+COMMITTED = sorted((Path(__file__).resolve().parents[3] / "ablations").glob("*.yaml"))
+
+
+def make(**content: Any) -> StudyConfig:
+    """A study of the tiny network."""
+    return StudyConfig.model_validate({"name": "s", "question": "What?", "preset": "asid-tiny", **content})
+
+
+# Axes that do nothing
+
+
+def test_networks_that_differ_are_counted() -> None:
+    study = make(variants={"wide": {"model": {"num_features": 20}}}, leave_one_out=["esa"])
+    parameters = check_networks(study)
+    assert list(parameters) == ["base", "wide", "no-esa"]
+    for name, count in parameters.items():
+        assert count == sum(parameter.numel() for parameter in ASID(study.config(name, 0).model).parameters())
+
+
+WITHOUT_SPATIAL: dict[str, Any] = {"model": {"spatial_windows": []}}
+IDLE: dict[str, tuple[dict[str, Any], str, list[str]]] = {
+    "every third of three groups makes maps, as all": (
+        {"factors": {"attention_sharing": ["all", 3]}},
+        "attention_sharing",
+        ["attention-sharing-3", "attention sharing: 3", "base"],
+    ),
+    "sharing in a single group": (
+        {"base": {"model": {"num_groups": 1}}, "leave_one_out": ["sharing"]},
+        "attention_sharing",
+        ["no-sharing"],
+    ),
+    "sharing without spatial attention": (
+        {"base": WITHOUT_SPATIAL, "leave_one_out": ["sharing"]},
+        "attention_sharing",
+        ["no-sharing"],
+    ),
+    "bias without spatial attention": (
+        {"base": WITHOUT_SPATIAL, "leave_one_out": ["position-bias"]},
+        "position_bias",
+        ["no-position-bias"],
+    ),
+    "gate without the local module": (
+        {"base": {"model": {"local_module": False}}, "leave_one_out": ["squeeze-excitation"]},
+        "squeeze_excitation",
+        ["no-squeeze-excitation"],
+    ),
+    "window size without such windows": (
+        {"base": {"model": {"spatial_windows": ["global"], "channel_windows": []}}, "factors": {"window_size": [8, 4]}},
+        "window_size",
+        ["window-size-4", "window size: 4"],
+    ),
+    "kind of global windows without any": (
+        {
+            "base": {"model": {"spatial_windows": ["meso"], "channel_windows": []}},
+            "factors": {"global_kind": ["grid", "window"]},
+        },
+        "global_kind",
+        ["global-kind-window"],
+    ),
+    "global windows that are meso windows": (
+        {
+            "base": {"model": {"global_kind": "window", "channel_windows": []}},
+            "variants": {"meso-only": {"model": {"spatial_windows": ["meso", "meso"]}}},
+        },
+        "spatial_windows",
+        ["meso-only", "spatial windows: meso + meso"],
+    ),
+    "two variants, neither of them the base": (
+        {"leave_one_out": ["local-module"], "pairwise": ["local-module", "squeeze-excitation"]},
+        "squeeze_excitation",
+        ["no-local-module", "no-local-module_no-squeeze-excitation"],
+    ),
+}
+
+
+@pytest.mark.parametrize(("content", "axis", "words"), IDLE.values(), ids=IDLE)
+def test_an_axis_that_does_nothing_is_named(content: dict[str, Any], axis: str, words: list[str]) -> None:
+    with pytest.raises(StudyError) as caught:
+        check_networks(make(**content))
+    message = str(caught.value)
+    assert f": {axis} does nothing there" in message
+    assert "\n" not in message
+    for word in words:
+        assert word in message
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        {"factors": {"train.learning_rate": [0.0005, 0.001]}},
+        {"factors": {"train.steps": [100_000, 200_000], "data.augment": [True, False]}},
+        {"variants": {"b": {"model": {"attention_sharing": 3}, "train": {"ema_decay": 0.9}}}},
+    ],
+    ids=["learning rate", "steps and data", "with an idle axis beside"],
+)
+def test_one_network_that_is_trained_in_two_ways_is_allowed(content: dict[str, Any]) -> None:
+    parameters = check_networks(make(**content))
+    assert len(parameters) > 1
+    assert len(set(parameters.values())) == 1
+
+
+def test_two_networks_of_one_size_are_allowed() -> None:
+    variants = {
+        name: {"model": {"spatial_windows": list(windows)}}
+        for name, windows in {"a": ["global", "meso"], "b": ["meso", "meso"], "c": ["global", "global"]}.items()
+    }
+    kinds = {
+        "d": {"model": {"global_kind": "window", "global_size": 16, "position_bias": False}},
+        "e": {"model": {"position_bias": False}},
+    }
+    parameters = check_networks(make(variants={**variants, **kinds}))
+    assert len({parameters[name] for name in "abc"}) == 1
+    assert parameters["d"] == parameters["e"]
+
+
+def test_every_component_does_something() -> None:
+    components = [
+        "sharing",
+        "distillation",
+        "meso",
+        "global",
+        "channel-attention",
+        "local-module",
+        "squeeze-excitation",
+        "esa",
+        "position-bias",
+    ]
+    assert len(check_networks(make(leave_one_out=components))) == 10
+
+
+@pytest.mark.parametrize("path", COMMITTED, ids=lambda path: path.stem)
+def test_no_axis_of_a_committed_study_does_nothing(path: Path) -> None:
+    for profile in yaml.safe_load(path.read_text()).get("profiles") or [None]:
+        study = load_study(path, profile)
+        assert list(check_networks(study)) == list(study.cells)
+
+
+# Speed
+
+
+def test_a_speed_is_positive_and_measuring_it_leaves_no_trace(tiny_run: Callable[..., RunConfig]) -> None:
+    threads, state = torch.get_num_threads(), torch.get_rng_state()
+    speed = measure_speed(tiny_run(model={"num_groups": 1}), threads + 1)
+    assert speed.seconds_a_step > 0
+    assert speed.seconds_a_pixel > 0
+    assert torch.get_num_threads() == threads
+    assert torch.equal(torch.get_rng_state(), state)
+
+
+def test_threads_are_as_before_though_measuring_failed(
+    tiny_run: Callable[..., RunConfig], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen = []
+
+    def fail(*_: Any, **__: Any) -> None:
+        seen.append(torch.get_num_threads())
+        raise MemoryError
+
+    monkeypatch.setattr(preflight, "ASID", fail)
+    threads = torch.get_num_threads()
+    with pytest.raises(MemoryError):
+        measure_speed(tiny_run(), threads + 1)
+    assert seen == [threads + 1], "measured with as many as a run has"
+    assert torch.get_num_threads() == threads
+
+
+# Cost
+
+SPEED = Speed(seconds_a_step=0.5, seconds_a_pixel=0.001)
+LR_PIXELS = 24 * 24
+"""Of the one photograph that is validated and evaluated, 48×48 at scale 2."""
+
+
+@pytest.fixture
+def cost(tiny_run: Callable[..., RunConfig]) -> Callable[..., Estimate]:
+    """``cost(seeds=[0, 1], train={...}, evaluate={...})``: the estimate of a study of one variant at :data:`SPEED`."""
+    run = tiny_run(steps=100, validate_every=100).to_dict()
+
+    def of(
+        seeds: tuple[int, ...] = (0,), train: dict[str, Any] | None = None, evaluate: dict[str, Any] | None = None
+    ) -> Estimate:
+        base = {"model": {"num_groups": 2}, "data": run["data"], "train": {**run["train"], **(train or {})}}
+        study = make(base={**base, "evaluate": {**run["evaluate"], **(evaluate or {})}}, seeds=seeds)
+        (row,) = estimate(study, {"base": 1000}, {"base": SPEED})
+        assert row.hours > 0
+        return row
+
+    return of
+
+
+def test_an_estimate_describes_its_variant(tiny_run: Callable[..., RunConfig]) -> None:
+    run = tiny_run().to_dict()
+    base = {key: run[key] for key in ("data", "train", "evaluate")}
+    study = make(
+        base=base, variants={"b": {"model": {"num_groups": 2, "esa": False}, "train": {"steps": 9}}}, seeds=[0, 1]
+    )
+    rows = estimate(study, {"base": 10, "b": 20}, {"base": SPEED, "b": Speed(1.5, 0.1)})
+    assert [(row.variant, row.change, row.seeds, row.parameters, row.steps, row.seconds_a_step) for row in rows] == [
+        ("base", "–", 2, 10, 6, 0.5),
+        ("b", "num groups: 2, esa: off, steps: 9", 2, 20, 9, 1.5),
+    ]
+    assert [row.macs for row in rows] == [count_macs(study.config(name, 0).model) for name in study.cells]
+    assert rows[0].to_dict()["hours"] == rows[0].hours
+
+
+def test_the_hours_are_those_of_all_seeds(cost: Callable[..., Estimate]) -> None:
+    assert cost(seeds=(0, 1, 2)).hours == pytest.approx(3 * cost().hours)
+
+
+def test_each_step_takes_its_time(cost: Callable[..., Estimate]) -> None:
+    longer = cost(train={"steps": 300, "validate_every": 300})
+    assert longer.steps == 300
+    assert longer.hours - cost().hours == pytest.approx(200 * 0.5 / 3600)
+
+
+def test_each_validation_takes_its_time(cost: Callable[..., Estimate]) -> None:
+    assert cost(train={"validate_every": 30}).hours - cost().hours == pytest.approx(3 * LR_PIXELS * 0.001 / 3600), (
+        "four instead of one"
+    )
+
+
+@pytest.mark.parametrize(
+    ("evaluate", "factor"),
+    [
+        ({"ensemble": True}, 8),
+        ({"tile": 16, "overlap": 8}, 4),
+        ({"tile": 16, "overlap": 0}, 1),
+        ({"tile": 16, "overlap": 8, "ensemble": True}, 32),
+    ],
+    ids=str,
+)
+def test_how_a_network_is_applied_takes_its_time(
+    evaluate: dict[str, Any], factor: int, cost: Callable[..., Estimate]
+) -> None:
+    assert cost(evaluate=evaluate).hours - cost().hours == pytest.approx((factor - 1) * LR_PIXELS * 0.001 / 3600)
+
+
+def test_the_disk_holds_what_every_run_leaves(
+    tiny_run: Callable[..., RunConfig], cost: Callable[..., Estimate]
+) -> None:
+    run = tiny_run().to_dict()
+    study = make(
+        base={key: run[key] for key in ("data", "train", "evaluate")},
+        variants={"b": {"model": {"num_groups": 2}}},
+        seeds=[0, 1],
+    )
+    parameters = {"base": 1_000_000, "b": 2_000_000}
+    rows = estimate(study, parameters, dict.fromkeys(study.cells, SPEED))
+    assert disk_megabytes(study, parameters) == pytest.approx(sum(row.megabytes for row in rows))
+    assert rows[1].megabytes - rows[0].megabytes == pytest.approx(2 * 16), (
+        "weights, and those of a checkpoint with two moments each"
+    )
+    assert rows[0].megabytes > 2 * 16
+    assert cost(seeds=(0, 1)).megabytes == pytest.approx(2 * cost().megabytes)
+
+
+def test_missing_evaluation_data_is_told(tiny_run: Callable[..., RunConfig]) -> None:
+    with pytest.raises(ValueError, match="no folder of images at nowhere"):
+        disk_megabytes(make(base={"evaluate": {"data": ["nowhere"]}}), {"base": 1})

@@ -1,0 +1,318 @@
+"""The grid, for real: papermill and Dask on trainings of four steps; what a failure leaves behind and what it does not stop."""
+
+import contextlib
+import io
+import json
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import nbformat
+import pytest
+
+from asid.ablation.engine import runner
+from asid.ablation.engine.cluster import ClusterConfig
+from asid.ablation.engine.execution import execute_run
+from asid.ablation.engine.runner import Outcome, Run, plan, run_study
+from asid.ablation.report.page import load_results, write_report
+from asid.ablation.study.study import StudyConfig, StudyError, load_study
+from asid.cli import main as cli
+from asid.files import CHECKPOINT, ERROR, HISTORY, NOTEBOOK, RECORD, WEIGHTS
+from asid.runs.record import read_record
+from asid.training.train import read_history
+
+TRAIN_VARIANT = Path(__file__).resolve().parents[3] / "notebooks" / "03_train_variant.ipynb"
+STUDY = """
+name: pair
+question: Does the grid run?
+preset: asid-tiny
+base:
+  data: {{train: '{0}/train', validation: '{0}/validation', patch_size: 16}}
+  train: {{steps: 4, batch_size: 2, validate_every: 2, checkpoint_every: 4, accelerator: cpu}}
+  evaluate: {{data: ['{0}/validation']}}
+variants:
+  base:
+  large-patches: {{data: {{patch_size: 64}}}}
+notebook: {1}
+"""
+GOOD, BAD = "base", "large-patches"
+"""The photographs are too small for the patches of one variant, which is found out in its notebook."""
+LIGHT = """
+import os, pathlib, signal, time
+from asid.runs.record import Record, data_manifests, write_record
+from asid.config import build_run
+
+mark = pathlib.Path(output).with_name("mark")
+if not mark.exists():
+    mark.touch()
+    os.kill(os.getppid(), signal.SIGKILL)
+    time.sleep(600)
+config = build_run(preset, {"model": model, "data": data, "train": train, "evaluate": evaluate}, seed)
+rest = {"protocol": "any", "data": data_manifests(config), "complexity": None, "seconds": {}, "provenance": {}}
+write_record(Record(study=study, variant=variant, run_id=expected_run_id, config=config, scores=[], history=[], **rest), output)
+"""
+"""A run without training. The first kills the process that executes its notebook, as a machine does that is out of memory;
+its kernel then has to go with that process, however long it would still work."""
+
+
+@dataclass(frozen=True)
+class Grid:
+    """A study that has been run once from the command line."""
+
+    study: StudyConfig
+    folder: Path
+    runs: dict[str, Run]
+    status: int
+    output: str
+
+
+@pytest.fixture(scope="module")
+def grid(crops: Path, tmp_path_factory: pytest.TempPathFactory) -> Grid:
+    folder = tmp_path_factory.mktemp("grid")
+    path = folder / "pair.yaml"
+    path.write_text(STUDY.format(crops, TRAIN_VARIANT))
+    study = load_study(path)
+    output = io.StringIO()
+    with pytest.MonkeyPatch.context() as patch, contextlib.redirect_stdout(output):
+        patch.setattr(
+            sys, "argv", ["asid", "ablate", "run", str(path), "--output", str(folder / "out"), "--workers", "2"]
+        )
+        with pytest.raises(SystemExit) as ended:
+            cli.main()
+    runs = {run.variant: run for run in plan(study, folder / "out")}
+    assert isinstance(ended.value.code, int)
+    return Grid(study, folder / "out", runs, ended.value.code, output.getvalue())
+
+
+def without(study: StudyConfig, variant: str) -> StudyConfig:
+    return study.override(variants={name: delta for name, delta in study.variants.items() if name != variant})
+
+
+def snapshot(folder: Path) -> dict[Path, tuple[int, bytes]]:
+    return {path: (path.stat().st_mtime_ns, path.read_bytes()) for path in sorted(folder.rglob("*")) if path.is_file()}
+
+
+def no_cluster(*_: Any, **__: Any) -> None:
+    raise AssertionError("nothing was to be run")
+
+
+def test_a_run_leaves_its_record_curves_weights_and_images(grid: Grid) -> None:
+    run = grid.runs[GOOD]
+    record = read_record(run.folder, run.run_id)
+    assert (record.study, record.variant, record.config) == ("pair", GOOD, run.config)
+    assert record.complexity is not None
+    assert record.complexity["parameters"] == 56164
+    assert [row["image"] for row in record.scores] == ["face"]
+    assert [row["step"] for row in record.history][-1] == 4
+    assert read_history(run.folder)["psnr"].notna().sum() == 2
+    assert {path.name for path in run.folder.iterdir()} >= {RECORD, HISTORY, WEIGHTS, NOTEBOOK}
+    assert not (run.folder / CHECKPOINT).exists()
+    assert not (run.folder / ERROR).exists()
+    assert (run.folder / "images" / "validation" / "face.png").is_file()
+
+
+def test_a_run_leaves_its_executed_notebook(grid: Grid) -> None:
+    notebook = nbformat.read(grid.runs[GOOD].folder / NOTEBOOK, as_version=4)
+    nbformat.validate(notebook)
+    code = [cell for cell in notebook.cells if cell.cell_type == "code"]
+    assert all(cell.execution_count for cell in code)
+    assert any("image/png" in output.get("data", {}) for cell in code for output in cell.outputs)
+    (injected,) = [cell.source for cell in code if "injected-parameters" in cell.metadata.tags]
+    assert f'variant = "{GOOD}"' in injected
+    assert grid.runs[GOOD].run_id in injected
+
+
+def test_a_failed_run_leaves_the_error_and_the_executed_notebook(grid: Grid) -> None:
+    folder = grid.runs[BAD].folder
+    assert not (folder / RECORD).exists()
+    text = (folder / ERROR).read_text()
+    assert "ImageError" in text
+    assert "expected at least 128 pixels a side" in text
+    assert "run_experiment" in text, "the traceback"
+    notebook = nbformat.read(folder / NOTEBOOK, as_version=4)
+    errors = [
+        output.ename
+        for cell in notebook.cells
+        if cell.cell_type == "code"
+        for output in cell.outputs
+        if output.output_type == "error"
+    ]
+    assert errors == ["ImageError"]
+
+
+def test_the_error_is_plain_text(grid: Grid) -> None:
+    assert "\x1b" not in (grid.runs[BAD].folder / ERROR).read_text(), "colours of a terminal, in a file"
+
+
+def test_the_command_names_the_failed_run_and_ends_with_status_one(grid: Grid) -> None:
+    text = " ".join(grid.output.split())
+    assert grid.status == 1
+    assert f"failed: {BAD} seed 0: ImageError:" in text
+    assert "lower data.patch_size" in text
+    assert "1 of 2 runs done (0 before)" in text
+    assert f"failed: {GOOD}" not in text
+
+
+def test_the_command_writes_paths_that_can_be_copied(grid: Grid) -> None:
+    """A path that is broken over lines cannot be opened."""
+    assert str(grid.runs[BAD].folder / ERROR) in grid.output
+    assert str(grid.runs[BAD].folder / NOTEBOOK) in grid.output
+
+
+def test_bicubic_is_scored_on_the_same_images(grid: Grid) -> None:
+    record = read_record(grid.folder / "references" / "bicubic")
+    assert record.complexity is None
+    assert [(row["data"], row["image"]) for row in record.scores] == [("validation", "face")]
+    assert record.data == {
+        key: value for key, value in read_record(grid.runs["base"].folder).data.items() if key.startswith("evaluate")
+    }
+
+
+def test_the_plan_lists_every_run_with_its_folder(grid: Grid) -> None:
+    content = json.loads((grid.folder / "study.json").read_text())
+    assert (content["name"], content["base"], content["references"]) == ("pair", "base", ["bicubic"])
+    assert [(run["variant"], run["run_id"]) for run in content["runs"]] == [
+        (run.variant, run.run_id) for run in grid.runs.values()
+    ]
+    assert [grid.folder / run["folder"] for run in content["runs"]] == [run.folder for run in grid.runs.values()]
+
+
+def test_only_the_failed_run_is_left_to_do(grid: Grid) -> None:
+    assert {run.variant for run in plan(grid.study, grid.folder) if not run.is_done()} == {BAD}
+
+
+def test_the_report_lists_the_failed_run_as_without_a_record(grid: Grid) -> None:
+    assert load_results(grid.folder).missing == [f"{BAD} seed 0"]
+    write_report(grid.folder)
+    text = (grid.folder / "comparison.md").read_text()
+    assert f"Without a record, not in the table: {BAD} seed 0." in text
+    assert f"| {BAD}" not in text
+
+
+def test_what_is_done_is_not_run_again(grid: Grid, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(runner, "open_cluster", no_cluster)
+    before = snapshot(grid.folder / "runs")
+    outcomes = run_study(without(grid.study, BAD), TRAIN_VARIANT, grid.folder)
+    assert outcomes == [Outcome(f"{GOOD} seed 0", error=None, skipped=True)]
+    assert snapshot(grid.folder / "runs") == before
+
+
+def test_a_changed_run_gets_a_folder_of_its_own(grid: Grid) -> None:
+    longer = grid.study.override(base={**grid.study.base, "train": {**grid.study.base["train"], "steps": 5}})
+    assert not {run.folder for run in plan(longer, grid.folder)} & {run.folder for run in grid.runs.values()}
+
+
+def test_what_is_left_of_a_study_gets_the_threads_of_the_whole(
+    grid: Grid, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With other threads, the last digits would be others: a study that was stopped would not end in the table of one that was not."""
+    asked = []
+
+    def open_cluster(config: ClusterConfig, workers: int, threads: int) -> None:
+        asked.append((workers, threads))
+        raise StudyError("far enough")
+
+    monkeypatch.setattr(runner, "open_cluster", open_cluster)
+    monkeypatch.setattr("dask.system.CPU_COUNT", 8)
+    for only in (None, frozenset({(GOOD, 0)})):
+        with pytest.raises(StudyError, match="far enough"):
+            run_study(grid.study, TRAIN_VARIANT, tmp_path, ClusterConfig(workers=2), only=only)
+    assert asked == [(2, 4), (1, 4)]
+
+
+@pytest.mark.parametrize("damage", ["truncated", "of another run"])
+def test_a_run_with_a_bad_record_is_not_done(damage: str, grid: Grid, tmp_path: Path) -> None:
+    run = replace(grid.runs["base"], folder=tmp_path)
+    text = (grid.runs["base"].folder / RECORD).read_text()
+    (tmp_path / RECORD).write_text(text)
+    assert run.is_done()
+    (tmp_path / RECORD).write_text(text[:-100] if damage == "truncated" else text.replace(run.run_id, "0" * 12))
+    assert not run.is_done()
+
+
+@pytest.mark.parametrize("name", ["expected_run_id", "model", "seed"])
+def test_a_notebook_that_lacks_a_parameter_is_refused_before_anything_runs(
+    name: str, crops: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(runner, "open_cluster", no_cluster)
+    notebook = nbformat.read(TRAIN_VARIANT, as_version=4)
+    (parameters,) = [cell for cell in notebook.cells if "parameters" in cell.metadata.get("tags", [])]
+    parameters.source = parameters.source.replace(f"{name}:", f"{name}_:")
+    path = tmp_path / "lacking.ipynb"
+    nbformat.write(notebook, path)
+    with pytest.raises(ValueError, match=f"does not declare {name}$") as caught:
+        run_study(make_study(crops, tmp_path), path, tmp_path / "out")
+    assert str(path) in str(caught.value)
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_missing_notebook_is_told_before_anything_runs(
+    crops: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(runner, "open_cluster", no_cluster)
+    with pytest.raises(FileNotFoundError, match=r"nowhere\.ipynb"):
+        run_study(make_study(crops, tmp_path), tmp_path / "nowhere.ipynb", tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+def make_study(crops: Path, folder: Path) -> StudyConfig:
+    path = folder / "study.yaml"
+    path.write_text(STUDY.format(crops, TRAIN_VARIANT))
+    return load_study(path)
+
+
+@pytest.fixture
+def make_notebook(tmp_path: Path) -> Callable[[str], Path]:
+    """Notebooks that declare what a run is given, and then do one thing."""
+
+    def make(action: str) -> Path:
+        notebook = nbformat.read(TRAIN_VARIANT, as_version=4)
+        (parameters,) = [cell for cell in notebook.cells if "parameters" in cell.metadata.get("tags", [])]
+        notebook.cells = [parameters, nbformat.v4.new_code_cell(action)]
+        path = tmp_path / "action.ipynb"
+        nbformat.write(notebook, path)
+        return path
+
+    return make
+
+
+@pytest.mark.parametrize(
+    ("action", "words"),
+    [
+        ("import os; os._exit(3)", "DeadKernelError"),
+        ("raise KeyError('what')", "KeyError: 'what'"),
+        ("variant", "FileNotFoundError"),
+        ("import pathlib; pathlib.Path(output, 'record.json').write_text('{')", "RecordError"),
+    ],
+    ids=["the kernel dies", "an exception", "no record", "a damaged record"],
+)
+def test_whatever_goes_wrong_in_a_notebook_is_an_error_in_words(
+    action: str, words: str, make_notebook: Callable[[str], Path], crops: Path, tmp_path: Path
+) -> None:
+    run = plan(make_study(crops, tmp_path), tmp_path / "out")[0]
+    error = execute_run(run, make_notebook(action))
+    assert error is not None
+    assert error.startswith(words)
+    assert words.split(":")[0] in (run.folder / ERROR).read_text()
+    assert (run.folder / NOTEBOOK).is_file()
+
+
+def test_a_process_that_dies_is_one_failed_run_and_is_run_again_alone(
+    make_notebook: Callable[[str], Path], crops: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    study, notebook, out = make_study(crops, tmp_path), make_notebook(LIGHT), tmp_path / "out"
+    outcomes = run_study(study, notebook, out, ClusterConfig(workers=1))
+    (died,) = [outcome for outcome in outcomes if outcome.error]  # not the one that waited behind it
+    assert "its process died" in str(died.error)
+
+    (done,) = [run for run in plan(study, out) if run.is_done()]
+    before = snapshot(done.folder)
+    assert run_study(study, notebook, out, ClusterConfig(workers=1)) == [
+        Outcome(outcome.label, skipped=outcome.error is None) for outcome in outcomes
+    ]
+    assert snapshot(done.folder) == before
+
+    monkeypatch.setattr(runner, "open_cluster", no_cluster)
+    assert run_study(study, notebook, out) == [Outcome(outcome.label, skipped=True) for outcome in outcomes]

@@ -1,0 +1,165 @@
+"""Ctrl-C and SIGTERM, sent to real processes: the first is an interruption, the second ends all at once and leaves nothing behind."""
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+
+import psutil
+import pytest
+from rich.console import Console
+
+from asid.ablation.engine.stopping import stops_cleanly
+
+SCRIPT = """
+import subprocess, sys, time
+from rich.console import Console
+from asid.ablation.engine.stopping import stops_cleanly
+
+def work(seconds):
+    for _ in range(20 * seconds):  # in slices: a signal in the instant before a sleep is noticed after it
+        time.sleep(0.05)
+
+sleep = "import time; time.sleep(60)"
+parent = f"import subprocess, sys; p = subprocess.Popen([sys.executable, '-c', {sleep!r}]); print(p.pid, flush=True); p.wait()"
+try:
+    with stops_cleanly(Console()):
+        try:
+            child = subprocess.Popen([sys.executable, "-c", parent], stdout=subprocess.PIPE, text=True)
+            print(child.pid, child.stdout.readline().strip(), flush=True)
+            work(60)
+        except KeyboardInterrupt:
+            print("closing", flush=True)
+            work(60 if sys.argv[1] == "slowly" else 0)
+            raise
+except KeyboardInterrupt:
+    print("interrupted", flush=True)
+    sys.exit(3)
+"""
+"""Work with a child and a grandchild; told to stop, it closes what it has opened, which may take long."""
+
+each_signal = pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=lambda number: number.name)
+
+
+class Worker:
+    """A process of :data:`SCRIPT` at work, with the processes that it has started."""
+
+    def __init__(self, how: str) -> None:
+        self.process = subprocess.Popen(
+            [sys.executable, "-c", SCRIPT, how], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        )
+        self.children = [int(word) for word in self.line().split()]
+
+    def line(self) -> str:
+        assert self.process.stdout is not None
+        return self.process.stdout.readline().strip()
+
+    def end(self) -> tuple[int, str, str]:
+        """Exit status, and the rest of what it writes. Not that of its children, which may live on and hold the pipe."""
+        status = self.process.wait(timeout=30)
+        assert self.process.stdout is not None
+        assert self.process.stderr is not None
+        for pid in self.children:
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        return status, self.process.stdout.read(), self.process.stderr.read()
+
+
+@pytest.fixture
+def work() -> Iterator[Callable[[str], Worker]]:
+    workers = []
+
+    def begin(how: str) -> Worker:
+        workers.append(Worker(how))
+        return workers[-1]
+
+    yield begin
+    for worker in workers:
+        worker.process.kill()
+        for pid in worker.children:
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        worker.process.communicate()
+
+
+def lives(pid: int) -> bool:
+    try:
+        return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
+
+
+def all_gone(pids: list[int]) -> bool:
+    """Whether the processes are gone, after a moment."""
+    for _ in range(200):
+        if not any(map(lives, pids)):
+            return True
+        time.sleep(0.02)
+    return False
+
+
+@each_signal
+def test_the_first_signal_is_an_interruption(number: signal.Signals, work: Callable[[str], Worker]) -> None:
+    worker = work("quickly")
+    assert len(worker.children) == 2
+    worker.process.send_signal(number)
+    status, out, err = worker.end()
+    assert (status, err) == (3, "")
+    assert out.splitlines() == ["stopping; once more to stop at once", "closing", "interrupted"]
+
+
+@each_signal
+def test_the_second_signal_ends_it_at_once_with_all_its_processes(
+    number: signal.Signals, work: Callable[[str], Worker]
+) -> None:
+    worker = work("slowly")
+    assert all(map(lives, worker.children))
+    worker.process.send_signal(signal.SIGINT)
+    assert [worker.line(), worker.line()] == ["stopping; once more to stop at once", "closing"]
+    worker.process.send_signal(number)
+    assert worker.process.wait(timeout=30) == 128 + number
+    assert all_gone(worker.children)
+    assert worker.end()[1:] == ("", "")
+
+
+@each_signal
+def test_afterwards_signals_mean_what_they_meant_before(number: signal.Signals) -> None:
+    before = signal.getsignal(number)
+    with stops_cleanly(Console()):
+        assert signal.getsignal(number) is not before
+    assert signal.getsignal(number) is before
+    with pytest.raises(ValueError, match="wrong"), stops_cleanly(Console()):
+        raise ValueError("wrong")
+    assert signal.getsignal(number) is before
+
+
+@pytest.mark.parametrize("error", [OSError("the terminal is gone"), RuntimeError("reentrant call")], ids=str)
+def test_a_signal_is_heard_though_nothing_can_be_written(error: Exception) -> None:
+    """A terminal that is closed, or a line that is being written, does not turn an interruption into another error."""
+
+    class Closed:
+        def write(self, _: str) -> None:
+            raise error
+
+        def flush(self) -> None: ...
+
+    with pytest.raises(KeyboardInterrupt), stops_cleanly(Console(file=Closed())):  # type: ignore[arg-type]
+        signal.raise_signal(signal.SIGTERM)
+
+
+def test_in_another_thread_it_leaves_signals_alone() -> None:
+    """Only the main thread may change them: a notebook's kernel, say, runs a grid elsewhere."""
+    seen = []
+
+    def run() -> None:
+        with stops_cleanly(Console()):
+            seen.append(signal.getsignal(signal.SIGINT))
+
+    thread = threading.Thread(target=run)
+    thread.start()
+    thread.join()
+    assert seen == [signal.getsignal(signal.SIGINT)]

@@ -1,0 +1,287 @@
+"""Results: right numbers from hand-written records, on arrays with named axes, and nothing mixed that does not belong together."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from written_study import PARAMETERS, PSNR, SSIM, make_study, seeded
+
+from asid.ablation.report import stats
+from asid.ablation.report.results import (
+    ReportError,
+    comparison,
+    load_results,
+    score_arrays,
+    score_changes,
+    score_table,
+    statistics,
+    timings,
+)
+from asid.files import RECORD
+
+
+def rows(table: pd.DataFrame) -> dict[str, dict[str, Any]]:
+    return {row["variant"]: row for row in table.to_dict("records")}
+
+
+def edit(path: Path, **changes: Any) -> None:
+    """Change entries of a JSON file, ``section__field`` one deep."""
+    content = json.loads(path.read_text())
+    for name, value in changes.items():
+        section, _, field = name.rpartition("__")
+        (content[section] if section else content)[field] = value
+    path.write_text(json.dumps(content))
+
+
+# Reading
+
+
+@pytest.mark.parametrize(
+    ("folder", "words"),
+    [("nowhere", "no study in"), (".", "asid ablate")],
+    ids=["no such folder", "folder of something else"],
+)
+def test_a_folder_without_a_study_is_told(folder: str, words: str, tmp_path: Path) -> None:
+    with pytest.raises(ReportError, match=words) as caught:
+        load_results(tmp_path / folder)
+    assert str(tmp_path / folder) in str(caught.value)
+
+
+def test_missing_damaged_and_foreign_records_are_listed(tmp_path: Path) -> None:
+    folder = make_study(tmp_path, missing=(("no_sharing", 1),))
+    damaged, foreign = folder / "runs" / "base-1" / RECORD, folder / "runs" / "100%-meso-0" / RECORD
+    damaged.write_text(damaged.read_text()[:-50])
+    foreign.write_text(foreign.read_text().replace('"100%-meso-0"', '"another"'))
+    assert load_results(folder).missing == ["base seed 1", "no_sharing seed 1", "100%-meso seed 0"]
+
+
+def test_a_study_without_its_reference_is_told_not_crashed_on(tmp_path: Path) -> None:
+    folder = make_study(tmp_path)
+    (folder / "references" / "bicubic" / RECORD).unlink()
+    study = load_results(folder)
+    assert study.missing == ["bicubic"]
+    assert list(comparison(study)["variant"]) == list(PSNR)
+
+
+def test_what_a_plan_does_not_say_has_a_default(tmp_path: Path) -> None:
+    study = load_results(make_study(tmp_path))
+    assert (study.margin, study.matched, study.dropped) == (0.05, {}, [])
+    assert (study.seeds, study.variants) == ([0, 1], list(PSNR))
+
+
+@pytest.mark.parametrize(
+    ("section", "field", "value"),
+    [
+        ("evaluate", "tile", 64),
+        ("evaluate", "protocol", "psnr-rgb/ssim-rgb crop=scale"),
+        ("evaluate", "ensemble", True),
+        ("model", "scale", 3),
+    ],
+)
+def test_a_table_never_mixes_two_ways_of_evaluating(section: str, field: str, value: object, tmp_path: Path) -> None:
+    folder = make_study(tmp_path)
+    path = folder / "runs" / "no_sharing-1" / RECORD
+    content = json.loads(path.read_text())
+    content["config"][section][field] = value
+    path.write_text(json.dumps(content))
+    with pytest.raises(ReportError, match=rf"no_sharing-1 was evaluated with {field} {value}, .*bicubic with "):
+        load_results(folder)
+
+
+@pytest.mark.parametrize("manifest", ["manifest", "lr_manifest"])
+def test_a_table_never_mixes_two_sets_of_images(manifest: str, tmp_path: Path) -> None:
+    folder = make_study(tmp_path)
+    path = folder / "runs" / "no_sharing-1" / RECORD
+    content = json.loads(path.read_text())
+    content["data"][f"evaluate {tmp_path / 'set_5'}"][manifest] = "0123"
+    path.write_text(json.dumps(content))
+    with pytest.raises(ReportError, match=r"no_sharing-1 was evaluated with images .*0123.* one way of evaluating"):
+        load_results(folder)
+
+
+# Scores
+
+
+def test_every_score_is_kept(tmp_path: Path) -> None:
+    table = score_table(load_results(make_study(tmp_path)))
+    assert len(table) == 3 * 2 * 2 + 2
+    kept = table.set_index(["variant", "seed", "image"])["psnr"]
+    for variant, seeds in PSNR.items():
+        for seed, images in seeds.items():
+            for image, value in images.items():
+                assert kept[variant, seed, image] == value
+
+
+def test_the_array_has_an_axis_for_variants_seeds_and_images(tmp_path: Path) -> None:
+    study = load_results(make_study(tmp_path, missing=(("no_sharing", 1),), sets=("set_5", "set_14")))
+    arrays = score_arrays(study)
+    assert list(arrays) == ["set_5", "set_14"]
+    scores = arrays["set_14"]
+    assert (scores.variants, scores.seeds, scores.images) == (list(PSNR), [0, 1], ["ant", "bee"])
+    for v, variant in enumerate(scores.variants):
+        for s, seed in enumerate(scores.seeds):
+            expected = [np.nan, np.nan] if (variant, seed) == ("no_sharing", 1) else list(PSNR[variant][seed].values())
+            np.testing.assert_array_equal(scores.psnr[v, s], expected)
+
+
+# Comparison
+
+
+def test_means_are_over_images_and_seeds(tmp_path: Path) -> None:
+    table = rows(comparison(load_results(make_study(tmp_path))))
+    assert {name: row["psnr"] for name, row in table.items()} == pytest.approx(
+        {"bicubic": 27.5, "base": 30.0, "no_sharing": 30.75, "100%-meso": 29.5}
+    )
+    assert {name: row["ssim"] for name, row in table.items()} == pytest.approx({"bicubic": 0.8, **SSIM})
+
+
+def test_changes_are_against_the_base(tmp_path: Path) -> None:
+    study = load_results(make_study(tmp_path))
+    table = rows(comparison(study))
+    assert {name: row["delta"] for name, row in table.items()} == pytest.approx(
+        {"bicubic": -2.5, "base": 0.0, "no_sharing": 0.75, "100%-meso": -0.5}
+    )
+    by_image = score_changes(study).groupby(["variant", "seed", "image"])["change"].mean()
+    assert by_image["no_sharing", 1, "bee"] == pytest.approx(0.5)
+    assert by_image["100%-meso", 0, "ant"] == pytest.approx(-1.0)
+    assert by_image["bicubic", 0, "ant"] == pytest.approx(27 - 29.5), (
+        "a reference is compared with the base's mean over seeds"
+    )
+
+
+def test_costs_are_those_of_the_records(tmp_path: Path) -> None:
+    table = rows(comparison(load_results(make_study(tmp_path))))
+    assert {name: table[name]["parameters"] for name in PSNR} == PARAMETERS
+    assert table["base"]["macs"] == pytest.approx(5.6164)
+    assert table["base"]["macs_ptflops"] == pytest.approx(2 * 5.6164)
+    assert table["base"]["macs_fvcore"] == pytest.approx(3 * 5.6164)
+    assert {name: table[name]["seeds"] for name in PSNR} == dict.fromkeys(PSNR, 2)
+    for column in ("parameters", "macs", "seeds"):
+        assert pd.isna(table["bicubic"][column])
+
+
+def test_rows_are_in_the_order_of_the_plan_set_after_set(tmp_path: Path) -> None:
+    table = comparison(load_results(make_study(tmp_path, sets=("set_5", "set_14"))))
+    assert list(table["variant"]) == ["bicubic", *PSNR] * 2
+    assert list(table["data"]) == ["set_5"] * 4 + ["set_14"] * 4
+
+
+def test_a_variant_is_compared_on_what_it_shares_with_the_base(tmp_path: Path) -> None:
+    """Where a seed of a variant is missing, its difference must not be that of the seeds."""
+    table = rows(comparison(load_results(make_study(tmp_path, missing=(("no_sharing", 0),)))))
+    assert table["no_sharing"]["psnr"] == pytest.approx(31.25)
+    assert table["no_sharing"]["seeds"] == table["no_sharing"]["pairs"] == 1
+    assert table["no_sharing"]["delta"] == pytest.approx(31.25 - 30.5), (
+        "against the base with seed 1, not with seeds 0 and 1"
+    )
+    assert table["no_sharing"]["verdict"] == "one seed"
+
+
+def test_without_the_base_there_is_no_difference(tmp_path: Path) -> None:
+    study = load_results(make_study(tmp_path, missing=(("base", 0), ("base", 1))))
+    table = comparison(study)
+    assert "base" not in set(table["variant"])
+    assert table["delta"].isna().all()
+    assert table["verdict"].isna().all()
+    assert statistics(study) == {}
+
+
+def test_without_a_seed_in_common_there_is_no_difference(tmp_path: Path) -> None:
+    table = rows(comparison(load_results(make_study(tmp_path, missing=(("base", 0), ("no_sharing", 1))))))
+    assert pd.isna(table["no_sharing"]["delta"])
+    assert pd.isna(table["no_sharing"]["verdict"])
+    assert table["100%-meso"]["delta"] == pytest.approx(0.0)
+
+
+# Statistics
+
+CHANGES = {
+    "more": [0.10, 0.11, 0.09, 0.10, 0.12],
+    "less": [-0.2, -0.21, -0.19, -0.2, -0.2],
+    "same": [0.01, -0.01, 0.0, 0.01, -0.01],
+}
+
+
+def test_the_table_holds_the_statistics_of_its_scores(tmp_path: Path) -> None:
+    psnr = seeded({**CHANGES, "noisy": [0.2, -0.2, 0.1, -0.1, 0.1]})
+    study = load_results(make_study(tmp_path, psnr))
+    table = rows(comparison(study))
+    assert {name: table[name]["verdict"] for name in psnr} == {
+        "base": "base",
+        "more": "better",
+        "less": "worse",
+        "same": "equivalent",
+        "noisy": "undecided",
+    }
+    array = np.array([[list(images.values()) for images in seeds.values()] for seeds in psnr.values()])
+    expected = stats.compare(array, 0, margin=0.05)[1]
+    assert expected is not None
+    more = table["more"]
+    assert more["delta"] == pytest.approx(0.104)
+    assert (more["low"], more["high"]) == pytest.approx((expected.seeds.low, expected.seeds.high))
+    assert (more["image_low"], more["image_high"]) == pytest.approx((expected.images.low, expected.images.high))
+    for name in ("p_t", "p_holm", "p_flip", "p_equivalent", "detectable"):
+        assert more[name] == pytest.approx(getattr(expected, name)), name
+    assert more["pairs"] == 5
+    assert more["p_holm"] > more["p_t"], "adjusted for the other variants"
+    assert statistics(study)["set_5"].noise == pytest.approx(np.std([0.01, -0.02, 0.03, 0.0, -0.01], ddof=1))
+
+
+def test_the_margin_is_that_of_the_plan(tmp_path: Path) -> None:
+    table = rows(comparison(load_results(make_study(tmp_path, seeded(CHANGES), margin=0.001))))
+    assert table["same"]["verdict"] == "undecided"
+
+
+def test_each_evaluation_set_is_a_family_of_its_own(tmp_path: Path) -> None:
+    one = comparison(load_results(make_study(tmp_path / "one", seeded(CHANGES))))
+    two = comparison(load_results(make_study(tmp_path / "two", seeded(CHANGES), sets=("set_5", "set_14"))))
+    np.testing.assert_allclose(two["p_holm"], [*one["p_holm"], *one["p_holm"]])
+
+
+def test_one_seed_has_a_change_and_no_test(tmp_path: Path) -> None:
+    study = load_results(make_study(tmp_path, seeds=(1,)))
+    row = rows(comparison(study))["no_sharing"]
+    assert row["delta"] == pytest.approx(0.75)
+    assert row["verdict"] == "one seed"
+    for name in ("low", "high", "p_holm", "p_t", "p_equivalent", "detectable"):
+        assert pd.isna(row[name]), name
+    assert row["image_low"] < 0.75 < row["image_high"], "images can be told apart from one training"
+    assert np.isnan(statistics(study)["set_5"].noise)
+
+
+def test_an_image_without_an_error_is_left_out_of_the_statistics_and_named(tmp_path: Path) -> None:
+    psnr = {name: {seed: dict(images) for seed, images in seeds.items()} for name, seeds in PSNR.items()}
+    psnr["no_sharing"][0]["ant"] = np.inf
+    study = load_results(make_study(tmp_path, psnr))
+    found = statistics(study)["set_5"]
+    assert found.left_out == ["ant"]
+    assert found.comparisons["no_sharing"].seeds.mean == pytest.approx(0.5)
+    assert rows(comparison(study))["no_sharing"]["delta"] == pytest.approx(0.5)
+
+
+# Times
+
+
+def test_latency_is_the_time_in_the_network_for_one_image(tmp_path: Path) -> None:
+    table = timings(load_results(make_study(tmp_path, seconds={"train": 60.0, "evaluate": 3.0, "upscale": 0.5})))
+    assert len(table) == 6
+    assert set(table["latency"]) == {250.0}
+    assert set(table["train"]) == {60.0}
+    assert set(table["cpus"]) == {77}
+
+
+def test_a_record_without_times_has_none(tmp_path: Path) -> None:
+    assert (
+        timings(load_results(make_study(tmp_path)))[["train", "evaluate", "upscale", "latency"]].isna().all(axis=None)
+    )
+
+
+def test_the_comparison_does_not_depend_on_the_machine_or_its_speed(tmp_path: Path) -> None:
+    slow = make_study(tmp_path, seconds={"train": 60.0, "evaluate": 3.0, "upscale": 0.5})
+    first = comparison(load_results(slow))
+    for path in slow.rglob(RECORD):
+        edit(path, seconds__train=1.0, provenance__cpus=1, provenance__finished="later")
+    pd.testing.assert_frame_equal(comparison(load_results(slow)), first)

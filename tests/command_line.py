@@ -1,0 +1,36 @@
+"""Commands of the package as tests call them: in their own process, with what they end with."""
+
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import pytest
+
+from asid.cli import main as cli
+
+
+@dataclass(frozen=True)
+class Ended:
+    """How a command ended: its exit status, and what it wrote."""
+
+    status: int
+    out: str
+    err: str
+
+    @property
+    def words(self) -> str:
+        """What it wrote to standard output, however it was broken into lines."""
+        return " ".join(self.out.split())
+
+
+Call = Callable[..., Ended]
+
+
+def run_command(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], *words: object) -> Ended:
+    """Run ``asid`` with these words, as from a shell."""
+    monkeypatch.setattr(sys, "argv", ["asid", *map(str, words)])
+    capsys.readouterr()  # what was written before is not the command's
+    with pytest.raises(SystemExit) as ended:
+        cli.main()
+    captured = capsys.readouterr()
+    return Ended(int(ended.value.code or 0), captured.out, captured.err)

@@ -1,0 +1,156 @@
+"""Super-resolving images and scoring them: value ranges, rounding, rows and columns, the bicubic baseline."""
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+
+from asid.config import EvalConfig, preset
+from asid.data.images import find_images, read_image
+from asid.data.resize import crop_to_multiple, downscale
+from asid.data.resize import upscale as bicubic_upscale
+from asid.evaluation.evaluate import bicubic, evaluate, mean_scores
+from asid.evaluation.inference import upscale
+from asid.evaluation.metrics import score
+from asid.model.network import ASID
+
+IMAGE = np.random.default_rng(0).integers(0, 256, (17, 12, 3), dtype=np.uint8)
+
+
+def constant_network(value: float, value_range: tuple[float, float]) -> ASID:
+    """A network whose output is ``value`` at every pixel."""
+    model = ASID(preset("asid-tiny", num_groups=1), value_range=value_range)
+    with torch.no_grad():
+        model.upsample.weight.zero_()
+        model.upsample.bias.fill_(value)
+    return model
+
+
+@pytest.mark.parametrize(
+    ("value", "value_range", "level"),
+    [
+        (0.25, (0.0, 1.0), 64),
+        (0.25, (-1.0, 1.0), 159),
+        (-0.25, (-1.0, 1.0), 96),
+        (-0.25, (0.0, 1.0), 0),
+        (1.5, (0.0, 1.0), 255),
+        (1.5, (-1.0, 1.0), 255),
+        (-1.5, (-1.0, 1.0), 0),
+        (100.0, (0.0, 255.0), 100),
+        (0.1019, (0.0, 1.0), 26),  # 25.98: rounded, not cut
+    ],
+)
+def test_output_is_mapped_from_the_value_range(value: float, value_range: tuple[float, float], level: int) -> None:
+    sr = upscale(constant_network(value, value_range), IMAGE)
+    assert sr.dtype == np.uint8
+    assert sr.shape == (34, 24, 3)
+    assert (sr == level).all()
+
+
+@pytest.mark.parametrize(("low", "high"), [(0.0, 1.0), (-1.0, 1.0), (0.0, 255.0)])
+def test_upscale_equals_the_network_on_the_mapped_image(low: float, high: float) -> None:
+    model = ASID(preset("asid-tiny", scale=3), seed=1, value_range=(low, high)).double()
+    with torch.no_grad():
+        model.upsample.weight.mul_(5)
+        model.upsample.bias.add_((low + high) / 2)
+        x = low + (high - low) * torch.tensor(IMAGE.transpose(2, 0, 1)[None]).double() / 255
+        y = model(x)[0].numpy().transpose(1, 2, 0)
+    expected = np.rint(np.clip((y - low) / (high - low), 0, 1) * 255)
+    assert expected.std() > 5
+    assert np.array_equal(upscale(model, IMAGE), expected)
+
+
+@pytest.mark.parametrize("value_range", [(0.0, 1.0), (-1.0, 1.0)])
+def test_the_network_sees_its_value_range(value_range: tuple[float, float]) -> None:
+    model, seen = constant_network(0.0, value_range), []
+    model.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0]))
+    image = IMAGE.copy()
+    image[0, 0], image[1, 1] = 0, 255
+    upscale(model, image)
+    assert (seen[0].min(), seen[0].max()) == value_range
+    np.testing.assert_allclose(
+        seen[0][0, :, 3, 5], value_range[0] + (value_range[1] - value_range[0]) * image[3, 5] / 255, atol=1e-6
+    )
+
+
+@pytest.mark.parametrize("training", [True, False])
+def test_the_mode_and_gradients_of_the_network_are_left_alone(training: bool) -> None:
+    model = constant_network(0.5, (0.0, 1.0)).train(training)
+    upscale(model, IMAGE)
+    assert model.training == training
+    assert all(module.training == training for module in model.modules())
+    assert all(parameter.grad is None and parameter.requires_grad for parameter in model.parameters())
+
+
+def test_images_that_are_views_or_read_only_are_taken(crops: Path) -> None:
+    model = ASID(preset("asid-tiny", num_groups=1))
+    (photograph,) = find_images(crops / "validation")
+    assert upscale(model, photograph.read()).shape == (96, 96, 3)
+    assert np.array_equal(upscale(model, IMAGE[::-1]), upscale(model, IMAGE[::-1].copy()))
+
+
+@pytest.mark.parametrize(
+    "image",
+    [IMAGE[..., 0], IMAGE[..., :2], IMAGE.astype(np.float32), IMAGE[None], IMAGE.transpose(2, 0, 1)],
+    ids=lambda image: str(image.shape),
+)
+def test_other_images_are_refused(image: np.ndarray) -> None:
+    with pytest.raises(ValueError, match=r"uint8 RGB image of shape \(H, W, 3\), got " + str(image.dtype)):
+        upscale(constant_network(0.5, (0.0, 1.0)), image)
+
+
+def test_rows_and_columns(crops: Path, tmp_path: Path) -> None:
+    model = ASID(preset("asid-tiny", num_groups=1, scale=4), seed=2)
+    config = EvalConfig(data=(str(crops / "train"), str(crops / "validation")))
+    scores = evaluate(model, 4, config, save_to=tmp_path).scores
+    assert list(scores.columns) == ["data", "image", "psnr", "ssim", "lr"]
+    assert list(zip(scores["data"], scores["image"], strict=True)) == [
+        ("train", "0"),
+        ("train", "1"),
+        ("train", "2"),
+        ("validation", "face"),
+    ]
+    for row in scores.itertuples():
+        hr = read_image(crops / row.data / f"{row.image}.png")
+        sr = read_image(tmp_path / row.data / f"{row.image}.png")
+        assert np.array_equal(sr, upscale(model, downscale(hr, 4)))
+        assert (row.psnr, row.ssim) == score(sr, hr, crop=4)
+
+
+def test_a_perfect_upscaler_has_perfect_scores(crops: Path) -> None:
+    originals = {}
+    for photograph in find_images(crops / "train"):
+        hr = crop_to_multiple(photograph.read(), 3)
+        originals[downscale(hr, 3).tobytes()] = hr
+    scores = evaluate(lambda lr: originals[lr.tobytes()], 3, EvalConfig(data=(str(crops / "train"),))).scores
+    assert scores["psnr"].tolist() == [float("inf")] * 3
+    assert scores["ssim"].tolist() == pytest.approx([1.0] * 3)
+
+
+@pytest.mark.parametrize("border", ["symmetric", "replicate"])
+def test_bicubic_scores_of_the_samples(border: str) -> None:
+    scores = evaluate(bicubic(4, EvalConfig(border=border)), 4, EvalConfig(border=border)).scores
+    expected = []
+    for photograph in find_images("samples"):
+        hr = photograph.read()
+        hr = hr[: hr.shape[0] // 4 * 4, : hr.shape[1] // 4 * 4]
+        expected.append(score(bicubic_upscale(downscale(hr, 4, border), 4, border), hr, crop=4))
+    assert list(zip(scores["psnr"], scores["ssim"], strict=True)) == expected
+    assert scores["image"].tolist() == ["chelsea", "coffee"]
+    assert set(scores["data"]) == {"samples"}
+    assert scores["psnr"].between(25, 40).all()
+
+
+def test_an_upscaler_of_another_scale_is_refused(crops: Path) -> None:
+    with pytest.raises(ValueError, match="one size"):
+        evaluate(ASID(preset("asid-tiny", num_groups=1)), 4, EvalConfig(data=(str(crops / "validation"),)))
+
+
+def test_mean_scores_keep_the_order_of_the_sets() -> None:
+    rows = [("b", "x", 30.0, 0.8), ("b", "y", 32.0, 0.9), ("a", "x", 20.0, 0.5)]
+    means = mean_scores(pd.DataFrame(rows, columns=["data", "image", "psnr", "ssim"]))
+    assert means["data"].tolist() == ["b", "a"]
+    assert means["psnr"].tolist() == [31.0, 20.0]
+    assert means["ssim"].tolist() == pytest.approx([0.85, 0.5])

@@ -1,0 +1,136 @@
+"""Applying a network to an image: tiles, blending, self-ensemble, arithmetic, memory."""
+
+from itertools import pairwise
+
+import numpy as np
+import psutil
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from pydantic import ValidationError
+
+from asid.config import InferenceConfig, preset
+from asid.data.images import find_images
+from asid.evaluation.inference import tile_corners, upscale
+from asid.model.network import ASID
+
+PHOTO = np.array(find_images("samples")[0].read()[40:120, 60:160])
+
+
+class Nearest(torch.nn.Module):
+    """A network that repeats each pixel: tiles of it must join to the same image whatever the overlap."""
+
+    def __init__(self, scale: int) -> None:
+        super().__init__()
+        self.config, self.value_range = preset("asid-tiny", scale=scale), (0.0, 1.0)
+        self.unused = torch.nn.Parameter(torch.zeros(1))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return x.repeat_interleave(self.config.scale, 2).repeat_interleave(self.config.scale, 3)
+
+
+@settings(max_examples=150, deadline=None)
+@given(
+    height=st.integers(1, 70),
+    width=st.integers(1, 70),
+    tile=st.integers(8, 40),
+    share=st.floats(0, 0.99),
+    blend=st.sampled_from(["mean", "smooth"]),
+)
+def test_every_pixel_is_written_and_weights_are_normalised(
+    height: int, width: int, tile: int, share: float, blend: str
+) -> None:
+    image = np.random.default_rng(height * 71 + width).integers(0, 256, (height, width, 3), dtype=np.uint8)
+    config = InferenceConfig(tile=tile, overlap=int(share * tile), blend=blend)
+    sr = upscale(Nearest(2), image, config, batch_tiles=3)
+    assert np.array_equal(sr, image.repeat(2, axis=0).repeat(2, axis=1))
+
+
+@pytest.mark.parametrize(
+    ("height", "width", "tile", "overlap"), [(64, 64, 64, 24), (65, 200, 64, 24), (10, 300, 64, 24), (100, 90, 40, 0)]
+)
+def test_tiles_cover_the_image_with_the_overlap(height: int, width: int, tile: int, overlap: int) -> None:
+    corners = list(tile_corners(height, width, tile, overlap))
+    assert len(set(corners)) == len(corners)
+    for length, starts in ((height, sorted({y for y, _ in corners})), (width, sorted({x for _, x in corners}))):
+        assert starts[0] == 0
+        assert starts[-1] == max(0, length - tile)
+        assert all(later - earlier <= tile - overlap for earlier, later in pairwise(starts))
+
+
+def test_tiles_of_a_meso_network_agree_with_the_whole_away_from_their_borders() -> None:
+    # No part that sees the whole image: no global window, no ESA, no squeeze-and-excitation.
+    config = preset(
+        "asid-tiny",
+        spatial_windows=["meso"],
+        channel_windows=["meso"],
+        esa=False,
+        squeeze_excitation=False,
+        num_groups=1,
+    )
+    model = ASID(config).double().eval()
+    x = torch.rand(1, 3, 96, 128, dtype=torch.float64)
+    with torch.no_grad():
+        whole, tile = model(x), model(x[..., 16:80, 32:96])
+    # Windows are aligned because 16 and 32 are multiples of the window; what is seen beyond a window comes in by 3×3 convolutions.
+    crop = whole[..., 32:160, 64:192] - tile
+    difference = crop[..., 48:-48, 48:-48].abs()
+    assert difference.numel()
+    assert difference.max() < 1e-5
+    assert crop.abs().max() > 1e-5
+
+
+def test_a_global_network_depends_on_the_tiling() -> None:
+    model = ASID(preset("asid-tiny"), seed=3)
+    with torch.no_grad():
+        model.upsample.weight.mul_(20)
+    assert not np.array_equal(upscale(model, PHOTO), upscale(model, PHOTO, InferenceConfig(tile=32, overlap=8)))
+
+
+def test_batches_of_tiles_change_nothing() -> None:
+    model = ASID(preset("asid-tiny"))
+    config = InferenceConfig(tile=32, overlap=8)
+    assert np.array_equal(upscale(model, PHOTO, config), upscale(model, PHOTO, config, batch_tiles=5))
+
+
+def test_self_ensemble_is_the_mean_of_eight_views() -> None:
+    model = ASID(preset("asid-tiny"), seed=1).double()
+    with torch.no_grad():
+        model.upsample.weight.mul_(20)
+        model.upsample.bias.add_(0.5)
+    views = []
+    for flip in (False, True):
+        for turns in range(4):
+            image = np.rot90(PHOTO[:, ::-1] if flip else PHOTO, turns)
+            with torch.no_grad():
+                y = model(torch.tensor(image.copy()).permute(2, 0, 1)[None].double() / 255)[0].permute(1, 2, 0).numpy()
+            y = np.rot90(y, -turns)
+            views.append(y[:, ::-1] if flip else y)
+    expected = np.rint(np.clip(np.mean(views, axis=0), 0, 1) * 255)
+    sr = upscale(model, PHOTO, InferenceConfig(ensemble=True))
+    assert np.abs(sr - expected).max() <= 1
+    assert not np.array_equal(sr, upscale(model, PHOTO))
+    assert np.array_equal(upscale(model, PHOTO[:, ::-1].copy(), InferenceConfig(ensemble=True))[:, ::-1], sr)
+
+
+def test_precision_is_used() -> None:
+    model = ASID(preset("asid-tiny"), seed=1)
+    with torch.no_grad():
+        model.upsample.weight.mul_(20)
+        model.upsample.bias.add_(0.5)
+    exact, rough = (upscale(model, PHOTO, InferenceConfig(precision=p)).astype(int) for p in ("32-true", "bf16-mixed"))
+    assert 0 < np.abs(exact - rough).max() < 30
+
+
+def test_a_whole_image_that_does_not_fit_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(psutil, "virtual_memory", lambda: type("Memory", (), {"available": 1_000_000})())
+    model = ASID(preset("asid-tiny"))
+    with pytest.raises(ValueError, match="use tiles"):
+        upscale(model, PHOTO)
+    assert upscale(model, PHOTO, InferenceConfig(tile=32, overlap=8)).shape == (160, 200, 3)
+
+
+def test_overlap_is_smaller_than_the_tile() -> None:
+    with pytest.raises(ValidationError, match="overlap smaller than the tile of 16, got 16"):
+        InferenceConfig(tile=16, overlap=16)

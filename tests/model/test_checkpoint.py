@@ -1,0 +1,340 @@
+"""Checkpoints: the published format and architecture, ours, and files that are neither."""
+
+import json
+import pickle
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from reference_network import ReferenceNetwork
+from safetensors import safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+
+from asid import load_checkpoint, save_checkpoint
+from asid.config import ModelConfig, preset
+from asid.model.checkpoint import CheckpointError, from_published
+from asid.model.network import ASID
+
+GOLDEN = Path(__file__).parents[1] / "golden"
+SHAPES: dict[str, dict[str, list[int]]] = json.loads((GOLDEN / "official_state_dict.json").read_text())
+PUBLISHED = {"asid": "asid", "asid_d8": "asid-d8"}
+
+Weights = dict[str, Tensor]
+
+
+def published_shapes(name: str, scale: int) -> dict[str, list[int]]:
+    """The published keys and shapes: the list is of the ×2 networks, and the others differ in the number of output channels only."""
+    shapes = SHAPES[name]
+    return {key: [3 * scale**2, *shape[1:]] if key.startswith("up.0.") else shape for key, shape in shapes.items()}
+
+
+def formula_weights(name: str, scale: int, phase: float) -> Weights:
+    """The weights under which the golden outputs were computed."""
+    weights = {}
+    for i, (key, shape) in enumerate(sorted(published_shapes(name, scale).items())):
+        wave = np.sin(0.7 * np.arange(np.prod(shape)) + 0.3 * i + phase).reshape(shape)
+        if key.endswith("temperature") or (len(shape) == 1 and key.endswith("weight")):
+            value = 1 + 0.1 * wave
+        elif len(shape) == 1:
+            value = 0.05 * wave
+        else:
+            value = wave / np.sqrt(np.prod(shape[1:]))
+        weights[key] = torch.from_numpy(value.astype(np.float32))
+    return weights
+
+
+def random_weights(name: str, scale: int, seed: int = 0) -> Weights:
+    """Weights under which every part of the network matters: sharp attention, large biases, gains far from one."""
+    generator = torch.Generator().manual_seed(seed)
+    weights = {}
+    for key, shape in sorted(published_shapes(name, scale).items()):
+        noise = torch.randn(shape, generator=generator, dtype=torch.float64)
+        if key.endswith("temperature"):
+            weights[key] = 4 + noise
+        elif key.endswith("rel_pos_bias.weight"):
+            weights[key] = noise
+        elif len(shape) == 1:
+            weights[key] = 0.3 * noise + (1 if key.endswith("weight") else 0)
+        else:
+            weights[key] = noise / np.prod(shape[1:]) ** 0.5
+            if key.endswith("to_qkv.weight"):
+                weights[key][: 2 * shape[1]] *= 2
+    return weights
+
+
+def write_published(folder: Path, weights: object) -> Path:
+    path = folder / "published.pth"
+    torch.save(weights, path)
+    return path
+
+
+def small_shapes() -> Weights:
+    return {key: torch.zeros(shape) for key, shape in SHAPES["asid"].items()}
+
+
+@pytest.mark.parametrize(("file", "name", "scale"), [("x2", "asid", 2), ("x4", "asid", 4), ("x3_d8", "asid_d8", 3)])
+def test_golden_outputs(file: str, name: str, scale: int, tmp_path: Path) -> None:
+    golden = np.load(GOLDEN / f"golden_{file}.npz")
+    path = write_published(tmp_path, formula_weights(name, scale, float(golden["phase"])))
+    model = load_checkpoint(path)
+    assert model.config == preset(PUBLISHED[name], scale=scale)
+    assert not model.training
+    with torch.no_grad():
+        output = model.double()(torch.from_numpy(golden["input"]).double()).numpy()
+    assert output.shape == golden["output"].shape
+    # Relative to the largest value of the output (1.4, 5.7, 8.5), because it is stored in single precision: a difference of 6e-8.
+    # It must be tight: these weights hardly exercise attention, and a wrong window in it changes the outputs by 1e-5 only.
+    assert np.abs(output - golden["output"]).max() <= 2e-7 * np.abs(golden["output"]).max()
+
+
+@pytest.mark.parametrize(
+    ("name", "scale", "size"),
+    [
+        ("asid", 2, (16, 24)),
+        ("asid", 2, (19, 30)),
+        ("asid", 4, (24, 16)),
+        ("asid", 3, (5, 40)),
+        ("asid_d8", 2, (16, 16)),
+    ],
+)
+def test_network_equals_an_independent_one(name: str, scale: int, size: tuple[int, int]) -> None:
+    weights = random_weights(name, scale)
+    config, tensors = from_published(weights)
+    assert config == preset(PUBLISHED[name], scale=scale)
+    model = ASID(config).double()
+    model.load_state_dict(tensors)
+    x = torch.rand(1, 3, *size, generator=torch.Generator().manual_seed(1), dtype=torch.float64) * 2 - 1
+    with torch.no_grad():
+        output, expected = model(x), ReferenceNetwork(weights)(x)
+    assert output.shape == expected.shape == (1, 3, scale * size[0], scale * size[1])
+    assert expected.std() > 0.1
+    assert (output - expected).abs().max() <= 1e-9 * expected.abs().max().clamp_min(1)
+
+
+@pytest.mark.parametrize(("name", "scale"), [("asid", 2), ("asid", 3), ("asid", 4), ("asid_d8", 2)])
+def test_published_keys_fit(name: str, scale: int) -> None:
+    published = {key: torch.empty(shape, device="meta") for key, shape in published_shapes(name, scale).items()}
+    config, tensors = from_published(published)
+    assert config == preset(PUBLISHED[name], scale=scale)
+    with torch.device("meta"):
+        expected = ASID(config).state_dict()
+    assert {key: tensor.shape for key, tensor in tensors.items()} == {
+        key: tensor.shape for key, tensor in expected.items()
+    }
+
+
+@pytest.mark.parametrize(
+    ("wrapper", "prefix"),
+    [(None, ""), ("state_dict", ""), ("params", ""), ("params_ema", ""), ("model", "module."), (None, "module.")],
+)
+def test_published_files_load_however_they_are_wrapped(wrapper: str | None, prefix: str, tmp_path: Path) -> None:
+    weights = formula_weights("asid", 2, 0.5)
+    content = {prefix + key: tensor for key, tensor in weights.items()}
+    model = load_checkpoint(write_published(tmp_path, {wrapper: content} if wrapper else content))
+    assert model.value_range == (-1.0, 1.0)
+    assert torch.equal(model.shallow.weight, weights["input.weight"])
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {},
+        {"attention_sharing": 2, "distillation_ratio": "1/8", "scale": 3},
+        {"spatial_windows": ["meso"], "esa": False, "scale": 4},
+    ],
+)
+@pytest.mark.parametrize("value_range", [(0.0, 1.0), (-1.0, 1.0)])
+def test_round_trip(changes: dict[str, object], value_range: tuple[float, float], tmp_path: Path) -> None:
+    model = ASID(preset("asid-tiny", num_groups=2, **changes), seed=3, value_range=value_range)
+    path = save_checkpoint(model, tmp_path / "new" / "model.safetensors", run={"seed": 3})
+    loaded = load_checkpoint(path)
+    assert loaded.config == model.config
+    assert loaded.value_range == value_range
+    assert not loaded.training
+    before, after = model.state_dict(), loaded.state_dict()
+    assert after.keys() == before.keys()
+    assert all(torch.equal(after[name], before[name]) for name in before)
+    assert [file.name for file in path.parent.iterdir()] == ["model.safetensors"]
+    with safe_open(path, framework="pt") as file:
+        assert json.loads(file.metadata()["run"]) == {"seed": 3}
+
+
+def test_a_failed_write_leaves_the_old_checkpoint(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = save_checkpoint(ASID(preset("asid-tiny"), seed=1), tmp_path / "model.safetensors")
+    before = path.read_bytes()
+
+    def fail(tensors: object, file: Path, **_: object) -> None:
+        file.write_bytes(b"half")
+        raise OSError("no space left on device")
+
+    monkeypatch.setattr("asid.model.checkpoint.save_file", fail)
+    with pytest.raises(OSError, match="no space"):
+        save_checkpoint(ASID(preset("asid-tiny"), seed=2), path)
+    assert path.read_bytes() == before
+
+
+def drop(weights: Weights) -> None:
+    del weights["block1.res_end.bias"]
+
+
+def add(weights: Weights) -> None:
+    weights["block1.extra.weight"] = torch.zeros(1)
+
+
+def reshape(weights: Weights) -> None:
+    weights["output.bias"] = torch.zeros(47)
+
+
+def reshape_split(weights: Weights) -> None:
+    weights["block0.residual_layer.0.SLA1.attn.to_qkv.weight"] = torch.zeros(107, 36)
+
+
+@pytest.mark.parametrize(
+    ("damage", "words"),
+    [
+        (drop, ["missing (1): groups.1.project.bias"]),
+        (add, ["unexpected (1): groups.1.extra.weight"]),
+        (reshape, ["mis-shaped (1): deep.bias: expected (48,), got (47,)"]),
+        (reshape_split, ["groups.0.block.steps.0.spatial.0.attention"]),
+    ],
+)
+def test_tensors_that_do_not_fit_are_listed(
+    damage: Callable[[Weights], None], words: list[str], tmp_path: Path
+) -> None:
+    weights = small_shapes()
+    damage(weights)
+    path = write_published(tmp_path, weights)
+    with pytest.raises(CheckpointError) as caught:
+        load_checkpoint(path)
+    assert all(word in str(caught.value) for word in [str(path), *words]), str(caught.value)
+
+
+def test_all_problems_of_a_checkpoint_are_listed_at_once(tmp_path: Path) -> None:
+    weights = small_shapes()
+    for damage in (drop, add, reshape):
+        damage(weights)
+    with pytest.raises(CheckpointError) as caught:
+        load_checkpoint(write_published(tmp_path, weights))
+    assert all(word in str(caught.value) for word in ("missing (1)", "unexpected (1)", "mis-shaped (1)"))
+
+
+def test_our_tensors_that_do_not_fit_are_listed(tmp_path: Path) -> None:
+    path = save_checkpoint(ASID(preset("asid-tiny")), tmp_path / "model.safetensors")
+    with safe_open(path, framework="pt") as file:
+        metadata = file.metadata()
+        tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a mapping)
+    tensors["deep.bias"] = torch.zeros(3)
+    del tensors["shallow.bias"]
+    save_file(tensors, path, metadata=metadata)
+    with pytest.raises(CheckpointError, match=r"missing \(1\): shallow.bias\n.*mis-shaped \(1\): deep.bias"):
+        load_checkpoint(path)
+
+
+class Touch:
+    """Unpickling this creates a file: code that a checkpoint must not be able to run."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def __reduce__(self) -> tuple[object, tuple[Path]]:
+        return Path.touch, (self.path,)
+
+
+def truncated_safetensors(folder: Path) -> Path:
+    path = save_checkpoint(ASID(preset("asid-tiny")), folder / "file.safetensors")
+    path.write_bytes(path.read_bytes()[:-100])
+    return path
+
+
+def truncated_published(length: int) -> Callable[[Path], Path]:
+    def write(folder: Path) -> Path:
+        path = write_published(folder, small_shapes())
+        path.write_bytes(path.read_bytes()[:length])
+        return path
+
+    return write
+
+
+def foreign(metadata: dict[str, str] | None) -> Callable[[Path], Path]:
+    def write(folder: Path) -> Path:
+        save_file({"weight": torch.zeros(2)}, folder / "file.safetensors", metadata=metadata)
+        return folder / "file.safetensors"
+
+    return write
+
+
+def text(name: str, content: bytes) -> Callable[[Path], Path]:
+    def write(folder: Path) -> Path:
+        (folder / name).write_bytes(content)
+        return folder / name
+
+    return write
+
+
+def published(content: object) -> Callable[[Path], Path]:
+    return lambda folder: write_published(folder, content)
+
+
+MODEL = json.dumps(ModelConfig().to_dict())
+
+
+@pytest.mark.parametrize(
+    "write",
+    [
+        pytest.param(truncated_safetensors, id="truncated safetensors"),
+        pytest.param(truncated_published(-100), id="truncated pth"),
+        pytest.param(truncated_published(500_000), id="truncated pth in the middle"),
+        pytest.param(truncated_published(50_000), id="truncated pth in the names"),
+        pytest.param(truncated_published(3), id="truncated pth in the header"),
+        pytest.param(text("file.safetensors", b"not a checkpoint\n"), id="text as safetensors"),
+        pytest.param(text("file.pth", b"not a checkpoint\n"), id="text as pth"),
+        pytest.param(text("file.safetensors", b""), id="empty safetensors"),
+        pytest.param(text("file.pth", b""), id="empty pth"),
+        pytest.param(foreign(None), id="foreign safetensors"),
+        pytest.param(foreign({"format": "pt"}), id="foreign safetensors with metadata"),
+        pytest.param(foreign({"format": '"asid/2"', "model": MODEL}), id="another version"),
+        pytest.param(foreign({"format": '"asid/1"'}), id="header without a configuration"),
+        pytest.param(foreign({"format": '"asid/1"', "model": MODEL}), id="header without a value range"),
+        pytest.param(
+            foreign({"format": '"asid/1"', "model": '{"scale": 5}', "value_range": "[0, 1]"}), id="bad configuration"
+        ),
+        pytest.param(published([torch.zeros(2)]), id="a list"),
+        pytest.param(published({"epoch": 3}), id="a number"),
+        pytest.param(published({0: torch.zeros(2)}), id="numbered tensors"),
+        pytest.param(published({}), id="nothing"),
+        pytest.param(published({"conv.weight": torch.zeros(2, 2)}), id="another network"),
+        pytest.param(
+            published({"input.weight": torch.zeros(48, 3, 3, 3), "up.0.weight": torch.zeros(75, 48, 3, 3)}),
+            id="scale 5",
+        ),
+    ],
+)
+def test_what_is_no_checkpoint_is_refused(write: Callable[[Path], Path], tmp_path: Path) -> None:
+    path = write(tmp_path)
+    with pytest.raises(CheckpointError) as caught:
+        load_checkpoint(path)
+    assert str(path) in str(caught.value)
+
+
+@pytest.mark.parametrize("how", ["torch", "pickle"])
+def test_code_in_a_file_is_not_run(how: str, tmp_path: Path) -> None:
+    path, trace = tmp_path / "file.pth", tmp_path / "trace"
+    content = {"input.weight": Touch(trace)}
+    if how == "torch":
+        torch.save(content, path)
+    else:
+        path.write_bytes(pickle.dumps(content, protocol=2))
+    with pytest.raises(CheckpointError, match="tensors only"):
+        load_checkpoint(path)
+    assert not trace.exists()
+    torch.load(path, weights_only=False) if how == "torch" else pickle.loads(path.read_bytes())
+    assert trace.exists()  # the file was able to
+
+
+@pytest.mark.parametrize("name", ["none.safetensors", "none.pth"])
+def test_missing_files(name: str, tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError, match=name):
+        load_checkpoint(tmp_path / name)

@@ -1,0 +1,107 @@
+"""Cost of a network: the published counts, three counters that agree with direct runs, and attention that is counted."""
+
+import logging
+from typing import Any
+
+import pytest
+import torch
+from fvcore.nn import FlopCountAnalysis
+from torch.utils.flop_counter import FlopCounterMode
+
+from asid.config import ModelConfig, preset
+from asid.model.complexity import Complexity, _torch_macs, measure_complexity
+from asid.model.network import ASID
+
+MEASURED: dict[str, Complexity] = {}
+
+
+def measure(config: ModelConfig, output: tuple[int, int] = (1280, 720)) -> Complexity:
+    key = f"{config.digest()} {output}"
+    if key not in MEASURED:
+        MEASURED[key] = measure_complexity(config, output)
+    return MEASURED[key]
+
+
+@pytest.mark.parametrize(
+    ("name", "scale", "parameters", "macs_torch", "macs_ptflops"),
+    [
+        ("asid", 2, 297_516, 77.79, 78.22),
+        ("asid", 3, 304_011, 35.68, 35.87),
+        ("asid", 4, 313_104, 20.79, 20.91),
+        ("asid-d8", 2, 732_146, 190.36, 191.47),
+    ],
+)
+def test_published_networks(name: str, scale: int, parameters: int, macs_torch: float, macs_ptflops: float) -> None:
+    result = measure(preset(name, scale=scale))
+    assert result.parameters == parameters
+    assert round(result.macs_torch / 1e9, 2) == macs_torch
+    assert round(result.macs_ptflops / 1e9, 2) == macs_ptflops
+    assert result.macs_fvcore == pytest.approx(result.macs_torch, rel=0.1)
+    assert result.to_dict()["output"] == [1280, 720]
+
+
+@pytest.mark.parametrize(
+    ("changes", "output"),
+    [
+        ({"num_groups": 2}, (48, 48)),
+        ({"num_groups": 2, "attention_sharing": "none"}, (48, 48)),
+        ({"attention_sharing": 2, "global_kind": "window", "global_size": 16, "scale": 3}, (90, 140)),
+    ],
+)
+def test_fvcore_equals_a_direct_count_on_real_tensors(changes: dict[str, Any], output: tuple[int, int]) -> None:
+    config = preset("asid-tiny", **changes)
+    logging.getLogger("fvcore.nn.jit_analysis").setLevel(logging.ERROR)
+    x = torch.zeros(1, 3, output[1] // config.scale, output[0] // config.scale)
+    direct = FlopCountAnalysis(ASID(config).eval(), x).unsupported_ops_warnings(False).tracer_warnings("none").total()
+    assert measure(config, output).macs_fvcore == direct
+
+
+@pytest.mark.parametrize("changes", [{"num_groups": 2}, {"num_groups": 2, "attention_sharing": "none"}])
+def test_torch_equals_a_direct_count_on_real_tensors(changes: dict[str, Any]) -> None:
+    config = preset("asid-tiny", **changes)
+    with FlopCounterMode(display=False) as counter, torch.no_grad():
+        ASID(config)(torch.zeros(1, 3, 24, 24))
+    assert measure(config, (48, 48)).macs_torch == counter.get_total_flops() // 2
+
+
+def saved_by_sharing(config: ModelConfig, output: tuple[int, int]) -> int:
+    """Multiply-adds of q, k (2w² a pixel) and q kᵀ (w for each of the T pixels in a window) that sharing groups do without."""
+    width, height = (-(-(side // config.scale) // config.size_multiple) * config.size_multiple for side in output)
+    sides = {"meso": config.window_size, "global": config.global_size}
+    sharing = sum(not config.makes_maps(group) for group in range(config.num_groups))
+    total = 0
+    for step_width in config.step_widths:
+        w = step_width - config.kept_channels
+        total += sum(2 * w * w + w * sides[kind] ** 2 for kind in config.spatial_windows)
+    return total * width * height * sharing
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"scale": 3, "num_groups": 2},
+        {"attention_sharing": 2},
+        {"num_groups": 2, "distillation_ratio": "1/8", "spatial_windows": ["global", "meso", "meso"]},
+        {"num_groups": 2, "global_kind": "window", "global_size": 16, "distillation_steps": 2, "window_size": 4},
+    ],
+)
+def test_what_sharing_saves_is_counted_exactly(changes: dict[str, Any]) -> None:
+    shared, output = preset("asid-tiny", **changes), (60, 42)
+    lr = torch.zeros(1, 3, output[1] // shared.scale, output[0] // shared.scale)
+    counts = [
+        _torch_macs(ASID(shared.override(attention_sharing=sharing)), lr)
+        for sharing in (shared.attention_sharing, "none")
+    ]
+    assert counts[1] - counts[0] == saved_by_sharing(shared, output) > 0
+
+
+def test_every_counter_counts_what_sharing_saves() -> None:
+    shared, alone = (measure(preset("asid", attention_sharing=sharing)) for sharing in ("all", "none"))
+    widths = (36, 24, 12)
+    # LR pixels · groups · (meso, global) · (q, k and q kᵀ)
+    saved = 640 * 360 * 2 * sum(2 * (2 * w * w + 64 * w) for w in widths)
+    assert saved == saved_by_sharing(preset("asid"), (1280, 720))
+    assert alone.macs_torch - shared.macs_torch == saved
+    # These count softmax and additions too: at least the products are there.
+    assert alone.macs_ptflops - shared.macs_ptflops >= saved
+    assert alone.macs_fvcore - shared.macs_fvcore >= saved

@@ -1,0 +1,364 @@
+"""The network: sizes, seeded weights, attention maps, padding, and every axis of the configuration, one by one."""
+
+import re
+from functools import cache
+from typing import Any
+
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from asid.config import preset
+from asid.model.attention import GridWindow, LocalWindow, StridedWindow
+from asid.model.complexity import count_parameters
+from asid.model.network import ASID, AttentionMaps
+
+STEPS = r"groups\.\d+\.block\.steps\."
+
+# (changes over asid-tiny, keys added, keys removed, keys of another shape), each a pattern; None: no key.
+AXES: list[tuple[dict[str, Any], str | None, str | None, str | None]] = [
+    ({"attention_sharing": "none"}, r"groups\.[12]\..*\.(query_key\.weight|bias\.table)", None, None),
+    ({"attention_sharing": 1}, r"groups\.[12]\..*\.(query_key\.weight|bias\.table)", None, None),
+    ({"attention_sharing": 2}, r"groups\.2\..*\.(query_key\.weight|bias\.table)", None, None),
+    ({"distillation_ratio": 0}, None, None, STEPS + r"\d\..*"),
+    ({"distillation_ratio": "1/8"}, None, None, STEPS + r"\d\..*"),
+    ({"distillation_ratio": "1/16"}, None, None, STEPS + r"\d\..*"),
+    ({"distillation_steps": 1}, None, STEPS + r"[12]\..*", None),
+    ({"distillation_steps": 2}, None, STEPS + r"2\..*", STEPS + r"1\.join\..*"),
+    ({"distillation_steps": 4, "distillation_ratio": "1/8"}, STEPS + r"3\..*", None, STEPS + r"\d\..*"),
+    ({"spatial_windows": ["meso", "meso"]}, None, None, None),
+    ({"spatial_windows": ["global", "global"]}, None, None, None),
+    ({"spatial_windows": ["global", "meso"]}, None, None, None),
+    ({"spatial_windows": ["meso"]}, None, STEPS + r"\d\.spatial\.1\..*", None),
+    ({"spatial_windows": ["global"]}, None, STEPS + r"\d\.spatial\.1\..*", None),
+    ({"spatial_windows": ["meso", "global", "meso"]}, STEPS + r"\d\.spatial\.2\..*", None, None),
+    ({"spatial_windows": []}, None, STEPS + r"\d\.spatial\..*", None),
+    ({"channel_windows": ["meso", "meso"]}, None, None, None),
+    ({"channel_windows": ["global", "global"]}, None, None, None),
+    ({"channel_windows": ["global", "meso"]}, None, None, None),
+    ({"channel_windows": ["meso"]}, None, r"groups\.\d\.block\.channel\.1\..*", None),
+    ({"channel_windows": []}, None, r"groups\.\d\.block\.channel\..*", None),
+    ({"global_kind": "window"}, None, None, None),
+    ({"global_kind": "window", "global_size": 16}, None, None, r"groups\.0\..*\.spatial\.1\.attention\.bias\.table"),
+    ({"global_size": 4}, None, None, r"groups\.0\..*\.spatial\.1\.attention\.bias\.table"),
+    ({"window_size": 4}, None, None, r"groups\.0\..*\.spatial\.0\.attention\.bias\.table"),
+    ({"local_module": False}, None, STEPS + r"\d\.local\..*", None),
+    ({"squeeze_excitation": False}, None, STEPS + r"\d\.local\.gate\..*", None),
+    ({"esa": False}, None, r"groups\.\d\.esa\..*", None),
+    ({"position_bias": False}, None, r"groups\.0\..*\.bias\.table", None),
+    ({"num_features": 32}, None, None, r".*"),
+    ({"num_groups": 1}, None, r"groups\.[12]\..*", None),
+    ({"num_groups": 4}, r"groups\.3\..*", None, None),
+    ({"scale": 1}, None, None, r"upsample\..*"),
+    ({"scale": 3}, None, None, r"upsample\..*"),
+    ({"scale": 4}, None, None, r"upsample\..*"),
+    ({"scale": 8}, None, None, r"upsample\..*"),
+]
+
+
+def axis_name(changes: Any) -> str | None:
+    return " ".join(f"{key}={value}" for key, value in changes.items()) if isinstance(changes, dict) else ""
+
+
+def build(*, seed: int = 0, **changes: Any) -> ASID:
+    return ASID(preset("asid-tiny", **changes), seed=seed).eval()
+
+
+MODELS: dict[str, ASID] = {}
+
+
+def tiny(**changes: Any) -> ASID:
+    """A network that is built once for all tests: they read it, and do not change its weights."""
+    key = str(changes)
+    if key not in MODELS:
+        MODELS[key] = build(**changes)
+    return MODELS[key]
+
+
+@cache
+def image(height: int, width: int, batch: int = 1) -> Tensor:
+    return torch.rand(batch, 3, height, width, generator=torch.Generator().manual_seed(height * 1000 + width))
+
+
+def shapes(model: ASID) -> dict[str, torch.Size]:
+    return {name: tensor.shape for name, tensor in model.state_dict().items()}
+
+
+def matching(pattern: str | None, names: Any) -> set[str]:
+    return {name for name in names if pattern is not None and re.fullmatch(pattern, name)}
+
+
+def attend(model: ASID, x: Tensor) -> tuple[Tensor, AttentionMaps]:
+    with torch.no_grad():
+        return model(x, return_attention=True)
+
+
+@pytest.mark.parametrize(
+    ("name", "scale", "parameters"),
+    [
+        ("asid", 2, 297_516),
+        ("asid", 3, 304_011),
+        ("asid", 4, 313_104),
+        ("asid-d8", 2, 732_146),
+        ("asid-d8", 3, 738_641),
+        ("asid-d8", 4, 747_734),
+    ],
+)
+def test_parameters_are_the_papers(name: str, scale: int, parameters: int) -> None:
+    with torch.device("meta"):
+        assert count_parameters(ASID(preset(name, scale=scale))) == parameters
+
+
+@pytest.mark.parametrize(("changes", "added", "removed", "reshaped"), AXES, ids=axis_name)
+def test_axis_changes_only_its_own_keys(
+    changes: dict[str, Any], added: str | None, removed: str | None, reshaped: str | None
+) -> None:
+    base, variant = shapes(tiny()), shapes(tiny(**changes))
+    assert variant.keys() - base.keys() == matching(added, variant)
+    assert base.keys() - variant.keys() == matching(removed, base)
+    changed = {name for name in base.keys() & variant.keys() if base[name] != variant[name]}
+    assert changed <= matching(reshaped, base)
+    assert bool(changed) == (reshaped is not None)
+
+
+@pytest.mark.parametrize("changes", [{}, *(axis[0] for axis in AXES)], ids=axis_name)
+def test_axis_trains_every_parameter_and_changes_the_output(changes: dict[str, Any]) -> None:
+    model, x = tiny(**changes), image(17, 24)
+    output = model(x)
+    s = changes.get("scale", 2)
+    assert output.shape == (1, 3, 17 * s, 24 * s)
+    names, parameters = zip(*model.named_parameters(), strict=True)
+    gradients = torch.autograd.grad(output.square().mean(), parameters, allow_unused=True)
+    for name, gradient in zip(names, gradients, strict=True):
+        assert gradient is not None, name
+        assert gradient.isfinite().all(), name
+        assert gradient.any(), name
+    if changes and s == 2:
+        with torch.no_grad():
+            assert (output - tiny()(x)).abs().max() > 1e-6
+
+
+def test_every_axis_of_the_configuration_is_tested() -> None:
+    assert {field for axis in AXES for field in axis[0]} == set(type(preset("asid")).model_fields)
+
+
+@pytest.mark.parametrize("size", [(1, 1), (7, 13), (8, 8), (15, 16), (17, 40), (16, 3)])
+@pytest.mark.parametrize(
+    "changes",
+    [{}, {"scale": 3}, {"esa": False}, {"global_kind": "window", "global_size": 16}, {"global_size": 6}],
+    ids=axis_name,
+)
+def test_awkward_sizes(size: tuple[int, int], changes: dict[str, Any]) -> None:
+    model = tiny(num_groups=1, **changes)
+    s = model.config.scale
+    with torch.no_grad():
+        output = model(image(*size, batch=2))
+    assert output.shape == (2, 3, s * size[0], s * size[1])
+    assert output.isfinite().all()
+
+
+@pytest.mark.parametrize(
+    ("size", "padded", "changes"),
+    [
+        ((1, 1), (16, 16), {}),
+        ((7, 13), (16, 16), {}),
+        ((17, 40), (24, 40), {}),
+        ((7, 13), (8, 16), {"esa": False}),
+        ((7, 17), (24, 24), {"global_size": 6}),
+        ((17, 16), (32, 16), {"global_kind": "window", "global_size": 16}),
+        ((7, 13), (15, 15), {"spatial_windows": [], "channel_windows": []}),
+    ],
+)
+def test_padding_is_zeros_at_the_right_and_bottom(
+    size: tuple[int, int], padded: tuple[int, int], changes: dict[str, Any]
+) -> None:
+    model, x = tiny(**changes), image(*size)
+    by_hand = torch.zeros(1, 3, *padded)
+    by_hand[:, :, : size[0], : size[1]] = x
+    with torch.no_grad():
+        assert model.pad(x).shape[-2:] == padded
+        assert torch.equal(model(x), model(by_hand)[:, :, : 2 * size[0], : 2 * size[1]])
+
+
+def test_images_of_a_batch_do_not_mix() -> None:
+    model, batch = tiny(), image(16, 24, batch=3)
+    with torch.no_grad():
+        alone = torch.cat([model(x[None]) for x in batch])
+        torch.testing.assert_close(model(batch), alone, rtol=0, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    "shape", [(3, 16, 16), (1, 1, 16, 16), (1, 4, 16, 16), (16, 16, 3), (1, 3, 0, 16), (0, 3, 16, 16)]
+)
+def test_wrong_shapes_are_refused(shape: tuple[int, ...]) -> None:
+    with pytest.raises(ValueError, match=re.escape(f"(B, 3, H, W), got {shape}")):
+        tiny(num_groups=1)(torch.zeros(shape))
+
+
+def test_weights_are_a_function_of_the_seed() -> None:
+    first, again, other = (build(seed=seed).state_dict() for seed in (3, 3, 4))
+    assert all(torch.equal(first[name], again[name]) for name in first)
+    drawn = [name for name in first if first[name].unique().numel() > 1]
+    assert len(drawn) > 100
+    assert not any(torch.equal(first[name], other[name]) for name in drawn)
+
+
+def test_layers_of_one_shape_start_differently() -> None:
+    weights = tiny().state_dict()
+    assert not torch.equal(weights["groups.0.project.weight"], weights["groups.1.project.weight"])
+
+
+def test_global_random_state_is_neither_used_nor_changed(monkeypatch: pytest.MonkeyPatch) -> None:
+    torch.manual_seed(11)
+    before = torch.get_rng_state()
+    first = build().state_dict()
+    after = torch.get_rng_state()
+    torch.manual_seed(12)
+    assert all(torch.equal(tensor, first[name]) for name, tensor in build().state_dict().items())
+    assert torch.equal(after, before)
+    seeded = []
+    monkeypatch.setattr(torch.cuda, "manual_seed_all", seeded.append)
+    build()
+    assert not seeded, "the state of GPUs was set, and cannot be restored"
+
+
+@pytest.mark.parametrize("changes", [axis[0] for axis in AXES], ids=axis_name)
+def test_variants_start_from_the_same_weights_where_they_agree(changes: dict[str, Any]) -> None:
+    base, variant = tiny().state_dict(), tiny(**changes).state_dict()
+    # The range of initial values depends on a layer's input width, so a layer is the same where all its tensors have the same shape.
+    layers: dict[str, list[str]] = {}
+    for name in base:
+        layers.setdefault(name.rpartition(".")[0], []).append(name)
+    same = [
+        names
+        for names in layers.values()
+        if all(name in variant and variant[name].shape == base[name].shape for name in names)
+    ]
+    assert same or "num_features" in changes
+    assert [name for names in same for name in names if not torch.equal(base[name], variant[name])] == []
+
+
+@pytest.mark.parametrize(
+    ("changes", "givers"),
+    [
+        ({"attention_sharing": "all"}, [0, 0, 0, 0]),
+        ({"attention_sharing": 2}, [0, 0, 2, 2]),
+        ({"attention_sharing": 3}, [0, 0, 0, 3]),
+        ({"attention_sharing": "none"}, [0, 1, 2, 3]),
+    ],
+    ids=axis_name,
+)
+def test_shared_maps_are_the_same_tensors(changes: dict[str, Any], givers: list[int]) -> None:
+    _, maps = attend(tiny(num_groups=4, **changes), image(16, 24))
+    flat = [[layer for step in group for layer in step] for group in maps.spatial]
+    assert [len(layers) for layers in flat] == [6] * 4
+    for place in range(6):
+        same = [next(g for g in range(4) if flat[g][place] is flat[group][place]) for group in range(4)]
+        assert same == givers
+    made = {layer.data_ptr() for layers in flat for layer in layers}
+    assert len(made) == 6 * len(set(givers))
+
+
+def test_attention_maps_have_their_shapes_and_rows_sum_to_one() -> None:
+    _, maps = attend(tiny(attention_sharing=2, global_size=4, scale=3), image(16, 24, batch=2))
+    assert [[[tuple(layer.shape) for layer in step] for step in group] for group in maps.spatial] == (
+        [[[(12, 64, 64), (48, 16, 16)]] * 3] * 3
+    )
+    assert [[tuple(layer.shape) for layer in group] for group in maps.channel] == [[(12, 16, 16), (32, 16, 16)]] * 3
+    every = [layer for group in maps.spatial for step in group for layer in step] + [
+        layer for group in maps.channel for layer in group
+    ]
+    for layer in every:
+        assert (layer >= 0).all()
+        torch.testing.assert_close(layer.sum(-1), torch.ones(layer.shape[:-1]), rtol=0, atol=1e-5)
+
+
+@pytest.mark.parametrize("changes", [{}, {"attention_sharing": "none"}, {"spatial_windows": []}], ids=axis_name)
+def test_output_is_the_same_with_attention_returned(changes: dict[str, Any]) -> None:
+    model, x = tiny(**changes), image(9, 20)
+    output, _ = attend(model, x)
+    with torch.no_grad():
+        assert torch.equal(output, model(x))
+
+
+def test_a_sharing_group_uses_the_map_it_is_given() -> None:
+    group = build(num_groups=2).groups[1]
+    features = torch.rand(1, 16, 16, 16, generator=torch.Generator().manual_seed(0))
+    uniform, identity = torch.full((4, 64, 64), 1 / 64), torch.eye(64).expand(4, 64, 64)
+    with torch.no_grad():
+        by_uniform, used, _ = group(features, ((uniform, uniform),) * 3)
+        by_identity, _, _ = group(features, ((identity, identity),) * 3)
+    assert all(layer is uniform for step in used for layer in step)
+    assert (by_uniform - by_identity).abs().max() > 1e-4
+
+
+def test_features_stay_channels_last() -> None:
+    model, seen = build(), []
+    for module in (model.shallow, *model.groups, model.deep):
+        module.register_forward_hook(
+            lambda _, __, output: seen.append(output[0] if isinstance(output, tuple) else output)
+        )
+    with torch.no_grad():
+        model(image(17, 24, batch=2))
+    assert len(seen) == 5
+    assert all(features.is_contiguous(memory_format=torch.channels_last) for features in seen)
+
+
+WINDOWS = {"local": LocalWindow, "grid": GridWindow, "strided": StridedWindow}
+
+
+def slow_windows(kind: str, x: Tensor, m: int) -> Tensor:
+    """Tokens of all windows, pixel by pixel: (n, T, C), windows in the order (b, y, x), tokens row by row."""
+    height, width = x.shape[-2:]
+    rows, columns = height // m, width // m
+    windows = []
+    for one in x:
+        if kind == "local":
+            parts = [one[:, m * y : m * y + m, m * u : m * u + m] for y in range(rows) for u in range(columns)]
+        elif kind == "grid":
+            parts = [one[:, y::rows, u::columns] for y in range(rows) for u in range(columns)]
+        else:
+            parts = [one[:, y::m, u::m] for y in range(m) for u in range(m)]
+        for part in parts:
+            windows.append(
+                torch.stack([part[:, row, column] for row in range(part.shape[1]) for column in range(part.shape[2])])
+            )
+    return torch.stack(windows)
+
+
+@pytest.mark.parametrize("kind", WINDOWS)
+@pytest.mark.parametrize(("m", "height", "width"), [(8, 16, 24), (8, 8, 8), (4, 12, 8), (2, 2, 6), (6, 24, 12)])
+@pytest.mark.parametrize("memory_format", [torch.contiguous_format, torch.channels_last])
+def test_windows_split_and_merge(
+    kind: str, m: int, height: int, width: int, memory_format: torch.memory_format
+) -> None:
+    window = WINDOWS[kind](m)
+    x = (
+        torch.arange(2 * 5 * height * width, dtype=torch.float32)
+        .reshape(2, 5, height, width)
+        .contiguous(memory_format=memory_format)
+    )
+    tokens = window.split(x)
+    assert torch.equal(tokens, slow_windows(kind, x, m))
+    assert torch.equal(window.merge(tokens, like=x), x)
+    fewer = window.merge(tokens[..., :3], like=x)
+    assert torch.equal(fewer, x[:, :3])
+
+
+def test_windows_that_coincide_and_windows_that_differ() -> None:
+    x, one_window, square = image(16, 24), image(8, 8), image(16, 16)
+    local, grid, strided = (kind(8).split for kind in WINDOWS.values())
+    assert len({split(x).shape for split in (local, grid)}) == 1
+    assert not torch.equal(local(x), grid(x))
+    assert torch.equal(local(one_window), grid(one_window))
+    assert strided(x).shape == (64, 6, 3)
+    assert torch.equal(GridWindow(4).split(square), StridedWindow(4).split(square))  # an image of M² pixels a side
+
+
+def test_float64_agrees_with_float32() -> None:
+    model, x = build(), image(17, 24)
+    with torch.no_grad():
+        single, double = model(x), model.double()(x.double())
+    assert double.dtype == torch.float64
+    assert F.l1_loss(single.double(), double) < 1e-6

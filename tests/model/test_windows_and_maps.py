@@ -1,0 +1,329 @@
+"""Attention maps as images: where they are zero, what they sum to, and what is told about a pixel that is not there."""
+
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from numpy.typing import NDArray
+
+from asid.config import preset
+from asid.interpret.attention_maps import entropy, group_similarity, mean_distance, read_attention, uniform_distance
+from asid.model.attention import WindowAttention
+from asid.model.network import ASID
+
+PIXELS = [(0, 0), (13, 22), (31, 39)]
+
+
+def build(**changes: Any) -> ASID:
+    return ASID(preset("asid-tiny", **changes)).eval()
+
+
+@pytest.fixture(scope="module")
+def model() -> ASID:
+    return build()
+
+
+def photograph(height: int = 32, width: int = 40) -> NDArray[np.uint8]:
+    return np.random.default_rng(0).integers(0, 256, (height, width, 3), dtype=np.uint8)
+
+
+def spatial_attention(
+    model: ASID, image: NDArray[np.uint8], pixel: tuple[int, int], **place: int
+) -> NDArray[np.float32]:
+    return read_attention(model, image).spatial(pixel, **place)
+
+
+@pytest.mark.parametrize("pixel", PIXELS)
+@pytest.mark.parametrize("layer", [0, 1])
+@pytest.mark.parametrize("step", [0, 1, 2])
+def test_attention_sums_to_one_without_padding(pixel: tuple[int, int], layer: int, step: int, model: ASID) -> None:
+    attention = spatial_attention(model, photograph(), pixel, layer=layer, step=step)
+    assert (attention.shape, attention.dtype) == ((32, 40), np.float32)
+    assert attention.min() >= 0
+    assert attention.sum() == pytest.approx(1, abs=1e-5)
+
+
+@pytest.mark.parametrize("layer", [0, 1])
+def test_with_padding_a_part_falls_outside_the_image(layer: int, model: ASID) -> None:
+    attention = spatial_attention(model, photograph(27, 37), (26, 36), layer=layer)
+    assert attention.shape == (27, 37)
+    assert 0 < attention.sum() < 1 - 1e-4
+
+
+@pytest.mark.parametrize("pixel", PIXELS)
+def test_meso_attention_stays_in_the_window_of_the_query(pixel: tuple[int, int], model: ASID) -> None:
+    attention = spatial_attention(model, photograph(), pixel, layer=0)
+    top, left = pixel[0] // 8 * 8, pixel[1] // 8 * 8
+    expected = np.zeros((32, 40), bool)
+    expected[top : top + 8, left : left + 8] = True
+    np.testing.assert_array_equal(attention > 0, expected)
+
+
+@pytest.mark.parametrize("pixel", PIXELS)
+def test_global_attention_is_on_a_grid_over_the_whole_image(pixel: tuple[int, int], model: ASID) -> None:
+    attention = spatial_attention(model, photograph(), pixel, layer=1)
+    rows, columns = 32 // 8, 40 // 8
+    expected = np.zeros((32, 40), bool)
+    expected[pixel[0] % rows :: rows, pixel[1] % columns :: columns] = True
+    assert expected.sum() == 64
+    np.testing.assert_array_equal(attention > 0, expected)
+
+
+def test_a_larger_window_is_a_window() -> None:
+    attention = spatial_attention(build(global_kind="window", global_size=16), photograph(32, 48), (20, 17), layer=1)
+    expected = np.zeros((32, 48), bool)
+    expected[16:32, 16:32] = True
+    np.testing.assert_array_equal(attention > 0, expected)
+
+
+@pytest.mark.parametrize("layer", [0, 1])
+def test_the_numbers_are_those_of_the_network(layer: int, model: ASID) -> None:
+    """The map of the network, taken apart by hand: the window of the pixel and its place in it."""
+    image, (row, column) = photograph(), (13, 22)
+    lr = torch.from_numpy(image).permute(2, 0, 1)[None].float() / 255
+    with torch.no_grad():
+        _, maps = model(lr, return_attention=True)
+    if layer == 0:
+        window, place = (row // 8) * (40 // 8) + column // 8, (row % 8) * 8 + column % 8
+    else:
+        window, place = (row % 4) * (40 // 8) + column % 5, (row // 4) * 8 + column // 5
+    expected = maps.spatial[0][0][layer][window, place].numpy()
+    attention = spatial_attention(model, image, (row, column), layer=layer)
+    np.testing.assert_allclose(attention[attention > 0], expected, rtol=1e-4)  # both in the order of rows and columns
+
+
+def test_a_group_that_shares_has_the_map_of_the_first(model: ASID) -> None:
+    first, second, third = (
+        spatial_attention(model, photograph(), (13, 22), group=group, step=1, layer=1) for group in range(3)
+    )
+    np.testing.assert_array_equal(second, first)
+    np.testing.assert_array_equal(third, first)
+
+
+def test_a_group_that_does_not_share_has_a_map_of_its_own() -> None:
+    model = build(attention_sharing="none")
+    first, second = (spatial_attention(model, photograph(), (13, 22), group=group) for group in range(2))
+    assert not np.allclose(first, second, atol=1e-4)
+
+
+def test_steps_and_pixels_have_maps_of_their_own(model: ASID) -> None:
+    maps = [spatial_attention(model, photograph(), (13, column), step=step) for column in (21, 22) for step in (0, 1)]
+    for position, one in enumerate(maps):
+        for other in maps[:position]:
+            assert not np.allclose(one, other, atol=1e-4)
+
+
+def test_weights_of_another_value_range_see_the_same_image() -> None:
+    """The range of the weights decides what the network is given: not the same map."""
+    image = photograph()
+    unit, symmetric = ASID(preset("asid-tiny")), ASID(preset("asid-tiny"), value_range=(-1.0, 1.0))
+    assert not np.allclose(
+        spatial_attention(unit, image, (13, 22)), spatial_attention(symmetric, image, (13, 22)), atol=1e-5
+    )
+
+
+def test_the_image_is_not_written_to(model: ASID) -> None:
+    image = photograph()
+    image.setflags(write=False)
+    spatial_attention(model, image, (0, 0))
+    np.testing.assert_array_equal(image, photograph())
+
+
+@pytest.mark.parametrize(
+    ("pixel", "place", "message"),
+    [
+        ((32, 0), {}, "expected a row from 0 to 31, got 32"),
+        ((-1, 0), {}, "expected a row from 0 to 31, got -1"),
+        ((0, 40), {}, "expected a column from 0 to 39, got 40"),
+        ((0, 0), {"group": 3}, "expected a group from 0 to 2, got 3"),
+        ((0, 0), {"step": 3}, "expected a step from 0 to 2, got 3"),
+        ((0, 0), {"layer": 2}, "expected a layer from 0 to 1, got 2"),
+        ((0, 0), {"layer": -1}, "expected a layer from 0 to 1, got -1"),
+    ],
+)
+def test_a_place_that_is_not_there_is_told_with_those_that_are(
+    pixel: tuple[int, int], place: dict[str, int], message: str, model: ASID
+) -> None:
+    with pytest.raises(ValueError, match=f"^{message}$"):
+        spatial_attention(model, photograph(), pixel, **place)
+
+
+def test_a_network_without_spatial_attention_is_told() -> None:
+    """There is no valid range of layers to name."""
+    with pytest.raises(ValueError, match="no spatial attention"):
+        spatial_attention(build(spatial_windows=[]), photograph(), (0, 0))
+
+
+def test_rows_of_all_maps_sum_to_one() -> None:
+    attention = read_attention(build(attention_sharing=2), photograph(27, 37))
+    assert len(attention.maps) == len(attention.channel_maps) == 3
+    for array in [layer for group in attention.maps for step in group for layer in step] + [
+        a for g in attention.channel_maps for a in g
+    ]:
+        assert array.min() >= 0
+        np.testing.assert_allclose(array.sum(-1), 1, atol=1e-5)
+
+
+def test_a_shared_map_is_kept_once_and_its_maker_is_known() -> None:
+    attention = read_attention(build(attention_sharing=2, num_groups=4), photograph())
+    assert [attention.maker(group) for group in range(4)] == [0, 0, 2, 2]
+    assert attention.maps[1][2][1] is attention.maps[0][2][1]
+    assert attention.maps[2][2][1] is not attention.maps[0][2][1]
+
+
+def test_relative_attention_counts_the_whole_window() -> None:
+    """Uniform attention is 1 everywhere, also where most of the window is padding."""
+    attention = read_attention(scored(build(), 0, torch.zeros(225)), photograph(27, 37))
+    for pixel in ((0, 0), (26, 36)):
+        for layer in (0, 1):
+            found = attention.relative(pixel, layer=layer)
+            np.testing.assert_allclose(found[attention.window(pixel, layer=layer)], 1, rtol=1e-5)
+    assert attention.spatial((26, 36)).sum() == pytest.approx(3 * 5 / 64)
+
+
+def test_the_model_stays_in_its_mode() -> None:
+    model = build().train()
+    read_attention(model, photograph())
+    assert model.training
+
+
+@pytest.mark.parametrize("layer", [0, 1])
+def test_the_window_is_where_attention_is(layer: int, model: ASID) -> None:
+    attention = read_attention(model, photograph(27, 37))
+    np.testing.assert_array_equal(attention.window((13, 22), layer=layer), attention.spatial((13, 22), layer=layer) > 0)
+
+
+def test_channel_maps_are_those_of_the_window_of_the_pixel(model: ASID) -> None:
+    attention = read_attention(model, photograph())
+    np.testing.assert_array_equal(
+        attention.channel((13, 22), group=1), attention.channel_maps[1][0][1 * 5 + 2]
+    )  # meso: window (1, 2) of 4×5
+    np.testing.assert_array_equal(
+        attention.channel((13, 22), group=1, layer=1), attention.channel_maps[1][1][5 * 8 + 6]
+    )  # 13 % 8, 22 % 8
+    assert not np.array_equal(attention.channel((13, 22)), attention.channel((13, 22), group=1))
+
+
+@pytest.mark.parametrize(("pixel", "place"), [((0, 0), {"layer": 2}), ((32, 0), {}), ((0, 0), {"group": 3})])
+def test_a_channel_map_that_is_not_there_is_told(pixel: tuple[int, int], place: dict[str, int], model: ASID) -> None:
+    with pytest.raises(ValueError, match=r"^expected a (row|group|layer) from"):
+        read_attention(model, photograph()).channel(pixel, **place)
+    with pytest.raises(ValueError, match="no channel attention"):
+        read_attention(build(channel_windows=[]), photograph()).channel((0, 0))
+
+
+def scored(model: ASID, query_key: float, bias: torch.Tensor | None = None) -> ASID:
+    """The network with q = k = a multiple of the normed features, so that alike pixels attend to each other; and with a table of biases."""
+    for module in model.modules():
+        if isinstance(module, WindowAttention):
+            eye = torch.eye(module.value.in_features)
+            module.query_key.weight.data = query_key * torch.cat([eye, eye])
+            if bias is not None:
+                module.bias.table.data[:, 0] = bias
+    return model
+
+
+def only(offset_y: int, offset_x: int) -> torch.Tensor:
+    """Biases by which each pixel attends to the one at that offset, where its window has it."""
+    table = torch.zeros(15, 15)
+    table[7 - offset_y, 7 - offset_x] = 100
+    return table.flatten()
+
+
+def test_entropy_and_distance_of_attention_that_is_the_same_everywhere() -> None:
+    attention = read_attention(scored(build(), 0, torch.zeros(225)), photograph(32, 40))
+    np.testing.assert_allclose(entropy(attention), 1, atol=1e-6)
+    np.testing.assert_allclose(
+        mean_distance(attention), np.broadcast_to(uniform_distance(attention), (3, 3, 2)), rtol=1e-5
+    )
+    y, x = np.indices((8, 8)).reshape(2, -1)
+    local = np.hypot(y[:, None] - y, x[:, None] - x).mean()
+    grid = np.hypot(4 * (y[:, None] - y), 5 * (x[:, None] - x)).mean()
+    np.testing.assert_allclose(uniform_distance(attention), [local, grid], rtol=1e-5)
+
+
+def test_entropy_and_distance_of_attention_to_one_pixel() -> None:
+    attention = read_attention(scored(build(), 0, only(0, 0)), photograph(27, 37))
+    np.testing.assert_allclose(entropy(attention), 0, atol=1e-6)
+    np.testing.assert_allclose(mean_distance(attention), 0, atol=1e-6)
+
+
+def test_the_distance_is_that_of_the_pixel_attended_to() -> None:
+    attention = read_attention(scored(build(), 0, only(0, 1)), photograph(8, 40))
+    rows = attention.maps[0][0][0].reshape(-1, 8, 8, 8, 8)  # (n, y, x, y', x') of the meso window
+    assert rows[:, 3, 2, 3, 3] == pytest.approx(1)
+    assert attention.spatial((3, 10))[3, 11] == pytest.approx(1)
+    y, x = np.indices((8, 8))
+    last = np.mean(
+        [np.hypot(y - row, x - 7).mean() for row in range(8)]
+    )  # nothing to its right: all of the window alike
+    expected = (7 * 1 + last) / 8
+    assert mean_distance(attention)[0, 0, 0] == pytest.approx(expected, rel=1e-4)
+
+
+def test_pixels_on_padding_do_not_count() -> None:
+    """A pixel of the image can attend to padding; one of the padding is no pixel of the image."""
+    image = photograph(27, 37)
+    attention = read_attention(build(), image)
+    by_hand = []
+    for row in range(27):
+        for column in range(37):
+            window, place = (row // 8) * 5 + column // 8, (row % 8) * 8 + column % 8
+            a = attention.maps[0][1][0][window, place].astype(float)
+            by_hand.append(-(a * np.log(a)).sum() / np.log(64))
+    assert attention.padded == (32, 40)
+    assert entropy(attention)[0, 1, 0] == pytest.approx(np.mean(by_hand), rel=1e-5)
+
+
+def test_shared_maps_are_alike_and_others_less() -> None:
+    np.testing.assert_allclose(group_similarity(read_attention(build(), photograph())), 1)
+    attention = read_attention(build(attention_sharing="none"), photograph())
+    for layer in (0, 1):
+        cosine = group_similarity(attention, step=1, layer=layer)
+        assert cosine.shape == (3, 3)
+        np.testing.assert_allclose(cosine, cosine.T)
+        np.testing.assert_allclose(np.diag(cosine), 1)
+        mine, other = attention.maps[0][1][layer].astype(float), attention.maps[2][1][layer].astype(float)
+        assert cosine[0, 2] == pytest.approx(
+            ((mine * other).sum(-1) / np.linalg.norm(mine, axis=-1) / np.linalg.norm(other, axis=-1)).mean()
+        )
+        correlation = group_similarity(attention, step=1, layer=layer, measure="correlation")
+        rows = [np.corrcoef(a, b)[0, 1] for a, b in zip(mine.reshape(-1, 64), other.reshape(-1, 64), strict=True)]
+        assert correlation[0, 2] == pytest.approx(np.mean(rows))
+        assert (correlation <= cosine + 1e-9).all()
+
+
+def test_a_measure_that_is_not_there_is_told(model: ASID) -> None:
+    with pytest.raises(ValueError, match="expected cosine or correlation, got 'angle'"):
+        group_similarity(read_attention(model, photograph()), measure="angle")  # type: ignore[arg-type]
+
+
+def planted() -> tuple[NDArray[np.uint8], tuple[int, int], list[tuple[int, int]]]:
+    """Noise of 64×64 with a texture of 3×3 at one pixel, and copies of it in other windows, where the grid through that pixel is."""
+    rng = np.random.default_rng(1)
+    image = rng.integers(90, 130, (64, 64, 3), dtype=np.uint8)
+    texture = np.array(
+        [
+            [[250, 0, 0], [0, 250, 0], [250, 0, 0]],
+            [[0, 0, 250], [255, 255, 0], [0, 0, 250]],
+            [[250, 0, 0], [0, 250, 0], [250, 0, 0]],
+        ]
+    )
+    query, copies = (20, 28), [(20, 52), (44, 4), (60, 60), (4, 36)]
+    for row, column in [query, *copies]:
+        image[row - 1 : row + 2, column - 1 : column + 2] = texture
+    return image, query, copies
+
+
+def test_the_grid_attends_to_copies_of_a_texture_and_the_meso_window_does_not() -> None:
+    image, query, copies = planted()
+    attention = read_attention(scored(build(position_bias=False), 2.0), image)
+    meso, grid = (attention.spatial(query, layer=layer) for layer in (0, 1))
+    places = tuple(np.array([query, *copies]).T)
+    others = attention.window(query, layer=1)
+    others[places] = False
+    assert grid[places].min() > 5 * grid[others].max(), "a copy of the texture gets more than anything else of the grid"
+    assert grid[places].sum() > 0.5
+    assert all(meso[copy] == 0 for copy in copies), "copies lie in other windows"
+    assert meso[query] == meso.max()

@@ -1,0 +1,224 @@
+"""The notebooks: clean files that run, a parameters cell that is an interface, and the one of the grid in step with the configuration."""
+
+import ast
+import base64
+import io
+import os
+import re
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import nbformat
+import numpy as np
+import papermill
+import pytest
+import yaml
+from jupyter_client.kernelspec import KernelSpecManager
+from PIL import Image
+
+from asid.ablation.engine.execution import notebook_parameters
+from asid.ablation.engine.plan import plan
+from asid.ablation.study.study import StudyConfig
+from asid.config import RunConfig, build_run
+
+ROOT = Path(__file__).resolve().parents[2]
+FOLDER = ROOT / "notebooks"
+NOTEBOOKS = sorted(FOLDER.glob("*.ipynb"))
+TRAIN_VARIANT = FOLDER / "03_train_variant.ipynb"
+OF_THE_RUN = {"study", "variant", "preset", "output", "progress", "expected_run_id"}
+"""Parameters that are no part of the configuration."""
+
+SMALLER: dict[str, dict[str, Any]] = {
+    "06_receptive_field.ipynb": {"size": 64, "row": 28, "column": 28, "tile": 32, "steps": 2},
+    "03_train_variant.ipynb": {"train": {"steps": 20, "batch_size": 4, "validate_every": 10}, "progress": False},
+}
+"""Parameters for notebooks that work long with their defaults."""
+
+each_notebook = pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.name)
+
+
+def read(path: Path) -> Any:
+    return nbformat.read(path, as_version=4)
+
+
+def code_cells(path: Path) -> list[Any]:
+    return [cell for cell in read(path).cells if cell.cell_type == "code"]
+
+
+def parameters_source(path: Path) -> str:
+    (cell,) = [cell for cell in read(path).cells if "parameters" in cell.metadata.get("tags", [])]
+    assert cell.cell_type == "code"
+    return str(cell.source)
+
+
+def defaults(path: Path) -> dict[str, Any]:
+    return {
+        statement.target.id: ast.literal_eval(statement.value) for statement in ast.parse(parameters_source(path)).body
+    }  # type: ignore
+
+
+def without_magics(cell: Any) -> str:
+    """The source of a cell as Python, less lines such as ``%matplotlib inline``."""
+    return "\n".join(line for line in cell.source.splitlines() if not line.startswith("%"))
+
+
+def test_the_notebook_of_the_grid_is_there() -> None:
+    assert TRAIN_VARIANT in NOTEBOOKS
+
+
+@each_notebook
+def test_a_notebook_is_valid(path: Path) -> None:
+    nbformat.validate(read(path))
+
+
+@each_notebook
+def test_a_notebook_is_as_git_should_keep_it(path: Path) -> None:
+    """No outputs, counts, state of widgets, versions or traces of a run."""
+    notebook = read(path)
+    assert set(notebook.metadata) == {"kernelspec", "language_info"}
+    assert notebook.metadata.kernelspec.name == "python3"
+    assert notebook.metadata.language_info == {"name": "python"}
+    for cell in notebook.cells:
+        assert set(cell.metadata) <= {"tags"}
+        assert len(cell.id) <= 32
+    for cell in code_cells(path):
+        assert cell.outputs == []
+        assert cell.execution_count is None
+
+
+@each_notebook
+def test_a_notebook_begins_with_its_question_its_run_time_and_its_data(path: Path) -> None:
+    first = read(path).cells[0]
+    assert first.cell_type == "markdown"
+    assert first.source.startswith("# ")
+    assert re.search(r"\*\*Question:\*\*.*\?", first.source)
+    assert re.search(r"\*\*Run time:\*\*.*(second|minute|hour)", first.source)
+    assert re.search(r"\*\*Data:\*\* \w", first.source)
+
+
+@each_notebook
+def test_a_notebook_draws_without_pyplot(path: Path) -> None:
+    """Its figures would be blank when a callback draws them in JupyterLab."""
+    assert [cell.source for cell in code_cells(path) if "pyplot" in cell.source or "pylab" in cell.source] == []
+
+
+@each_notebook
+def test_a_notebook_runs_and_shows_pictures(path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """By papermill, with no browser and no data but what is here; panels leave their first picture."""
+    monkeypatch.delenv("ASID_DATA", raising=False)
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    writes = {name: str(tmp_path / "written") for name in ("output", "folder") if name in defaults(path)}
+    parameters = {**SMALLER.get(path.name, {}), **writes}
+    assert set(parameters) <= set(defaults(path))
+    notebook = papermill.execute_notebook(path, tmp_path / path.name, parameters, cwd=FOLDER, progress_bar=False)
+    outputs = [output for cell in notebook.cells if cell.cell_type == "code" for output in cell.outputs]
+    pictures = [output.data["image/png"] for output in outputs if "image/png" in output.get("data", {})]
+    assert pictures
+    for picture in pictures:
+        assert np.asarray(Image.open(io.BytesIO(base64.b64decode(picture))).convert("L")).std() > 5, "a blank picture"
+
+
+def test_the_kernel_of_the_notebooks_is_that_of_this_environment() -> None:
+    """None of the person's or the machine's, which would lack the package."""
+    kernel = KernelSpecManager().get_kernel_spec("python3")
+    assert Path(kernel.resource_dir).is_relative_to(sys.prefix)
+    assert kernel.argv[0] in ("python", sys.executable)  # python: Jupyter puts its own in
+
+
+def test_the_hook_strips_what_running_a_notebook_leaves(tmp_path: Path) -> None:
+    hooks = {
+        hook["id"]: hook
+        for repo in yaml.safe_load((ROOT / ".pre-commit-config.yaml").read_text())["repos"]
+        for hook in repo["hooks"]
+    }
+    assert re.search(hooks["nbstripout"]["files"], "notebooks/03_train_variant.ipynb")
+    notebook, dirty = read(TRAIN_VARIANT), tmp_path / "dirty.ipynb"
+    notebook.metadata.widgets = {"application/vnd.jupyter.widget-state+json": {"state": {}}}
+    notebook.metadata.papermill = {"duration": 1.0}
+    notebook.metadata.language_info.update(
+        version="3.11.7", file_extension=".py", codemirror_mode={"name": "ipython", "version": 3}
+    )
+    for cell in notebook.cells:
+        cell.metadata.papermill = {"status": "completed"}
+        if cell.cell_type == "code":
+            cell.execution_count = 7
+            cell.metadata.execution = {"iopub.status.busy": "2026-01-01"}
+            cell.outputs = [nbformat.v4.new_output("stream", text="42")]
+    nbformat.write(notebook, dirty)
+    tools = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    subprocess.run(
+        [*shlex.split(hooks["nbstripout"]["entry"]), dirty], cwd=ROOT, env={**os.environ, "PATH": tools}, check=True
+    )
+    assert read(dirty) == read(TRAIN_VARIANT)
+
+
+@each_notebook
+def test_the_parameters_cell_is_annotated_assignments_with_a_comment_each(path: Path) -> None:
+    source = parameters_source(path)
+    lines = source.splitlines()
+    statements = ast.parse(source).body
+    for statement in statements:
+        assert isinstance(statement, ast.AnnAssign), lines[statement.lineno - 1]
+        assert statement.value is not None
+        ast.literal_eval(statement.value)  # a value, not an expression
+    names = [statement.target.id for statement in statements]  # type: ignore[union-attr]
+    assert len(set(names)) == len(names)
+    # papermill reads the cell line by line: what it does not understand it leaves out.
+    described = papermill.inspect_notebook(path)
+    assert list(described) == names
+    assert [name for name, parameter in described.items() if not parameter["help"]] == []
+
+
+@each_notebook
+def test_every_code_cell_compiles(path: Path) -> None:
+    for cell in code_cells(path):
+        compile(without_magics(cell), path.name, "exec")
+
+
+def test_the_parameters_of_the_grid_are_the_configuration_and_the_names_of_the_run() -> None:
+    assert set(defaults(TRAIN_VARIANT)) == set(RunConfig.model_fields) | OF_THE_RUN
+
+
+def test_the_grid_gives_exactly_the_parameters_that_are_declared(tmp_path: Path) -> None:
+    study = StudyConfig.model_validate({"name": "s", "question": "What?", "variants": {"a": {}}})
+    assert set(notebook_parameters(plan(study, tmp_path)[0])) == set(defaults(TRAIN_VARIANT))
+
+
+def test_what_the_grid_gives_builds_the_planned_configuration(tmp_path: Path) -> None:
+    """Through JSON and the preset that the notebook starts from, nothing is lost and nothing is added."""
+    content = {
+        "name": "s",
+        "question": "What?",
+        "preset": "asid-tiny",
+        "variants": {
+            "a": {},
+            "b": {"model": {"distillation_ratio": "1/8", "spatial_windows": []}, "train": {"ema_decay": 0.9}},
+        },
+        "seeds": [3],
+    }
+    for run in plan(StudyConfig.model_validate(content), tmp_path):
+        given = notebook_parameters(run)
+        sections = {name: given[name] for name in ("model", "data", "train", "evaluate")}
+        assert build_run(given["preset"], sections, given["seed"]) == run.config
+
+
+def test_the_defaults_of_the_grid_s_notebook_are_a_valid_run() -> None:
+    values = defaults(TRAIN_VARIANT)
+    sections = {name: values[name] for name in ("model", "data", "train", "evaluate")}
+    config = build_run(values["preset"], sections, values["seed"])
+    assert config.train.steps <= 1000, "the defaults run in about a minute"
+    assert config.data.train == "samples"
+
+
+def test_the_notebook_of_the_grid_checks_that_it_is_the_planned_run() -> None:
+    """Before anything is trained: the identity it is given is that of another run."""
+    parameters, check = (without_magics(cell) for cell in code_cells(TRAIN_VARIANT)[:2])
+    scope: dict[str, Any] = {}
+    exec(parameters, scope)
+    exec(check, scope)
+    scope["expected_run_id"] = "0" * 12
+    with pytest.raises(ValueError, match=r"expected 0{12}"):
+        exec(check, scope)

@@ -1,0 +1,175 @@
+"""The first notebook's panel: scores are those of an evaluation, uploads are read by the rules of files, the divider needs no kernel."""
+
+import base64
+import io
+import re
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from numpy.typing import NDArray
+from PIL import Image
+from skimage import data
+
+from asid.config import EvalConfig, preset
+from asid.data.images import write_image
+from asid.evaluation.evaluate import evaluate
+from asid.model.checkpoint import save_checkpoint
+from asid.model.network import ASID
+from asid.panels import live_curves as training
+from asid.panels import quickstart
+from asid.panels.live_curves import LiveCurves
+from asid.panels.quickstart import ENLARGE, QuickStart, before_after
+
+
+@pytest.fixture
+def panel(tmp_path: Path) -> QuickStart:
+    write_image(tmp_path / "photographs" / "face.png", data.astronaut()[60:140, 180:284])
+    model = save_checkpoint(ASID(preset("asid-tiny", num_groups=1)), tmp_path / "model.safetensors")
+    return QuickStart([str(model)], str(tmp_path / "photographs"), folder=tmp_path)
+
+
+def upload(panel: QuickStart, name: str, content: bytes) -> None:
+    file = {
+        "name": name,
+        "type": "",
+        "size": len(content),
+        "content": memoryview(content),
+        "last_modified": datetime.now(UTC),
+    }
+    panel.upload.value = (file,)
+
+
+def png(image: NDArray[np.uint8]) -> bytes:
+    buffer = io.BytesIO()
+    Image.fromarray(image).save(buffer, "png")
+    return buffer.getvalue()
+
+
+def titles(panel: QuickStart) -> list[str]:
+    assert panel.drawing is not None
+    return [ax.get_title() for ax in panel.drawing[0].axes]
+
+
+def test_the_scores_are_those_of_an_evaluation(panel: QuickStart, tmp_path: Path) -> None:
+    name = panel.values["model"]
+    expected = evaluate(
+        ASID(preset("asid-tiny", num_groups=1)), 2, EvalConfig(data=(str(tmp_path / "photographs"),))
+    ).scores.iloc[0]
+    assert f"{name}\n{expected['psnr']:.2f} dB, SSIM {expected['ssim']:.4f}" in titles(panel)
+
+
+def test_an_uploaded_photograph_is_chosen(panel: QuickStart) -> None:
+    upload(panel, "mine.png", png(data.chelsea()[:48, :64]))
+    assert panel.values["photograph"] == "mine"
+    assert panel.message.value == ""
+    assert panel.drawing is not None
+    np.testing.assert_array_equal(panel.drawing[1]["original"], data.chelsea()[:48, :64])
+    panel.controls["task"].value = ENLARGE
+    assert panel.drawing[1][panel.values["model"]].shape == (96, 128, 3)
+    assert not any("dB" in title for title in titles(panel)), "there is nothing to compare with"
+
+
+def test_uploads_of_one_name_are_two_photographs(panel: QuickStart) -> None:
+    assert panel.drawing is not None
+    for image in (data.chelsea()[:48, :64], data.coffee()[:48, :64]):
+        upload(panel, "face.png", png(image))
+        assert panel.message.value == ""
+        np.testing.assert_array_equal(panel.drawing[1]["original"], image)
+    assert panel.controls["photograph"].options == ("face", "face (2)", "face (3)")
+    assert panel.values["photograph"] == "face (3)"
+    panel.controls["photograph"].value = "face (2)"
+    np.testing.assert_array_equal(panel.drawing[1]["original"], data.chelsea()[:48, :64])
+
+
+def test_an_upload_is_upright_and_transparent_parts_are_white(panel: QuickStart) -> None:
+    image = np.dstack([data.chelsea()[:48, :64], np.full((48, 64), 255, np.uint8)])
+    image[:8, :, 3] = 0
+    upload(panel, "screen.png", png(image))
+    assert panel.drawing is not None
+    assert (panel.drawing[1]["original"][:8] == 255).all()
+    np.testing.assert_array_equal(panel.drawing[1]["original"][8:], image[8:, :, :3])
+    buffer, tags = io.BytesIO(), Image.Exif()
+    tags[0x0112] = 6  # the camera was turned
+    Image.fromarray(image[..., :3]).save(buffer, "png", exif=tags)
+    upload(panel, "phone.png", buffer.getvalue())
+    np.testing.assert_array_equal(panel.drawing[1]["original"], np.rot90(image[..., :3], -1))
+
+
+def test_a_large_photograph_goes_in_tiles_and_says_so(panel: QuickStart, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(quickstart, "_WHOLE", 64)
+    monkeypatch.setattr(quickstart, "_WIDEST", 100)
+    upload(panel, "large.png", png(data.chelsea()[:160, :200]))
+    assert panel.message.value == ""
+    assert panel.drawing is not None
+    assert "tiles of 64" in panel.drawing[0].get_supxlabel()
+    assert panel.drawing[1][panel.values["model"]].shape == (160, 200, 3)
+    contents = re.findall(r"base64,([^\"]+)", panel.slider.value)
+    assert [Image.open(io.BytesIO(base64.b64decode(content))).size for content in contents] == [(100, 80)] * 2
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [(b"no image", "bad.png is no readable image"), (png(np.zeros((8, 8), np.uint16)), "expected 8 bits")],
+)
+def test_an_upload_that_is_no_photograph_is_told_and_nothing_is_lost(
+    content: bytes, words: str, panel: QuickStart
+) -> None:
+    before = panel.picture.value
+    upload(panel, "bad.png", content)
+    assert words in panel.message.value
+    assert panel.controls["photograph"].options == ("face",)
+    assert panel.picture.value == before
+    upload(panel, "good.png", png(data.chelsea()[:48, :64]))
+    assert panel.values["photograph"] == "good"
+
+
+def test_the_divider_holds_both_images_and_moves_in_the_page(panel: QuickStart) -> None:
+    assert panel.drawing is not None
+    found = [
+        np.asarray(Image.open(io.BytesIO(base64.b64decode(content))))
+        for content in re.findall(r"base64,([^\"]+)", panel.slider.value)
+    ]
+    np.testing.assert_array_equal(found[0], panel.drawing[1][panel.values["model"]])
+    np.testing.assert_array_equal(found[1], panel.drawing[1]["bicubic"])
+    assert 'type="range"' in panel.slider.value
+    assert "setProperty('--x'" in panel.slider.value
+
+
+def test_images_of_two_sizes_have_no_divider() -> None:
+    with pytest.raises(ValueError, match="expected two images of one size"):
+        before_after(np.zeros((4, 4, 3), np.uint8), np.zeros((4, 5, 3), np.uint8), ("a", "b"))
+
+
+def test_labels_are_no_html() -> None:
+    black = np.zeros((4, 4, 3), np.uint8)
+    assert "<script>" not in before_after(black, black, ("<script>", 'a" onload="b'))
+
+
+def test_curves_are_drawn_once_and_then_anew_in_their_place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    shown: list[tuple[str, Any]] = []
+
+    class Handle:
+        def update(self, figure: Any) -> None:
+            shown.append(("update", figure))
+
+    def display(figure: Any, display_id: bool) -> Handle:
+        assert display_id
+        shown.append(("display", figure))
+        return Handle()
+
+    monkeypatch.setattr(training, "display", display)
+    (tmp_path / "history.csv").write_text(
+        "step,loss,learning_rate,psnr,seconds\n2,0.3,0.01,,1\n4,0.2,0.01,,2\n4,,0.01,21.5,3\n"
+    )
+    curves = LiveCurves()
+    curves(tmp_path)
+    curves(tmp_path)  # a moment later: not again
+    curves.draw(pd.DataFrame({"step": [2, 4, 6], "loss": [0.3, 0.2, 0.1], "psnr": [None, 21.5, 22.0]}))
+    assert [how for how, _ in shown] == ["display", "update"]
+    loss, psnr = shown[1][1].axes
+    assert list(psnr.lines[0].get_ydata()) == [21.5, 22.0]
+    assert list(loss.lines[0].get_xdata()) == [2, 4, 6]

@@ -1,0 +1,215 @@
+"""One run from configuration to record: what it says about its execution, and one process at a time in its folder."""
+
+import subprocess
+import sys
+import textwrap
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+import torch
+from torch import Tensor
+
+from asid.config import RunConfig
+from asid.evaluation.evaluate import Evaluation
+from asid.files import CHECKPOINT, LOCK, WEIGHTS
+from asid.model.network import ASID
+from asid.runs import run as experiment
+from asid.runs.record import read_record
+from asid.runs.run import run_experiment
+from asid.training.train import _Training, train
+
+MakeRun = Callable[..., RunConfig]
+TINY: dict[str, Any] = {"model": {"num_groups": 1}}
+
+
+class KilledError(Exception):
+    """What interrupts a run here."""
+
+
+@contextmanager
+def in_another_process(code: str, *arguments: object) -> Iterator[subprocess.Popen[str]]:
+    """A Python process that runs ``code``; it has ended when this does."""
+    command = [sys.executable, "-c", textwrap.dedent(code), *map(str, arguments)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+        try:
+            yield process
+        finally:
+            process.kill()
+
+
+@contextmanager
+def held_by_another_process(folder: Path, seconds: float = 600) -> Iterator[subprocess.Popen[str]]:
+    """The lock of ``folder``, in the hands of a process that ends after some seconds, or when it is killed."""
+    folder.mkdir(parents=True)
+    code = """
+        import sys, time
+        from filelock import FileLock
+        lock = FileLock(sys.argv[1])
+        lock.acquire()
+        print("held", flush=True)
+        time.sleep(float(sys.argv[2]))
+    """
+    with in_another_process(code, folder / LOCK, seconds) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "held\n"
+        yield process
+
+
+def is_free_for_another_process(folder: Path) -> bool:
+    code = """
+        import sys
+        from filelock import FileLock, Timeout
+        try:
+            FileLock(sys.argv[1]).acquire(timeout=0)
+        except Timeout:
+            print("taken")
+        else:
+            print("free")
+    """
+    with in_another_process(code, folder / LOCK) as process:
+        answer, _ = process.communicate()
+    assert answer in ("free\n", "taken\n")
+    return answer == "free\n"
+
+
+def test_the_record_says_how_the_run_was_executed(
+    tiny_run: MakeRun, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """True also where the training was done, and the process that did it died before it wrote the record."""
+    config = tiny_run(**TINY, batch_size=4)
+    whole_forward, whole_step = ASID.forward, _Training.training_step
+
+    def forward(self: ASID, x: Tensor) -> Tensor:
+        if self.training and len(x) > 2:
+            raise torch.OutOfMemoryError("CUDA out of memory.")
+        return whole_forward(self, x)
+
+    def training_step(self: _Training, batch: Any, index: int) -> Tensor:
+        if self.trainer.global_step == 5:
+            raise KilledError
+        return whole_step(self, batch, index)
+
+    def killed(*_: object, **__: object) -> None:
+        raise KilledError
+
+    monkeypatch.setattr(ASID, "forward", forward)
+    with monkeypatch.context() as patch:
+        patch.setattr(_Training, "training_step", training_step)
+        with pytest.raises(KilledError):
+            run_experiment(config, tmp_path, progress=False)
+    assert (tmp_path / CHECKPOINT).exists()
+    with monkeypatch.context() as patch:
+        patch.setattr(experiment, "evaluate", killed)
+        with pytest.raises(KilledError):
+            run_experiment(config, tmp_path, progress=False)
+    assert (tmp_path / WEIGHTS).exists()
+    assert not (tmp_path / CHECKPOINT).exists()
+    run_experiment(config, tmp_path, progress=False).write_record("some-study", "base")
+    assert read_record(tmp_path).execution == {"exit": "done", "micro_batch": 2, "resumed_at": [4]}
+
+
+def test_a_run_killed_between_training_and_record_scores_as_one_that_was_not(tiny_run: MakeRun, tmp_path: Path) -> None:
+    config = tiny_run(**TINY, steps=20, learning_rate=5e-3, ema_decay=0.9)
+    whole = run_experiment(config, tmp_path / "whole", progress=False)
+    train(config, tmp_path / "killed", progress=False)
+    killed = run_experiment(config, tmp_path / "killed", progress=False)
+    pd.testing.assert_frame_equal(killed.scores, whole.scores, check_exact=True)
+
+
+def test_seconds_in_the_network_are_those_of_the_evaluation(
+    tiny_run: MakeRun, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole_evaluate = experiment.evaluate
+
+    def evaluate(*arguments: Any, **options: Any) -> Evaluation:
+        return Evaluation(whole_evaluate(*arguments, **options).scores, {"model": 1.25, "total": 2.5})
+
+    monkeypatch.setattr(experiment, "evaluate", evaluate)
+    seconds = run_experiment(tiny_run(**TINY, steps=1), tmp_path, progress=False).seconds
+    assert seconds.pop("train") > 0
+    assert seconds == {"evaluate": 2.5, "upscale": 1.25}
+
+
+def test_a_folder_in_which_another_process_trains_is_left_alone(tiny_run: MakeRun, tmp_path: Path) -> None:
+    folder, config = tmp_path / "run", tiny_run(**TINY, steps=1)
+    with held_by_another_process(folder) as process:
+        with pytest.raises(ValueError, match="another process is training") as caught:
+            run_experiment(config, folder, progress=False, wait=0.1)
+        assert str(folder) in str(caught.value)
+        assert [path.name for path in folder.iterdir()] == [LOCK]
+        process.kill()
+        process.wait()
+        run_experiment(config, folder, progress=False, wait=0.1)  # nothing of a dead process holds it
+    assert (folder / WEIGHTS).exists()
+
+
+def test_a_dying_predecessor_is_waited_for(tiny_run: MakeRun, tmp_path: Path) -> None:
+    folder = tmp_path / "run"
+    with held_by_another_process(folder, seconds=1):
+        run_experiment(tiny_run(**TINY, steps=1), folder, progress=False)
+    assert (folder / WEIGHTS).exists()
+
+
+def test_a_run_holds_its_folder_until_it_is_evaluated(
+    tiny_run: MakeRun, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    free = {}
+    whole_step, whole_evaluate = _Training.training_step, experiment.evaluate
+
+    def training_step(self: _Training, batch: Any, index: int) -> Tensor:
+        free["while it trains"] = is_free_for_another_process(tmp_path)
+        return whole_step(self, batch, index)
+
+    def evaluate(*arguments: Any, **options: Any) -> Evaluation:
+        free["while it evaluates"] = is_free_for_another_process(tmp_path)
+        return whole_evaluate(*arguments, **options)
+
+    monkeypatch.setattr(_Training, "training_step", training_step)
+    monkeypatch.setattr(experiment, "evaluate", evaluate)
+    run_experiment(tiny_run(**TINY, steps=1), tmp_path, progress=False)
+    assert free == {"while it trains": False, "while it evaluates": False}
+    assert is_free_for_another_process(tmp_path)
+
+
+DISTRIBUTED = """
+import os, pathlib, sys, time, torch
+import asid.training.train
+from asid.runs import run as experiment
+from asid.config import RunConfig
+
+save_checkpoint, write_record = asid.training.train.save_checkpoint, experiment.write_record
+
+def save_late(*arguments, **metadata):
+    time.sleep(1)
+    save_checkpoint(*arguments, **metadata)
+
+def write_and_tell(record, folder):
+    print("a record is written", flush=True)
+    write_record(record, folder)
+
+asid.training.train.save_checkpoint, experiment.write_record = save_late, write_and_tell
+torch.set_num_threads(1)
+config = RunConfig.model_validate_json(pathlib.Path(sys.argv[1]).read_text())
+experiment.run_experiment(config, sys.argv[2], progress=False, wait=0).write_record("some-study", "base")
+print("a process is done", flush=True)
+"""
+"""One process saves the weights, and takes its time for it; the other one needs them."""
+
+
+@pytest.mark.slow
+def test_the_processes_of_a_distributed_training_share_its_folder(tiny_run: MakeRun, tmp_path: Path) -> None:
+    """Each trains on its part of a batch; one of them holds the folder, and writes the record."""
+    config, script = tmp_path / "config.json", tmp_path / "script.py"
+    config.write_text(tiny_run(**TINY, steps=2, batch_size=4, devices=2).model_dump_json())
+    script.write_text(DISTRIBUTED)
+    done = subprocess.run(
+        [sys.executable, script, config, tmp_path / "run"], capture_output=True, text=True, timeout=120
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.count("a process is done") == 2, done.stderr
+    assert done.stdout.count("a record is written") == 1
+    assert read_record(tmp_path / "run").execution == {"exit": "done", "micro_batch": 2, "resumed_at": []}

@@ -1,0 +1,452 @@
+"""Training: it learns, it goes on exactly where it was killed or ran out of memory, it keeps its records, it stops when it diverges."""
+
+import csv
+import errno
+import weakref
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from asid.config import RunConfig, TrainConfig
+from asid.data.images import find_images
+from asid.data.patches import PatchDataset
+from asid.evaluation.evaluate import evaluate
+from asid.files import CHECKPOINT, CONFIG, HISTORY, WEIGHTS
+from asid.model.network import ASID
+from asid.training.train import (
+    TrainingDivergedError,
+    _Training,
+    learning_rate_factor,
+    read_execution,
+    read_history,
+    train,
+)
+
+MakeRun = Callable[..., RunConfig]
+CURVES = ["step", "loss", "learning_rate", "psnr"]
+"""Columns of the history that do not depend on the clock."""
+
+
+class KilledError(Exception):
+    """What interrupts a training here."""
+
+
+def weights(model: ASID) -> dict[str, Tensor]:
+    return {name: tensor.clone() for name, tensor in model.state_dict().items()}
+
+
+def same(a: dict[str, Tensor], b: dict[str, Tensor]) -> bool:
+    return a.keys() == b.keys() and all(torch.equal(a[name], b[name]) for name in a)
+
+
+def validations(folder: Path) -> list[int]:
+    """The steps at which was validated, as often as it was."""
+    with (folder / HISTORY).open() as file:
+        return [int(row["step"]) for row in csv.DictReader(file) if row["psnr"]]
+
+
+def train_until(step: int, config: RunConfig, folder: Path, part: int = 0) -> None:
+    """Train, and die at ``step`` (from 0) before it is done, after ``part`` of its micro-batches."""
+    whole_step = _Training.training_step
+
+    def training_step(self: _Training, batch: Any, index: int) -> Tensor:
+        if self.trainer.global_step == step and index % self.trainer.accumulate_grad_batches == part:
+            raise KilledError
+        return whole_step(self, batch, index)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(_Training, "training_step", training_step)
+        with pytest.raises(KilledError):
+            train(config, folder, progress=False)
+
+
+def test_a_checkpoint_that_cannot_be_written_leaves_the_one_before(
+    tiny_run: Callable[..., RunConfig], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As on a full disk: the training fails, and goes on from the older checkpoint once there is room, to the weights it would have had."""
+    write = torch.save
+
+    def fill_up(content: dict[str, Any], file: Any) -> None:
+        if content["global_step"] == 4:
+            file.write(b"half of it")
+            raise OSError(errno.ENOSPC, "No space left on device")
+        write(content, file)
+
+    config = tiny_run()
+    with monkeypatch.context() as patch:
+        patch.setattr(torch, "save", fill_up)
+        with pytest.raises(OSError, match="No space left"):
+            train(config, tmp_path / "full", progress=False)
+    assert torch.load(tmp_path / "full" / CHECKPOINT, weights_only=True)["global_step"] == 2
+    assert not list((tmp_path / "full").glob("*.partial"))
+    resumed = train(config, tmp_path / "full", progress=False).state_dict()
+    expected = train(config, tmp_path / "roomy", progress=False).state_dict()
+    assert all(torch.equal(resumed[name], expected[name]) for name in expected)
+
+
+def test_loss_goes_down_and_the_network_is_left_in_the_folder(tiny_run: MakeRun, tmp_path: Path) -> None:
+    config = tiny_run(model={"num_groups": 1}, steps=30, learning_rate=2e-3, validate_every=15)
+    model = train(config, tmp_path, progress=False)
+    history = read_history(tmp_path)
+    assert history["loss"].tail(5).mean() < 0.6 * history["loss"].head(5).mean()
+    psnr = history["psnr"].dropna()
+    assert list(psnr.index + 1) == [15, 30]
+    scores = evaluate(model, 2, config.evaluate).scores
+    assert psnr.iloc[-1] == pytest.approx(scores["psnr"].mean(), abs=1e-4)
+    assert sorted(file.name for file in tmp_path.iterdir()) == sorted([CONFIG, HISTORY, WEIGHTS])
+    assert not model.training
+
+
+@pytest.mark.parametrize(
+    "options",
+    [{}, {"ema_decay": 0.5}, {"warmup_steps": 3, "gradient_clip": 0.1, "schedule": "step", "loader_workers": 1}],
+    ids=["plain", "ema", "options"],
+)
+def test_a_killed_training_ends_as_if_it_had_not_been(
+    options: dict[str, Any], tiny_run: MakeRun, tmp_path: Path
+) -> None:
+    config = tiny_run(**options)  # 6 steps, a checkpoint after each second
+    whole = train(config, tmp_path / "whole", progress=False)
+    train_until(1, config, tmp_path / "killed")  # before the first checkpoint: from the start again
+    assert not (tmp_path / "killed" / CHECKPOINT).exists()
+    train_until(5, config, tmp_path / "killed")  # one step after a checkpoint
+    assert (tmp_path / "killed" / CHECKPOINT).exists()
+    assert not (tmp_path / "killed" / WEIGHTS).exists()
+    resumed = train(config, tmp_path / "killed", progress=False)
+    assert same(weights(resumed), weights(whole))
+    expected, found = read_history(tmp_path / "whole"), read_history(tmp_path / "killed")
+    pd.testing.assert_frame_equal(found[CURVES], expected[CURVES], check_exact=True)
+    assert found["seconds"].is_monotonic_increasing
+    assert read_execution(tmp_path / "whole") == {"micro_batch": 2, "resumed_at": []}
+    assert read_execution(tmp_path / "killed") == {"micro_batch": 2, "resumed_at": [4]}
+
+
+def test_a_resumed_training_does_not_repeat_what_is_done(
+    tiny_run: MakeRun, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    train_until(5, tiny_run(), tmp_path)
+    steps, whole_step = [], _Training.training_step
+
+    def training_step(self: _Training, batch: Any, index: int) -> Tensor:
+        steps.append(self.trainer.global_step)
+        return whole_step(self, batch, index)
+
+    monkeypatch.setattr(_Training, "training_step", training_step)
+    train(tiny_run(), tmp_path, progress=False)
+    assert steps == [4, 5]
+
+
+def test_average_weights_are_what_is_saved(tiny_run: MakeRun, tmp_path: Path) -> None:
+    plain = train(tiny_run(), tmp_path / "plain", progress=False)
+    average = train(tiny_run(ema_decay=0.9), tmp_path / "ema", progress=False)
+    assert not same(weights(average), weights(plain))
+    start = weights(ASID(tiny_run().model, seed=0))
+    name = "shallow.weight"
+    moved, moved_less = ((model.state_dict()[name] - start[name]).norm() for model in (plain, average))
+    assert 0 < moved_less < moved
+
+
+@pytest.mark.parametrize(
+    ("steps", "validate_every", "expected"),
+    [(4, 2, [2, 4]), (5, 2, [2, 4, 5]), (2, 9, [2])],
+    ids=["multiple", "no multiple", "one"],
+)
+def test_the_curve_ends_with_one_validation_of_what_is_saved(
+    steps: int, validate_every: int, expected: list[int], tiny_run: MakeRun, tmp_path: Path
+) -> None:
+    config = tiny_run(steps=steps, validate_every=validate_every, ema_decay=0.9, learning_rate=5e-3)
+    model = train(config, tmp_path, progress=False)
+    assert validations(tmp_path) == expected
+    scores = evaluate(model, 2, config.evaluate).scores
+    # To the last pixel: the average of the weights once took that of the position bias's indices, too, and scored another network.
+    assert read_history(tmp_path)["psnr"].iloc[-1] == pytest.approx(scores["psnr"].mean(), rel=1e-6)
+
+
+def test_a_training_killed_in_its_last_validation_ends_as_if_it_had_not_been(
+    tiny_run: MakeRun, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = tiny_run(ema_decay=0.5)  # a checkpoint and a validation are due at the last step
+    whole = train(config, tmp_path / "whole", progress=False)
+    validate = _Training.validation_step
+
+    def validation_step(self: _Training, batch: Any, index: int) -> None:
+        if self.trainer.global_step == config.train.steps:
+            raise KilledError
+        validate(self, batch, index)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(_Training, "validation_step", validation_step)
+        with pytest.raises(KilledError):
+            train(config, tmp_path / "killed", progress=False)
+    resumed = train(config, tmp_path / "killed", progress=False)
+    assert same(weights(resumed), weights(whole))
+    assert validations(tmp_path / "killed") == [3, 6]
+
+
+def test_a_done_training_is_not_repeated(tiny_run: MakeRun, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    first = train(tiny_run(steps=2), tmp_path, progress=False)
+    before = {file.name: file.read_bytes() for file in tmp_path.iterdir()}
+
+    def never(*_: object) -> None:
+        raise AssertionError("trained again")
+
+    monkeypatch.setattr(_Training, "training_step", never)
+    again = train(tiny_run(steps=2), tmp_path, progress=False)
+    assert same(weights(again), weights(first))
+    assert not again.training
+    assert {file.name: file.read_bytes() for file in tmp_path.iterdir()} == before
+
+
+def test_the_seed_decides(tiny_run: MakeRun, tmp_path: Path) -> None:
+    first, again, other = (
+        weights(train(tiny_run(steps=2, seed=seed), tmp_path / name, progress=False))
+        for name, seed in [("a", 0), ("b", 0), ("c", 1)]
+    )
+    assert same(first, again)
+    assert not same(first, other)
+
+
+def test_a_folder_belongs_to_one_configuration(tiny_run: MakeRun, tmp_path: Path) -> None:
+    train(tiny_run(steps=1), tmp_path, progress=False)
+    with pytest.raises(ValueError, match="holds the training of another configuration"):
+        train(tiny_run(steps=1, learning_rate=1e-4), tmp_path, progress=False)
+
+
+def test_divergence_is_told_with_what_to_change(tiny_run: MakeRun, tmp_path: Path) -> None:
+    config = tiny_run(learning_rate=0.5, weight_decay=1e38)
+    with pytest.raises(TrainingDivergedError) as caught:
+        train(config, tmp_path, progress=False)
+    message = str(caught.value)
+    assert all(
+        word in message
+        for word in ("train.learning_rate", "0.5", "train.warmup_steps", "train.gradient_clip", "at step")
+    ), message
+    assert not (tmp_path / WEIGHTS).exists()
+
+
+Memory = Callable[..., list["weakref.ref[ASID]"]]
+
+
+@pytest.fixture
+def memory(monkeypatch: pytest.MonkeyPatch) -> Memory:
+    """Memory for a few patches: ``memory(k, spared=n)`` lets no batch of more than k through a training network, but for the first n.
+
+    Returns the networks for which there was none. All of them have to be gone when there is.
+    """
+    whole_forward = ASID.forward
+
+    def limit(patches: int, spared: int = 0, allocate: Callable[[], Any] | None = None) -> list["weakref.ref[ASID]"]:
+        failed: list[weakref.ref[ASID]] = []
+        large = 0
+
+        def forward(self: ASID, x: Tensor) -> Tensor:
+            nonlocal large
+            if self.training and len(x) > patches:
+                large += 1
+                if large > spared:
+                    failed.append(weakref.ref(self))
+                    if allocate:
+                        allocate()
+                    raise torch.OutOfMemoryError("Tried to allocate 2.00 GiB.")
+            assert not [model for model in failed if model() not in (None, self)], (
+                "a network that failed still holds its memory"
+            )
+            return whole_forward(self, x)
+
+        monkeypatch.setattr(ASID, "forward", forward)
+        return failed
+
+    return limit
+
+
+def train_by_hand(config: RunConfig, micro_batch: Callable[[int], int]) -> dict[str, Tensor]:
+    """A training in plain PyTorch that takes the batch of each step (from 0) in micro-batches of ``micro_batch(step)`` patches."""
+    settings, data = config.train, config.data
+    photographs = find_images(data.train, split="train")
+    patches = PatchDataset(
+        photographs, scale=2, patch_size=data.patch_size, augment=True, border=data.border, seed=config.seed
+    )
+    model = ASID(config.model, seed=config.seed)
+    optimizer = torch.optim.AdamW(
+        model.parameters(), lr=settings.learning_rate, betas=settings.betas, weight_decay=settings.weight_decay
+    )
+    schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, learning_rate_factor(settings))
+    for step in range(settings.steps):
+        optimizer.zero_grad()
+        batch = [patches[step * settings.batch_size + index] for index in range(settings.batch_size)]
+        size = micro_batch(step)
+        for first in range(0, settings.batch_size, size):
+            lr, hr = (torch.stack(images) for images in zip(*batch[first : first + size], strict=True))
+            (F.l1_loss(model(lr), hr) * size / settings.batch_size).backward()
+        optimizer.step()
+        schedule.step()
+    return weights(model)
+
+
+@pytest.mark.parametrize(
+    ("batch_size", "patches", "sizes", "allocate"),
+    [(4, 1, [4, 2, 1], None), (6, 2, [6, 3, 1], lambda: torch.empty(2**60, dtype=torch.uint8)), (9, 4, [9, 3], None)],
+    ids=["halves", "6: 3, 1, and on a CPU, for real", "9: 3"],
+)
+def test_out_of_memory_makes_the_micro_batch_smaller(
+    batch_size: int,
+    patches: int,
+    sizes: list[int],
+    allocate: Callable[[], Any] | None,
+    memory: Memory,
+    tiny_run: MakeRun,
+    tmp_path: Path,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    config = tiny_run(model={"num_groups": 1}, steps=4, batch_size=batch_size, validate_every=2, gradient_clip=0.1)
+    whole = train(config, tmp_path / "whole", progress=False)
+    failed = memory(patches, allocate=allocate)
+    small = train(config, tmp_path / "small", progress=False)
+    assert len(failed) == len(sizes) - 1
+    assert [(record.name, record.levelname) for record in caplog.records] == [("asid.training.train", "WARNING")] * len(
+        failed
+    )
+    for before, after, message in zip(sizes, sizes[1:], caplog.messages, strict=False):
+        assert f"from the start with micro-batches of {after} instead of {before} patches" in message
+        assert message.endswith(f"the batch stays at {batch_size}")
+        assert "\n" not in message
+    assert read_execution(tmp_path / "small") == {"micro_batch": sizes[-1], "resumed_at": []}
+
+    # The same sums in another order: that is 1e-7 of a gradient in float32, and 1e-6 of a weight after four steps of 1e-3.
+    expected, found = read_history(tmp_path / "whole"), read_history(tmp_path / "small")
+    pd.testing.assert_frame_equal(found[CURVES], expected[CURVES], rtol=0, atol=2e-5)
+    assert len((tmp_path / "small" / HISTORY).read_text().splitlines()) == 1 + 4 + 2, (
+        "a row a step, and one a validation"
+    )
+    assert validations(tmp_path / "small") == [2, 4]
+    start, end = ASID(config.model, seed=0).state_dict(), weights(whole)
+    assert max((tensor - start[name]).abs().max() for name, tensor in end.items()) > 1e-3
+    assert max((tensor - small.state_dict()[name]).abs().max() for name, tensor in end.items()) < 1e-5
+
+
+@pytest.mark.parametrize(("spared", "resumed_at"), [(0, []), (5, [3])], ids=["at the start", "after a checkpoint"])
+def test_a_training_out_of_memory_is_one_with_small_micro_batches_from_its_checkpoint_on(
+    spared: int,
+    resumed_at: list[int],
+    memory: Memory,
+    tiny_run: MakeRun,
+    tmp_path: Path,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """To the last bit. The checkpoint is at step 3: an odd number of whole batches lies before those that come in halves."""
+    config = tiny_run(model={"num_groups": 1}, batch_size=4, checkpoint_every=3)
+    switch = resumed_at[0] if resumed_at else 0
+    expected = train_by_hand(config, lambda step: 4 if step < switch else 2)
+    assert not same(expected, train_by_hand(config, lambda _: 4))
+    memory(2, spared=spared)
+    model = train(config, tmp_path, progress=False)
+    assert same(weights(model), expected)
+    assert read_execution(tmp_path) == {"micro_batch": 2, "resumed_at": resumed_at}
+    assert ("from the last checkpoint" in caplog.text) == bool(resumed_at)
+    assert list(read_history(tmp_path)["step"]) == [1, 2, 3, 4, 5, 6]
+    assert validations(tmp_path) == [3, 6]
+
+
+@pytest.mark.parametrize("options", [{}, {"ema_decay": 0.5, "gradient_clip": 0.1}], ids=["plain", "options"])
+def test_a_killed_training_with_micro_batches_ends_as_if_it_had_not_been(
+    options: dict[str, Any], memory: Memory, tiny_run: MakeRun, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    config = tiny_run(model={"num_groups": 1}, **options)  # batches of 2
+    memory(1)
+    whole = train(config, tmp_path / "whole", progress=False)
+    train_until(3, config, tmp_path / "killed")  # one step after the first checkpoint
+    caplog.clear()
+    train_until(
+        2, config, tmp_path / "killed", part=1
+    )  # between the micro-batches of the first step after a checkpoint
+    train_until(5, config, tmp_path / "killed", part=1)  # one step and a half after the second checkpoint
+    resumed = train(config, tmp_path / "killed", progress=False)
+    assert not caplog.records, "a resumed training knows its micro-batch"
+    assert same(weights(resumed), weights(whole))
+    expected, found = read_history(tmp_path / "whole"), read_history(tmp_path / "killed")
+    pd.testing.assert_frame_equal(found[CURVES], expected[CURVES], check_exact=True)
+    assert read_execution(tmp_path / "killed") == {"micro_batch": 1, "resumed_at": [2, 4]}
+
+
+def test_out_of_memory_with_one_patch_is_told_with_what_to_change(
+    memory: Memory, tiny_run: MakeRun, tmp_path: Path
+) -> None:
+    failed = memory(0)
+    with pytest.raises(MemoryError) as caught:
+        train(tiny_run(), tmp_path, progress=False)
+    message = str(caught.value)
+    assert all(
+        word in message for word in ("1 × 16×16 LR pixels", "data.patch_size", "model.num_features", "--workers")
+    ), message
+    assert isinstance(caught.value.__cause__, torch.OutOfMemoryError)
+    assert len(failed) == 2
+    assert not (tmp_path / WEIGHTS).exists()
+
+
+@pytest.mark.parametrize(
+    ("place", "error"),
+    [
+        ("training_step", RuntimeError("shapes do not match")),
+        ("validation_step", torch.OutOfMemoryError("CUDA out of memory.")),
+    ],
+    ids=["another error", "in a validation"],
+)
+def test_what_smaller_micro_batches_do_not_help_is_not_tried_again(
+    place: str, error: RuntimeError, tiny_run: MakeRun, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    calls = []
+
+    def fail(self: _Training, batch: Any, index: int) -> None:
+        calls.append(index)
+        raise error
+
+    monkeypatch.setattr(_Training, place, fail)
+    with pytest.raises(RuntimeError, match=str(error)):
+        train(tiny_run(validate_every=1), tmp_path, progress=False)
+    assert calls == [0]
+
+
+def test_history_has_its_columns_and_no_gaps(tiny_run: MakeRun, tmp_path: Path) -> None:
+    train(tiny_run(steps=7, validate_every=2), tmp_path, progress=False)
+    with (tmp_path / HISTORY).open() as file:
+        assert next(csv.reader(file)) == ["step", "loss", "learning_rate", "psnr", "seconds"]
+    history = read_history(tmp_path)
+    assert list(history["step"]) == [1, 2, 3, 4, 5, 6, 7]
+    assert history[["loss", "learning_rate", "seconds"]].notna().all(axis=None)
+    assert list(history.dropna(subset="psnr")["step"]) == [2, 4, 6, 7]
+    assert history["seconds"].is_monotonic_increasing
+
+
+def test_a_long_history_is_thinned_and_has_no_gaps(
+    tiny_run: MakeRun, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def cheap(self: _Training, batch: Any, index: int) -> Tensor:
+        return (self.model.deep.bias.sum() - self.trainer.global_step) ** 2 + 1
+
+    monkeypatch.setattr(_Training, "training_step", cheap)
+    train(tiny_run(steps=203, batch_size=1, validate_every=101, checkpoint_every=50), tmp_path, progress=False)
+    history = read_history(tmp_path)
+    assert set(range(2, 204, 2)) <= set(history["step"])
+    assert validations(tmp_path) == [101, 202, 203]
+    assert history["loss"].notna().all()
+
+
+@pytest.mark.parametrize(
+    ("settings", "expected"),
+    [
+        ({"schedule": "constant"}, {0: 1, 50: 1, 119: 1}),
+        ({"schedule": "cosine"}, {0: 1, 60: 0.5, 120: 0, 200: 0}),
+        ({"schedule": "step"}, {0: 1, 19: 1, 20: 0.5, 40: 0.25, 119: 1 / 32}),
+        ({"schedule": "constant", "warmup_steps": 9}, {0: 0.1, 4: 0.5, 9: 1, 100: 1}),
+        ({"schedule": "cosine", "warmup_steps": 119}, {60: 0.5 * 61 / 120}),
+    ],
+)
+def test_learning_rate_over_time(settings: dict[str, Any], expected: dict[int, float]) -> None:
+    factor = learning_rate_factor(TrainConfig(steps=120, **settings))
+    assert {step: factor(step) for step in expected} == pytest.approx(expected)

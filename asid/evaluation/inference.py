@@ -10,6 +10,7 @@ from torch import Tensor
 
 from asid.config import InferenceConfig
 from asid.model.network import ASID
+from asid.model.observe import evaluation_mode
 
 Image = NDArray[np.uint8]
 
@@ -45,15 +46,13 @@ def upscale(model: ASID, image: Image, config: InferenceConfig | None = None, *,
     config = config or InferenceConfig()
     lr = to_tensor(model, image)
     views = _VIEWS if config.ensemble else _VIEWS[:1]
-    was_training = model.training
-    model.eval()
     total: Tensor | None = None
-    for turns, flip in views:
-        view = torch.rot90(lr.flip(-1) if flip else lr, turns, (-2, -1))
-        sr = torch.rot90(_restore(model, view, config, batch_tiles), -turns, (-2, -1))
-        sr = sr.flip(-1) if flip else sr
-        total = sr if total is None else total + sr
-    model.train(was_training)
+    with evaluation_mode(model):
+        for turns, flip in views:
+            view = torch.rot90(lr.flip(-1) if flip else lr, turns, (-2, -1))
+            sr = torch.rot90(_restore(model, view, config, batch_tiles), -turns, (-2, -1))
+            sr = sr.flip(-1) if flip else sr
+            total = sr if total is None else total + sr
     assert total is not None
     return _to_image(model, total[0] / len(views))
 

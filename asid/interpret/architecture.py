@@ -5,7 +5,7 @@ Nothing is computed: shapes and counts come from a forward pass on torch's ``met
 """
 
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from types import MappingProxyType
@@ -30,6 +30,7 @@ from asid.model.blocks import DistillationStep, Group, InformationDistillationBl
 from asid.model.complexity import OUTPUT, macs_by_module
 from asid.model.layers import EnhancedSpatialAttention, LocalModule
 from asid.model.network import ASID
+from asid.model.observe import output_shapes
 
 _LAYER = r"groups\.\d+\.block\.steps\.\d+\.spatial\.\d+\."
 PARTS: Mapping[str, str] = MappingProxyType(
@@ -110,25 +111,12 @@ def stages(config: ModelConfig, height: int = 64, width: int = 64) -> pd.DataFra
     """
     with torch.device("meta"):
         model, lr = ASID(config).eval(), torch.empty(1, 3, height, width)
-    shapes: dict[str, list[tuple[int, ...]]] = {}
-
-    def remember(path: str) -> Callable[[nn.Module, Any, Any], None]:
-        def hook(_: nn.Module, __: Any, output: Any) -> None:
-            tensors = output if isinstance(output, tuple) else (output,)
-            shapes[path] = [tuple(tensor.shape) for tensor in tensors if isinstance(tensor, torch.Tensor)]
-
-        return hook
-
-    listed = list(_walk(model, ""))
-    for path, module in listed:
-        module.register_forward_hook(remember(path))
-    with torch.no_grad():
-        sr = model(lr)
+    shapes = output_shapes(model, lr)
     rows: list[tuple[Any, ...]] = [("", 0, "LR image, zero-padded", tuple(model.pad(lr).shape), ())]
-    for path, module in listed:
+    for path, module in _walk(model, ""):
         shape, *maps = shapes[path]
         rows.append((path, _number("groups", path), _describe(module), shape, maps[0] if maps else ()))
-    rows.append(("", 0, "SR image, cropped", tuple(sr.shape), ()))
+    rows.append(("", 0, "SR image, cropped", *shapes[""], ()))
     return pd.DataFrame(rows, columns=["path", "group", "stage", "shape", "maps"])
 
 

@@ -16,6 +16,7 @@ from asid.config import ModelConfig
 from asid.evaluation.inference import to_tensor
 from asid.model.attention import AttentionWindow, channel_window, spatial_window
 from asid.model.network import ASID
+from asid.model.observe import evaluation_mode
 
 Array = NDArray[np.float32]
 Pixel = tuple[int, int]
@@ -117,11 +118,8 @@ def read_attention(model: ASID, image: NDArray[np.uint8]) -> Attention:
     Takes about ``4 T`` bytes for each LR pixel, layer, step and group that makes maps (D8 without sharing: 12 kB a pixel).
     """
     lr = to_tensor(model, image).to(next(model.parameters()).device)
-    was_training = model.training
-    try:
-        _, maps = model.eval()(lr, return_attention=True)
-    finally:
-        model.train(was_training)
+    with evaluation_mode(model):
+        _, maps = model(lr, return_attention=True)
     to_array = cache(
         lambda tensor: tensor.float().cpu().numpy()
     )  # tensors hash by identity: a shared map stays one array

@@ -6,6 +6,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from asid.model.network import UNIT_RANGE
+from asid.model.observe import evaluation_mode
 
 
 def check_image(image: NDArray[np.uint8]) -> None:
@@ -33,13 +34,8 @@ def forward(model: nn.Module, image: NDArray[np.floating]) -> tuple[Tensor, Tens
     parameter = next(model.parameters(), torch.empty(0))
     leaf = torch.from_numpy(image).permute(2, 0, 1)[None].to(parameter.device, parameter.dtype).requires_grad_()
     low, high = getattr(model, "value_range", UNIT_RANGE)
-    was_training = model.training
-    model.eval()
-    try:
-        with torch.enable_grad():
-            output = (model(leaf * (high - low) + low) - low) / (high - low)
-    finally:
-        model.train(was_training)
+    with evaluation_mode(model), torch.enable_grad():
+        output = (model(leaf * (high - low) + low) - low) / (high - low)
     if output.ndim != 4 or output.shape[:2] != (1, 3):
         raise ValueError(f"expected a model that returns one RGB image as (1, 3, sH, sW), got {tuple(output.shape)}")
     return leaf, output

@@ -11,14 +11,15 @@ products inside attention: one that misses them would hide what attention sharin
 import contextlib
 import io
 import logging
+import math
 from dataclasses import asdict, dataclass
-from typing import Any
 
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 from asid.config import ModelConfig
 from asid.model.network import ASID
+from asid.model.observe import output_shapes
 
 OUTPUT = (1280, 720)
 """Output (width, height) in pixels that the papers' tables count multiply-adds for."""
@@ -142,15 +143,5 @@ def _fvcore_macs(config: ModelConfig, lr: torch.Tensor) -> int:
 
 
 def _output_sizes(model: ASID, lr: torch.Tensor) -> dict[str, int]:
-    """How many values each module returns for ``lr`` (its first output where there are several)."""
-    sizes: dict[str, int] = {}
-
-    def remember(name: str, output: Any) -> None:
-        sizes[name] = (output[0] if isinstance(output, tuple) else output).numel()
-
-    for name, module in model.named_modules():
-        module.register_forward_hook(lambda _, __, output, name=name: remember(name, output))
-    model(lr)
-    for module in model.modules():
-        module._forward_hooks.clear()
-    return sizes
+    """How many values each module returns for ``lr`` (in its first tensor where there are several)."""
+    return {path: math.prod(shapes[0]) for path, shapes in output_shapes(model, lr).items()}

@@ -1,11 +1,11 @@
 """The folder of a study whose records are written by hand: what a report must make of them is known."""
 
-import json
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from asid.ablation.study.plan import Plan, PlannedRun, write_plan
 from asid.config import RunConfig
 from asid.data.images import write_image
 from asid.runs.record import Record, data_manifests, write_record
@@ -63,23 +63,40 @@ def make_study(
     for variant, trainings in psnr.items():
         for seed in seeds or trainings:
             run_id = f"{variant}-{seed}"
-            runs.append({"variant": variant, "seed": seed, "run_id": run_id, "folder": f"runs/{run_id}"})
+            path = study / "runs" / run_id
             if (variant, seed) not in missing:
-                _write_run(
-                    study / "runs" / run_id, photographs, variant, run_id, trainings[seed], seed, True, seconds or {}
+                _write_run(path, photographs, variant, run_id, trainings[seed], seed, True, seconds or {})
+            runs.append(
+                PlannedRun(
+                    study="hand-written",
+                    variant=variant,
+                    seed=seed,
+                    run_id=run_id,
+                    config=RunConfig(seed=seed),
+                    data={},
+                    source="",
+                    folder=path,
                 )
+            )
     _write_run(study / "references" / "bicubic", photographs, "bicubic", "bicubic", BICUBIC, 0, False, {})
-    content = {
+    content: dict[str, Any] = {
         "name": "hand-written",
         "question": QUESTION,
         "preset": "asid-tiny",
         "base": "base",
         "references": ["bicubic"],
+        "margin": 0.05,
+        "factors": [],
+        "levels": {},
+        "matched": {},
+        "dropped": [],
+        "notebook": folder / "run.ipynb",
+        "study": {},
         "variants": {name: CHANGES.get(name, f"change {name}") for name in psnr},
         "runs": runs,
         **plan,
     }
-    (study / "study.json").write_text(json.dumps(content))
+    write_plan(Plan.model_validate(content), study)
     return study
 
 

@@ -97,7 +97,7 @@ def plan(
     rows = estimate(study, parameters, speeds)
     total = sum(row.hours for row in rows) / at_a_time
     fits = _what_fits(study, rows, at_a_time, hours) if hours is not None else None
-    dropped = [{"variant": item.name, "rule": item.rule} for item in study.dropped]
+    dropped = [{"variant": item.variant, "rule": item.rule} for item in study.dropped]
     if as_json:
         content = {
             "study": study.name,

@@ -161,7 +161,7 @@ class Comparison(Panel):
         _offer(level, [("any change" if levels else "–", _ANY), *named])
         level.disabled = not levels
         _offer(variants, self._matching(levels, level.value))
-        crossed = len(self.study.plan.get("factors", [])) > 1
+        crossed = len(self.study.plan.factors) > 1
         _offer(view, [*_VIEWS, *([("interaction", "interaction")] if crossed else [])])
         changed = next((example.image for example in find_examples(self.study) if example.data == data.value), None)
         _offer(image, self._images(data.value), changed)
@@ -258,7 +258,7 @@ class Comparison(Panel):
         try:
             picture = draw_crops(shown, [Example(data, image, f"{image} ({data})", tuple(shown.variants))])
         except ImageError as error:
-            command = self.study.plan.get("command") or f"asid ablate run ablations/{self.study.name}.yaml"
+            command = self.study.plan.command or f"asid ablate run ablations/{self.study.name}.yaml"
             return (
                 f"No crops: {error}. They need the SR images of the runs, which results/reference does not keep, and the "
                 f"photographs that were scored (a benchmark: in ASID_DATA). Run the study here, '{command}', and choose it above."

@@ -16,10 +16,10 @@ from rich.console import Console
 
 from asid.ablation.engine import preflight, runner
 from asid.ablation.engine.cluster import ClusterConfig
-from asid.ablation.engine.plan import Run, plan
 from asid.ablation.engine.preflight import Speed
 from asid.ablation.engine.runner import Outcome, run_study
-from asid.ablation.engine.status import heartbeat, is_executed, read_plan
+from asid.ablation.engine.status import heartbeat, is_executed
+from asid.ablation.study.plan import PlannedRun, plan_runs, plan_study, read_plan, write_plan
 from asid.ablation.study.study import StudyConfig, load_study
 from asid.cli import ablate as ablate_cli
 from asid.config import RunConfig
@@ -89,7 +89,7 @@ def nothing_runs(monkeypatch: pytest.MonkeyPatch) -> None:
         raise AssertionError("nothing was to be run")
 
     monkeypatch.setattr(runner, "open_cluster", fail)
-    monkeypatch.setattr(runner, "_write_study", fail)
+    monkeypatch.setattr(runner, "write_plan", fail)
 
 
 @pytest.fixture
@@ -106,7 +106,7 @@ def speed(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     return measured
 
 
-def make_record(run: Run, **changes: Any) -> Record:
+def make_record(run: PlannedRun, **changes: Any) -> Record:
     content: dict[str, Any] = {
         "study": run.study,
         "variant": run.variant,
@@ -130,7 +130,7 @@ def finished(crops: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = folder / "study.yaml"
     path.write_text(STUDY_TEXT.format(crops, TRAIN_VARIANT))
     study = load_study(path)
-    for run in plan(study, folder / "out"):
+    for run in plan_runs(study, folder / "out"):
         write_record(make_record(run), run.folder)
     run_study(study, TRAIN_VARIANT, folder / "out", command="asid ablate run study.yaml")
     return folder / "out"
@@ -143,10 +143,8 @@ def folder(finished: Path, tmp_path: Path) -> Path:
 
 
 def run_folder(folder: Path, variant: str, seed: int) -> Path:
-    (found,) = [
-        folder / run["folder"] for run in read_plan(folder)["runs"] if (run["variant"], run["seed"]) == (variant, seed)
-    ]
-    return Path(found)
+    (found,) = [run.folder for run in read_plan(folder).runs if (run.variant, run.seed) == (variant, seed)]
+    return found
 
 
 def undo(folder: Path, variant: str, seed: int, error: str | None = None) -> Path:
@@ -632,7 +630,7 @@ def test_resume_finds_the_runs_that_are_done(
     call: Call, finished: Path, nothing_runs: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """For real: nothing is left to run. Where the folder lies does not matter, but the notebook is found from there."""
-    monkeypatch.setattr(runner, "_write_study", lambda *_: None)
+    monkeypatch.setattr(runner, "write_plan", lambda *_: None)
     ended = call("resume", finished)
     assert ended.status == 0
     assert f"4 of 4 runs done (4 before). Next: asid report {finished}" in ended.words
@@ -646,21 +644,20 @@ def test_a_study_of_minutes_is_resumed_with_its_steps(
     monkeypatch.setattr(runner, "run_study", lambda study, *_, **__: written.append(study) or [])
     assert call("run", write("minutes: 45\n"), "--workers", "1", "--output", "out").status == 0
     assert len(speed) == 2
-    content = {"study": written[0].to_dict(), "notebook": str(TRAIN_VARIANT), "command": None}
-    Path("out", STUDY).write_text(json.dumps(content))
+    write_plan(plan_study(written[0], "out", TRAIN_VARIANT), "out")
     assert call("resume", "out", "--workers", "4").status == 0
     assert len(speed) == 2
     assert written[1] == written[0]
     assert dict(written[1].steps_of) == {"base": 3, "esa-off": 3}
 
 
-def test_a_study_of_an_older_version_is_not_resumed(call: Call, folder: Path, runs: list[SimpleNamespace]) -> None:
-    content = read_plan(folder)
+def test_a_study_with_a_damaged_plan_is_not_resumed(call: Call, folder: Path, runs: list[SimpleNamespace]) -> None:
+    content = json.loads((folder / STUDY).read_text())
     del content["study"]
     (folder / STUDY).write_text(json.dumps(content))
     ended = call("resume", folder)
     assert ended.status == 2
-    assert ended.err == f"error: {folder / STUDY} was written by an older version: run the study file again\n"
+    assert f"{folder / STUDY} is damaged: study" in ended.err
     assert runs == []
 
 

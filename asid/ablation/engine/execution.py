@@ -9,8 +9,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from asid.ablation.engine.plan import Run
 from asid.ablation.engine.status import heartbeat
+from asid.ablation.study.plan import PlannedRun
 from asid.files import ERROR, NOTEBOOK
 from asid.runs.record import read_record
 
@@ -22,7 +22,7 @@ _STOPPED: set[str] = set()
 
 
 def execute_run(
-    run: Run, notebook: Path, folder: Path | None = None, environment: dict[str, str] | None = None
+    run: PlannedRun, notebook: Path, folder: Path | None = None, environment: dict[str, str] | None = None
 ) -> str | None:
     """Execute the notebook for one run; ``None`` when its record is complete, else the error in words.
 
@@ -60,7 +60,7 @@ def execute_run(
     return None
 
 
-def _keep(run: Run, error: str, traceback: str = "") -> str:
+def _keep(run: PlannedRun, error: str, traceback: str = "") -> str:
     """Keep the error in the run's folder, where that can be written to: on a full disk it cannot. A stopped run has not failed."""
     if str(run.folder) in _STOPPED:
         _STOPPED.discard(str(run.folder))
@@ -70,7 +70,7 @@ def _keep(run: Run, error: str, traceback: str = "") -> str:
     return error
 
 
-def notebook_parameters(run: Run) -> dict[str, Any]:
+def notebook_parameters(run: PlannedRun) -> dict[str, Any]:
     """The values of the notebook's parameters cell for one run: JSON only."""
     return {
         "study": run.study,

@@ -1,7 +1,6 @@
 """Executing a study: one notebook a run with papermill, each in a process of its own, several at a time on Dask."""
 
 import errno
-import json
 import os
 import shutil
 import time
@@ -22,12 +21,11 @@ from asid.ablation.engine.cluster import (
     threads_each,
 )
 from asid.ablation.engine.execution import execute_run, kill_kernel
-from asid.ablation.engine.plan import Run, plan
 from asid.ablation.engine.progress import Progress
-from asid.ablation.engine.status import read_plan
-from asid.ablation.study.study import StudyConfig, StudyError, describe_delta
+from asid.ablation.study.plan import PlannedRun, plan_study, read_plan, write_plan
+from asid.ablation.study.study import StudyConfig, StudyError
 from asid.config import RunConfig
-from asid.files import GRID_LOCK, IMAGES, STUDY
+from asid.files import GRID_LOCK, IMAGES
 from asid.runs.record import (
     Record,
     RecordError,
@@ -89,9 +87,10 @@ def run_study(
         raise FileNotFoundError(f"no notebook at {notebook}: the study's 'notebook' is relative to the study file")
     _check_parameters(notebook)
     output = Path(output)
-    runs = plan(study, output)
+    plan = plan_study(study, output, notebook, command)
+    runs = plan.runs
     with _claim(output):
-        _write_study(study, runs, output, notebook, command)
+        write_plan(plan, output)
         _write_references(study, runs[0].config, output)
         outcomes = {run.label: Outcome(run.label, skipped=True, folder=run.folder) for run in runs if run.is_done()}
         pending = [
@@ -120,12 +119,12 @@ class _Dispatcher:
         self.gpus = gpu_count() if local else 0
         self.places: list[str] = []
         """Addresses of workers; the position of one decides its GPU."""
-        self.running: dict[Any, tuple[Run, str]] = {}
+        self.running: dict[Any, tuple[PlannedRun, str]] = {}
         self.attempts: dict[str, int] = {}
         self.told = False
         """Whether the person knows that there is no worker yet."""
 
-    def execute(self, pending: list[Run], outcomes: dict[str, Outcome]) -> None:
+    def execute(self, pending: list[PlannedRun], outcomes: dict[str, Outcome]) -> None:
         waiting = list(pending)
         try:
             while waiting or self.running:
@@ -166,10 +165,10 @@ class _Dispatcher:
                     self.places.append(place)
         return [place for place in self.places if place in alive]
 
-    def _submit(self, run: Run, place: str) -> None:
+    def _submit(self, run: PlannedRun, place: str) -> None:
         environment = environment_of(self.places.index(place), self.gpus)
         environment |= {name: value for name, value in os.environ.items() if name.startswith("ASID_")}
-        absolute = Run(run.study, run.variant, run.seed, run.run_id, run.config, run.folder.resolve())
+        absolute = run.model_copy(update={"folder": run.folder.resolve()})
         key = f"{run.label}, try {self.attempts.get(run.label, 0) + 1}"
         future = self.client.submit(
             execute_run,
@@ -184,7 +183,7 @@ class _Dispatcher:
         )
         self.running[future] = (run, place)
 
-    def _ended(self, alive: list[str]) -> Iterator[tuple[Run, str | None]]:
+    def _ended(self, alive: list[str]) -> Iterator[tuple[PlannedRun, str | None]]:
         """Wait up to a second; the runs that have ended, each with its error."""
         from distributed import wait
 
@@ -270,56 +269,13 @@ def check_disk(output: Path, megabytes: float) -> None:
         )
 
 
-def _write_study(study: StudyConfig, runs: list[Run], output: Path, notebook: Path, command: str | None) -> None:
-    cells = study.cells
-    content = {
-        "name": study.name,
-        "question": study.question,
-        "profile": study.profile,
-        "preset": study.preset,
-        "base": study.base_name,
-        "references": list(study.references),
-        "margin": study.margin,
-        "command": command,
-        "variants": {name: describe_delta(cell.delta) for name, cell in cells.items()},
-        "factors": [name.rpartition(".")[2] for name in study.factors],
-        "levels": {name: cell.levels for name, cell in cells.items() if cell.levels},
-        "matched": {name: cell.control_of for name, cell in cells.items() if cell.control_of},
-        "dropped": [{"variant": item.name, "rule": item.rule} for item in study.dropped],
-        "runs": [_describe_run(run, output) for run in runs],
-        "study": study.to_dict(),
-        "notebook": os.path.relpath(notebook.resolve(), output.resolve()),
-    }
-    path = output / STUDY
-    partial = path.with_suffix(".partial")
-    partial.write_text(json.dumps(content, indent=2) + "\n")
-    partial.replace(path)
-
-
-def _describe_run(run: Run, output: Path) -> dict[str, Any]:
-    """A run of the plan; with its configuration, data and source, so that a record of another plan can be told what differs."""
-    data = {use: manifest["manifest"] for use, manifest in data_manifests(run.config).items()}
-    return {
-        "variant": run.variant,
-        "seed": run.seed,
-        "run_id": run.run_id,
-        "folder": run.folder.relative_to(output).as_posix(),
-        "config": run.config.to_dict(),
-        "data": data,
-        "source": source_hash(),
-    }
-
-
 def read_study(folder: str | Path) -> tuple[StudyConfig, Path, str | None]:
     """The study that was run in ``folder``, its notebook, and the command that ran it.
 
-    Raises ``FileNotFoundError`` where there is none, :class:`StudyError` where an older version wrote it.
+    Raises ``FileNotFoundError`` where there is none, ``ValueError`` where it is damaged.
     """
-    folder = Path(folder)
-    content = read_plan(folder)
-    if "study" not in content:
-        raise StudyError(f"{folder / STUDY} was written by an older version: run the study file again")
-    return StudyConfig.model_validate(content["study"]), folder / content["notebook"], content["command"]
+    plan = read_plan(folder)
+    return StudyConfig.model_validate(plan.study), plan.notebook, plan.command
 
 
 def _write_references(study: StudyConfig, config: RunConfig, output: Path) -> None:

@@ -16,7 +16,8 @@ import psutil
 from filelock import FileLock, Timeout
 from pandas.errors import EmptyDataError
 
-from asid.files import CONFIG, ERROR, GRID_LOCK, HEARTBEAT, HISTORY, STUDY
+from asid.ablation.study.plan import PlannedRun, read_plan
+from asid.files import CONFIG, ERROR, GRID_LOCK, HEARTBEAT, HISTORY
 from asid.runs.record import Record, RecordError, read_record
 
 State = Literal["planned", "running", "done", "failed", "stale"]
@@ -131,14 +132,14 @@ def study_states(folder: str | Path) -> list[RunState]:
     """
     folder = Path(folder)
     plan = read_plan(folder)
-    states = [run_state(run["variant"], run["seed"], run["run_id"], folder / run["folder"]) for run in plan["runs"]]
+    states = [run_state(run.variant, run.seed, run.run_id, run.folder) for run in plan.runs]
     planned = {state.folder.name for state in states}
-    current = {(state.variant, state.seed): state for state in states}
+    current = {(run.variant, run.seed): run for run in plan.runs}
     for path in sorted(path for path in (folder / "runs").glob("*") if path.is_dir() and path.name not in planned):
         with suppress(FileNotFoundError, RecordError):
             record = read_record(path)
             wanted = current.get((record.variant, record.config.seed))
-            note = "; ".join(_foreign(record, wanted, plan)) if wanted else "no longer in the study"
+            note = "; ".join(_foreign(record, wanted)) if wanted else "no longer in the study"
             states.append(
                 RunState(
                     record.variant, record.config.seed, record.run_id, path, "stale", note=f"not in the plan: {note}"
@@ -147,22 +148,6 @@ def study_states(folder: str | Path) -> list[RunState]:
             continue
         states.append(RunState(path.name, 0, "", path, "stale", note="not in the plan, and without a record"))
     return states
-
-
-def read_plan(folder: Path) -> dict[str, Any]:
-    """The plan that the runner left in a study's folder."""
-    path = folder / STUDY
-    if not path.is_file():
-        raise FileNotFoundError(f"no study in {folder}: expected {STUDY} there; 'asid ablate run' writes it")
-    try:
-        content = json.loads(path.read_text())
-    except ValueError as error:
-        raise ValueError(f"{path} is damaged: {error}; run the study file again") from None
-    if not isinstance(content, dict):
-        raise ValueError(
-            f"{path} is damaged: expected an object, got {type(content).__name__}; run the study file again"
-        )
-    return content
 
 
 def is_executed(folder: str | Path) -> bool:
@@ -192,22 +177,18 @@ def _progress(folder: Path) -> tuple[int | None, int | None, float | None]:
     return (int(rows["step"].max()) if len(rows) else None), steps, (float(scores.iloc[-1]) if len(scores) else None)
 
 
-def _foreign(record: Record, wanted: RunState, plan: dict[str, Any]) -> list[str]:
+def _foreign(record: Record, planned: PlannedRun) -> list[str]:
     """Why a record does not belong to the present plan."""
-    planned = next(run for run in plan["runs"] if run["run_id"] == wanted.run_id)
-    if "config" not in planned:
-        return ["it has another identity"]  # an older version wrote the plan
-    found = [
-        f"{name} {old} → {new}" for name, old, new in config_differences(record.config.to_dict(), planned["config"])
-    ]
+    mine, wanted = record.config.to_dict(), planned.config.to_dict()
+    found = [f"{name} {old} → {new}" for name, old, new in config_differences(mine, wanted)]
     hashes = {use: manifest["manifest"] for use, manifest in record.data.items()}
     found += [
         f"images of {use} {hashes.get(use)} → {value}"
-        for use, value in planned["data"].items()
+        for use, value in planned.data.items()
         if hashes.get(use) != value
     ]
     source = record.provenance.get("source")
-    found += [f"source of the package {source} → {planned['source']}"] if source != planned["source"] else []
+    found += [f"source of the package {source} → {planned.source}"] if source != planned.source else []
     return found or ["it has another identity"]
 
 

@@ -134,7 +134,7 @@ def draw_pareto(study: Study, rows: pd.DataFrame, palette: dict[str, Any]) -> Pi
 
 def draw_interaction(study: Study, rows: pd.DataFrame) -> Picture | None:
     """Over the first two factors; None where fewer were crossed, or nothing can be compared."""
-    factors, levels = study.plan.get("factors", []), study.plan.get("levels", {})
+    factors, levels = list(study.plan.factors), study.plan.levels
     cells = rows[~rows["variant"].isin(study.matched)]
     values = interaction(cells, levels, factors[:2]) if len(factors) > 1 else pd.DataFrame()
     if values.isna().all(axis=None):

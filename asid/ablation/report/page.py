@@ -41,6 +41,7 @@ from asid.ablation.report.tables import (
     to_markdown,
     to_text,
 )
+from asid.ablation.study.plan import PlannedRun
 from asid.files import ERROR
 from asid.plots import style
 from asid.runs.record import to_rows
@@ -103,9 +104,12 @@ def to_json(study: Study, table: pd.DataFrame, found: dict[str, Statistics]) -> 
         "explanations": explain(study, found),
         "description": describe(study),
         "matched": study.matched,
-        "dropped": study.dropped,
+        "dropped": [asdict(item) for item in study.dropped],
         "missing": study.missing,
-        "runs": [{key: run[key] for key in ("variant", "seed", "run_id", "folder")} for run in study.plan["runs"]],
+        "runs": [
+            {"variant": run.variant, "seed": run.seed, "run_id": run.run_id, "folder": _relative(run, study)}
+            for run in study.plan.runs
+        ],
         "data": study.trained[0][1].data,
         "provenance": _provenance(study, _OF_THE_CODE),
     }
@@ -185,7 +189,7 @@ def _facts(study: Study, table: pd.DataFrame) -> list[tuple[str, str]]:
         ("scale", f"×{record.config.model.scale}"),
         ("steps", shown.replace(",", " ")),
         ("evaluated on", ", ".join(dict.fromkeys(table["data"]))),
-        ("trainings", f"{len(study.trained)} of {len(study.plan['runs'])}"),
+        ("trainings", f"{len(study.trained)} of {len(study.plan.runs)}"),
     ]
 
 
@@ -235,7 +239,7 @@ def _commands(study: Study) -> list[tuple[str, str]]:
     if len(commits) == 1:
         changed = ", with changes that were not committed" if commits[0].endswith("+") else ""
         lines.append((f"git checkout {commits[0].rstrip('+')}", f"the code of these records{changed}"))
-    run = study.plan.get("command") or f"asid ablate run ablations/{study.name}.yaml"
+    run = study.plan.command or f"asid ablate run ablations/{study.name}.yaml"
     lines.append((run, "trains what has no record yet"))
     words = shlex.split(run)
     folder = (
@@ -274,12 +278,12 @@ def _runs(study: Study) -> list[dict[str, str]]:
     records = dict(study.trained)
     times = timings(study).set_index(["variant", "seed"])
     rows = []
-    for run in study.plan["runs"]:
-        folder = study.folder / run["folder"]
-        row = {"variant": run["variant"], "seed": str(run["seed"]), "folder": run["folder"]}
+    for run in study.plan.runs:
+        folder = run.folder
+        row = {"variant": run.variant, "seed": str(run.seed), "folder": _relative(run, study)}
         row |= dict.fromkeys(("train", "evaluate", "latency", "finished"), "–")
         if folder in records:
-            measured = times.loc[(run["variant"], run["seed"])]
+            measured: Any = times.loc[(run.variant, run.seed), :]
             resumed = records[folder].execution.get("resumed_at")
             row["state"] = f"done, resumed at step {', '.join(map(str, resumed))}" if resumed else "done"
             row |= {name: _duration(measured[name]) for name in ("train", "evaluate")}
@@ -289,6 +293,11 @@ def _runs(study: Study) -> list[dict[str, str]]:
             row["state"] = _reason(folder)
         rows.append(row)
     return rows
+
+
+def _relative(run: PlannedRun, study: Study) -> str:
+    """The run's folder relative to the study's."""
+    return run.folder.relative_to(study.folder).as_posix()
 
 
 def _reason(folder: Path) -> str:

@@ -1,21 +1,18 @@
 """A study's folder as numbers: its records, scores as arrays with named axes, and one comparison. Nothing is trained or drawn here."""
 
-import json
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
 from asid.ablation.report import stats
-from asid.files import STUDY
+from asid.ablation.study.plan import Plan, read_plan
+from asid.ablation.study.variants import Dropped
 from asid.runs.record import Record, RecordError, read_record
 
-MARGIN = 0.05
-"""Change in dB below which two variants count as equal, where a study does not say."""
 LEVEL = 0.95
 """Nominal coverage of every interval; verdicts err with 1 - LEVEL."""
 
@@ -29,36 +26,36 @@ class Study:
     """A study's folder as it stands: what was planned, which records there are, which runs have none."""
 
     folder: Path
-    plan: dict[str, Any]
+    plan: Plan
     records: list[tuple[Path, Record]]
     missing: list[str]
 
     @property
     def name(self) -> str:
-        return str(self.plan["name"])
+        return self.plan.name
 
     @property
     def question(self) -> str:
-        return str(self.plan["question"])
+        return self.plan.question
 
     @property
     def base(self) -> str:
-        return str(self.plan["base"])
+        return self.plan.base
 
     @property
     def margin(self) -> float:
         """Change in dB below which two variants count as equal."""
-        return float(self.plan.get("margin", MARGIN))
+        return self.plan.margin
 
     @property
     def matched(self) -> dict[str, str]:
         """Controls of matched size, each with the variant that it controls."""
-        return dict(self.plan.get("matched", {}))
+        return self.plan.matched
 
     @property
-    def dropped(self) -> list[dict[str, str]]:
-        """Cells of the grid that a rule excluded: ``variant`` and ``rule``."""
-        return list(self.plan.get("dropped", []))
+    def dropped(self) -> tuple[Dropped, ...]:
+        """Variants that an exclude rule took out."""
+        return self.plan.dropped
 
     @property
     def trained(self) -> list[tuple[Path, Record]]:
@@ -92,22 +89,22 @@ def load_results(folder: str | Path) -> Study:
     Raises :class:`ReportError` where it is no study's folder, no run is finished, or runs were evaluated in different ways.
     """
     folder = Path(folder)
-    if not (folder / STUDY).is_file():
-        raise ReportError(f"no study in {folder}: expected {STUDY} there; run 'asid ablate ablations/quick.yaml' first")
-    plan = json.loads((folder / STUDY).read_text())
+    try:
+        plan = read_plan(folder)
+    except FileNotFoundError as error:
+        raise ReportError(str(error)) from None
     records, missing = [], []
-    for name in plan["references"]:
+    for name in plan.references:
         path = folder / "references" / name
         try:
             records.append((path, read_record(path)))
         except (FileNotFoundError, RecordError):
             missing.append(name)
-    for run in plan["runs"]:
-        path = folder / run["folder"]
+    for run in plan.runs:
         try:
-            records.append((path, read_record(path, run["run_id"])))
+            records.append((run.folder, read_record(run.folder, run.run_id)))
         except (FileNotFoundError, RecordError):
-            missing.append(f"{run['variant']} seed {run['seed']}")
+            missing.append(run.label)
     study = Study(folder, plan, records, missing)
     _check_comparable(study)
     if not study.trained:
@@ -267,7 +264,7 @@ def comparison(study: Study) -> pd.DataFrame:
             }
         else:
             row["seeds"] = None
-        row["change"] = study.plan["variants"].get(variant, "no training") or "–"
+        row["change"] = study.plan.variants.get(variant, "no training") or "–"
         row["delta"] = 0.0 if variant == study.base else deltas.get((variant, data))
         row["verdict"] = "base" if variant == study.base else None
         if data in found and (result := found[data].comparisons.get(variant)):

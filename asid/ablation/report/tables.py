@@ -190,16 +190,16 @@ def describe(study: Study) -> list[str]:
         f"Multiply-adds for an output of {output[0]}×{output[1]}.",
         f"asid {record.provenance['asid']}, commit {', '.join(commits)}; torch {record.provenance['torch']}.",
     ]
-    if profile := study.plan.get("profile"):
+    if profile := study.plan.profile:
         sentences.insert(0, f"Profile: {profile}.")
     if controls := [f"{control} for {variant}" for control, variant in study.matched.items()]:
         sentences.append(
             f"Controls of matched size, the same change at the size of {study.base}: {', '.join(controls)}."
         )
     rules: dict[str, list[str]] = {}
-    for cell in study.dropped:
-        rules.setdefault(cell["rule"], []).append(cell["variant"])
-    sentences += [f"Dropped from the grid by the rule {rule}: {', '.join(cells)}." for rule, cells in rules.items()]
+    for item in study.dropped:
+        rules.setdefault(item.rule, []).append(item.variant)
+    sentences += [f"Dropped from the grid by the rule {rule}: {', '.join(names)}." for rule, names in rules.items()]
     if study.missing:
         sentences.append(f"Without a record, not in the table: {', '.join(study.missing)}.")
     return sentences

@@ -21,9 +21,9 @@ class Cell:
 
 @dataclass(frozen=True)
 class Dropped:
-    """A cell that an exclude rule took out of a study."""
+    """A variant that an exclude rule took out of a study."""
 
-    name: str
+    variant: str
     rule: str
 
 

@@ -12,8 +12,8 @@ from pathlib import Path
 import psutil
 import pytest
 
-from asid.ablation.engine.runner import plan
 from asid.ablation.report.page import write_report
+from asid.ablation.study.plan import plan_runs
 from asid.ablation.study.study import load_study
 from asid.files import RECORD
 from asid.runs.record import read_record
@@ -93,12 +93,14 @@ def test_a_grid_that_is_killed_ends_as_one_that_is_not(kills: int, steps: int, c
     assert {name: now[name] for name in done} == done, "a finished run was run again"
     assert start(study, tmp_path / "quiet").wait() == 0, (tmp_path / "quiet.log").read_text()
     for folder in ("killed", "quiet"):
-        runs = plan(load_study(study), tmp_path / folder)
+        runs = plan_runs(load_study(study), tmp_path / folder)
         assert len(runs) == 4
         assert all(run.is_done() for run in runs)
         write_report(tmp_path / folder)
     assert {name: (tmp_path / "killed" / name).read_bytes() for name in TABLES} == {
         name: (tmp_path / "quiet" / name).read_bytes() for name in TABLES
     }
-    resumes = [read_record(run.folder).execution["resumed_at"] for run in plan(load_study(study), tmp_path / "killed")]
+    resumes = [
+        read_record(run.folder).execution["resumed_at"] for run in plan_runs(load_study(study), tmp_path / "killed")
+    ]
     assert kills < 10 or any(resumes), "no training was killed between its checkpoints: the test says little"

@@ -5,7 +5,7 @@ import io
 import json
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +15,9 @@ import pytest
 from asid.ablation.engine import runner
 from asid.ablation.engine.cluster import ClusterConfig
 from asid.ablation.engine.execution import execute_run
-from asid.ablation.engine.runner import Outcome, Run, plan, run_study
+from asid.ablation.engine.runner import Outcome, run_study
 from asid.ablation.report.page import load_results, write_report
+from asid.ablation.study.plan import PlannedRun, plan_runs, read_plan
 from asid.ablation.study.study import StudyConfig, StudyError, load_study
 from asid.cli import main as cli
 from asid.files import CHECKPOINT, ERROR, HISTORY, NOTEBOOK, RECORD, WEIGHTS
@@ -63,7 +64,7 @@ class Grid:
 
     study: StudyConfig
     folder: Path
-    runs: dict[str, Run]
+    runs: dict[str, PlannedRun]
     status: int
     output: str
 
@@ -81,7 +82,7 @@ def grid(crops: Path, tmp_path_factory: pytest.TempPathFactory) -> Grid:
         )
         with pytest.raises(SystemExit) as ended:
             cli.main()
-    runs = {run.variant: run for run in plan(study, folder / "out")}
+    runs = {run.variant: run for run in plan_runs(study, folder / "out")}
     assert isinstance(ended.value.code, int)
     return Grid(study, folder / "out", runs, ended.value.code, output.getvalue())
 
@@ -171,16 +172,20 @@ def test_bicubic_is_scored_on_the_same_images(grid: Grid) -> None:
 
 
 def test_the_plan_lists_every_run_with_its_folder(grid: Grid) -> None:
+    plan = read_plan(grid.folder)
+    assert (plan.name, plan.base, plan.references) == ("pair", "base", ("bicubic",))
+    assert plan.runs == tuple(grid.runs.values())
+    assert plan.notebook.resolve() == TRAIN_VARIANT
+
+
+def test_the_plan_holds_no_path_outside_the_folder(grid: Grid) -> None:
+    """A study's folder can be moved."""
     content = json.loads((grid.folder / "study.json").read_text())
-    assert (content["name"], content["base"], content["references"]) == ("pair", "base", ["bicubic"])
-    assert [(run["variant"], run["run_id"]) for run in content["runs"]] == [
-        (run.variant, run.run_id) for run in grid.runs.values()
-    ]
-    assert [grid.folder / run["folder"] for run in content["runs"]] == [run.folder for run in grid.runs.values()]
+    assert [run["folder"] for run in content["runs"]] == [f"runs/{run.folder.name}" for run in grid.runs.values()]
 
 
 def test_only_the_failed_run_is_left_to_do(grid: Grid) -> None:
-    assert {run.variant for run in plan(grid.study, grid.folder) if not run.is_done()} == {BAD}
+    assert {run.variant for run in plan_runs(grid.study, grid.folder) if not run.is_done()} == {BAD}
 
 
 def test_the_report_lists_the_failed_run_as_without_a_record(grid: Grid) -> None:
@@ -201,7 +206,7 @@ def test_what_is_done_is_not_run_again(grid: Grid, monkeypatch: pytest.MonkeyPat
 
 def test_a_changed_run_gets_a_folder_of_its_own(grid: Grid) -> None:
     longer = grid.study.override(base={**grid.study.base, "train": {**grid.study.base["train"], "steps": 5}})
-    assert not {run.folder for run in plan(longer, grid.folder)} & {run.folder for run in grid.runs.values()}
+    assert not {run.folder for run in plan_runs(longer, grid.folder)} & {run.folder for run in grid.runs.values()}
 
 
 def test_what_is_left_of_a_study_gets_the_threads_of_the_whole(
@@ -224,7 +229,7 @@ def test_what_is_left_of_a_study_gets_the_threads_of_the_whole(
 
 @pytest.mark.parametrize("damage", ["truncated", "of another run"])
 def test_a_run_with_a_bad_record_is_not_done(damage: str, grid: Grid, tmp_path: Path) -> None:
-    run = replace(grid.runs["base"], folder=tmp_path)
+    run = grid.runs["base"].model_copy(update={"folder": tmp_path})
     text = (grid.runs["base"].folder / RECORD).read_text()
     (tmp_path / RECORD).write_text(text)
     assert run.is_done()
@@ -291,7 +296,7 @@ def make_notebook(tmp_path: Path) -> Callable[[str], Path]:
 def test_whatever_goes_wrong_in_a_notebook_is_an_error_in_words(
     action: str, words: str, make_notebook: Callable[[str], Path], crops: Path, tmp_path: Path
 ) -> None:
-    run = plan(make_study(crops, tmp_path), tmp_path / "out")[0]
+    run = plan_runs(make_study(crops, tmp_path), tmp_path / "out")[0]
     error = execute_run(run, make_notebook(action))
     assert error is not None
     assert error.startswith(words)
@@ -307,7 +312,7 @@ def test_a_process_that_dies_is_one_failed_run_and_is_run_again_alone(
     (died,) = [outcome for outcome in outcomes if outcome.error]  # not the one that waited behind it
     assert "its process died" in str(died.error)
 
-    (done,) = [run for run in plan(study, out) if run.is_done()]
+    (done,) = [run for run in plan_runs(study, out) if run.is_done()]
     before = snapshot(done.folder)
     assert run_study(study, notebook, out, ClusterConfig(workers=1)) == [
         Outcome(outcome.label, skipped=outcome.error is None) for outcome in outcomes

@@ -22,10 +22,10 @@ from asid.ablation.engine.status import (
     heartbeat,
     is_alive,
     is_executed,
-    read_plan,
     run_state,
     study_states,
 )
+from asid.ablation.study.plan import Plan, PlannedRun, write_plan
 from asid.config import RunConfig
 from asid.files import CONFIG, ERROR, GRID_LOCK, HEARTBEAT, HISTORY, RECORD, STUDY
 from asid.runs.record import Record, write_record
@@ -311,12 +311,36 @@ def test_a_state_is_json(tmp_path: Path) -> None:
 def study(tmp_path: Path) -> Path:
     """The folder of a study of two runs: the first is done, the second was not begun."""
     record = make_record()
-    planned = {"config": record.config.to_dict(), "data": {"train": "aaa", "evaluate samples": "bbb"}, "source": "f00d"}
     runs = [
-        {"variant": name, "seed": 0, "run_id": run_id, "folder": f"runs/{name}-seed0-{run_id}", **planned}
+        PlannedRun(
+            study="s",
+            variant=name,
+            seed=0,
+            run_id=run_id,
+            config=record.config,
+            data={"train": "aaa", "evaluate samples": "bbb"},
+            source="f00d",
+            folder=tmp_path / "runs" / f"{name}-seed0-{run_id}",
+        )
         for name, run_id in (("base", RUN_ID), ("other", "b" * 12))
     ]
-    (tmp_path / STUDY).write_text(json.dumps({"runs": runs}))
+    plan = Plan(
+        name="s",
+        question="?",
+        preset="asid",
+        base="base",
+        references=(),
+        margin=0.05,
+        variants={"base": "", "other": "esa: off"},
+        factors=(),
+        levels={},
+        matched={},
+        dropped=(),
+        runs=tuple(runs),
+        notebook=tmp_path / "run.ipynb",
+        study={},
+    )
+    write_plan(plan, tmp_path)
     write_record(record, tmp_path / "runs" / f"base-seed0-{RUN_ID}")
     return tmp_path
 
@@ -363,13 +387,6 @@ def test_a_record_that_differs_in_what_the_plan_does_not_hold_is_listed(study: P
 
 def test_a_record_of_a_variant_that_is_no_longer_there_is_listed(study: Path) -> None:
     assert foreign_note(study, make_record("e" * 12, variant="gone")) == "no longer in the study"
-
-
-def test_a_plan_of_an_older_version_can_be_read(study: Path) -> None:
-    content = read_plan(study)
-    runs = [{key: run[key] for key in ("variant", "seed", "run_id", "folder")} for run in content["runs"]]
-    (study / STUDY).write_text(json.dumps({"runs": runs}))
-    assert foreign_note(study, make_record("e" * 12)) == "it has another identity"
 
 
 @pytest.mark.parametrize("text", [None, "{"], ids=["no record", "a damaged record"])

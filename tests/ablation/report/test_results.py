@@ -66,9 +66,8 @@ def test_a_study_without_its_reference_is_told_not_crashed_on(tmp_path: Path) ->
     assert list(comparison(study)["variant"]) == list(PSNR)
 
 
-def test_what_a_plan_does_not_say_has_a_default(tmp_path: Path) -> None:
+def test_a_study_names_its_seeds_and_variants(tmp_path: Path) -> None:
     study = load_results(make_study(tmp_path))
-    assert (study.margin, study.matched, study.dropped) == (0.05, {}, [])
     assert (study.seeds, study.variants) == ([0, 1], list(PSNR))
 
 

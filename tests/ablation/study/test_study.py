@@ -10,7 +10,7 @@ import pytest
 import yaml
 from pydantic import ValidationError
 
-from asid.ablation.engine.plan import plan
+from asid.ablation.study.plan import plan_runs
 from asid.ablation.study.study import StudyConfig, StudyError, StudyFile, load_study
 from asid.ablation.study.variants import Cell, Dropped, describe_delta, merge
 from asid.config import describe_errors
@@ -66,7 +66,7 @@ def deltas(study: StudyConfig) -> dict[str, Any]:
 
 
 def test_a_study_stands_for_each_variant_with_each_seed_in_the_order_of_the_file(tmp_path: Path) -> None:
-    runs = plan(load_study(write(tmp_path, STUDY)), tmp_path / "out")
+    runs = plan_runs(load_study(write(tmp_path, STUDY)), tmp_path / "out")
     assert [(run.variant, run.seed) for run in runs] == [
         (name, seed) for name in ("plain", "gated", "longer") for seed in (5, 2)
     ]
@@ -469,7 +469,7 @@ def test_a_rule_drops_the_cells_that_have_all_its_values_and_lists_them() -> Non
     )
     assert list(study.cells) == ["base", "position-bias-off", "esa-off"]
     assert study.dropped == [Dropped("esa-off_position-bias-off", "esa: off, position bias: off")]
-    assert {run.variant for run in plan(study, "out")} == set(study.cells)
+    assert {run.variant for run in plan_runs(study, "out")} == set(study.cells)
 
 
 def test_a_rule_sees_what_a_cell_has_from_the_base_and_from_the_defaults() -> None:
@@ -483,7 +483,7 @@ def test_a_rule_sees_what_a_cell_has_from_the_base_and_from_the_defaults() -> No
         "window_size": 4,
         "esa": True,
     }
-    assert make(base=base, factors=factors, exclude=[rule]).dropped[0].name == "window-size-4"
+    assert make(base=base, factors=factors, exclude=[rule]).dropped[0].variant == "window-size-4"
 
 
 @pytest.mark.parametrize(("value", "rule"), [("1/8", 0.125), (0.125, "1/8"), ("2/16", "1/8")])
@@ -510,7 +510,7 @@ def test_named_variants_and_the_base_are_never_excluded() -> None:
     )
     assert list(study.cells) == ["base", "named", "position-bias-off"]
     assert study.cells["base"].levels == {"esa": "on", "position_bias": "on"}
-    assert [item.name for item in study.dropped] == ["esa-off", "esa-off_position-bias-off"]
+    assert [item.variant for item in study.dropped] == ["esa-off", "esa-off_position-bias-off"]
 
 
 @pytest.mark.parametrize("rule", [{"window_size": 16}, {"esa": False, "window_size": 4}, {"esa": True}])

@@ -14,7 +14,6 @@ from matplotlib.patches import FancyBboxPatch, Rectangle
 from matplotlib.ticker import EngFormatter, MaxNLocator
 
 from asid.config import ModelConfig
-from asid.interpret.architecture import PARTS
 from asid.plots.style import signed
 
 WIDTH = 10.0
@@ -37,7 +36,7 @@ PART_COLOURS = MappingProxyType(
 )
 """A colour for each part: the hues of seaborn's colour-blind palette, shades of one for the parts of an attention module."""
 PART_LABELS = MappingProxyType(
-    {part: part for part in PARTS}
+    {part: part for part in PART_COLOURS}
     | {
         "LM": "local module (LM)",
         "SAM maps": "SAM: making maps",
@@ -193,7 +192,7 @@ def plot_costs_by_group(costs: pd.DataFrame, column: str, ax: Axes, label: str) 
     places = sorted(costs["group"].unique(), key=lambda group: (group == 0, group))
     table = costs.pivot_table(index="group", columns="part", values=column, aggfunc="sum", fill_value=0).reindex(places)
     left = pd.Series(0, index=places)
-    for part in PARTS:
+    for part in PART_COLOURS:
         if part in table and table[part].any():
             name = {"shallow": "shallow, deep, upsample", "deep": "", "upsample": ""}.get(part, PART_LABELS[part])
             ax.barh(
@@ -215,15 +214,15 @@ def plot_costs_by_group(costs: pd.DataFrame, column: str, ax: Axes, label: str) 
 def plot_costs(base: pd.Series, variant: pd.Series, ax: Axes, label: str) -> None:
     """Cost by part: the base as a wide pale bar, the variant as a narrow one in the part's colour, the change behind it in words."""
     reach = max(base.max(), variant.max())
-    for position, part in enumerate(PARTS):
+    for position, part in enumerate(PART_COLOURS):
         before, after = base[part], variant[part]
         ax.barh(position, before, height=0.84, color="0.86", lw=0)
         ax.barh(position, after, height=0.46, color=PART_COLOURS[part], lw=0)
         if before != after:
             words = f"{signed(100 * (after / before - 1), 0)} %" if before else "new"
             ax.text(max(before, after) + 0.015 * reach, position, words, va="center", fontsize=7, color=_INK)
-    ax.set_yticks(range(len(PARTS)), [PART_LABELS[part] for part in PARTS])
-    ax.set_ylim(len(PARTS) - 0.4, -0.6)
+    ax.set_yticks(range(len(PART_COLOURS)), [PART_LABELS[part] for part in PART_COLOURS])
+    ax.set_ylim(len(PART_COLOURS) - 0.4, -0.6)
     ax.set_xlim(0, 1.14 * reach)
     _finish_bars(ax, label)
 

@@ -12,7 +12,6 @@ from matplotlib.patches import Rectangle
 from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
-from asid.interpret.attention_maps import Pixel
 
 _QUERY: dict[str, Any] = {"marker": "x", "color": "#d62728", "ms": 7, "mew": 1.8, "zorder": 5}
 
@@ -21,7 +20,7 @@ def plot_attention(
     image: NDArray[np.uint8],
     relative: NDArray[np.float32],
     window: NDArray[np.bool_],
-    pixel: Pixel,
+    pixel: tuple[int, int],
     ax: Axes,
     title: str,
     limits: tuple[float, float] | None = None,
@@ -60,7 +59,7 @@ def plot_attention(
 
 
 def plot_query(
-    image: NDArray[np.uint8], windows: Sequence[NDArray[np.bool_]], pixel: Pixel, ax: Axes, title: str
+    image: NDArray[np.uint8], windows: Sequence[NDArray[np.bool_]], pixel: tuple[int, int], ax: Axes, title: str
 ) -> None:
     """The LR image with the query and the windows it is in: a neighbourhood as a frame, a grid as dots."""
     ax.imshow(image, interpolation="nearest")

@@ -1,18 +1,32 @@
-"""Names of the files and folders that trainings, runs and studies leave. In a module of its own: reading results needs no torch."""
+"""The files that trainings, runs and studies leave: their names, the one way to write them whole, and the one kind of JSON.
+
+No torch in here: reading results does not need it.
+
+JSON has no numbers for infinity and NaN (RFC 8259). An infinite number, such as the PSNR of identical images, is written as the
+text ``inf`` or ``-inf``, which ``float()`` and a pydantic ``float`` field read back; NaN, a missing number, is written as ``null``.
+"""
+
+import json
+import math
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
 
 # The folder of a training.
 CONFIG = "config.json"
 """Its configuration."""
 HISTORY = "history.csv"
-"""The curves, a row a hundredth of the steps; also how somebody outside the process sees how far it is."""
+"""The training curves, one row per hundredth of the steps. Other processes read the progress from it."""
 WEIGHTS = "model.safetensors"
 """The trained network."""
 CHECKPOINT = "training.ckpt"
-"""The state from which an interrupted training goes on; gone when it is done."""
+"""The state from which an interrupted training resumes; deleted when the training is done."""
 
-# The folder of a run, which is that of its training, too.
+# The folder of a run, which is also that of its training.
 RECORD = "record.json"
-"""All that was measured; written last."""
+"""All measurements; written last."""
 IMAGES = "images"
 """Folder of SR images, ``<data>/<image>.png``."""
 NOTEBOOK = "run.ipynb"
@@ -20,9 +34,9 @@ NOTEBOOK = "run.ipynb"
 ERROR = "error.txt"
 """The error of a failed run, with its traceback."""
 HEARTBEAT = "heartbeat.json"
-"""Which process is at work on the run; touched while it lives, gone when it ended in order."""
+"""The process that executes the run; touched while it lives, deleted on a regular exit."""
 LOCK = "run.lock"
-"""Held by the process that trains and evaluates; the file stays."""
+"""Held by the process that trains and evaluates; the file itself is never deleted."""
 
 # The folder of a study.
 STUDY = "study.json"
@@ -30,4 +44,66 @@ STUDY = "study.json"
 GRID_LOCK = "grid.lock"
 """Held by the process that executes the study."""
 SPEEDS = "speeds.json"
-"""Measured seconds a step, from which ``minutes`` of training became steps."""
+"""Measured seconds per step, by which ``minutes`` of training were converted to steps."""
+
+
+@contextmanager
+def atomic_write(path: str | Path) -> Iterator[Path]:
+    """Write ``path`` completely or not at all: the caller writes the temporary file that this yields, in the same folder.
+
+    On leaving, the temporary file is flushed to disk and takes the place of ``path``; after an error it is deleted, and ``path``
+    stays as it was. A parent folder that does not exist is created.
+    """
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(path.name + ".partial")
+    try:
+        yield partial
+        with partial.open("rb") as file:
+            os.fsync(file.fileno())
+        partial.replace(path)
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def write_text(path: str | Path, text: str) -> Path:
+    """Write ``text`` as UTF-8, atomically (see :func:`atomic_write`). Returns the path."""
+    with atomic_write(path) as partial:
+        partial.write_text(text, encoding="utf-8")
+    return Path(path)
+
+
+def json_text(content: Any) -> str:
+    """``content`` as valid JSON with a newline at the end: infinity is the text ``inf`` or ``-inf``, NaN is ``null``."""
+    return json.dumps(_finite(content), indent=1, ensure_ascii=False, allow_nan=False) + "\n"
+
+
+def write_json(path: str | Path, content: Any) -> Path:
+    """Write ``content`` as :func:`json_text` formats it, atomically (see :func:`atomic_write`). Returns the path."""
+    return write_text(path, json_text(content))
+
+
+def read_json(path: str | Path) -> dict[str, Any]:
+    """Read a JSON file that holds an object. An infinite number comes back as the text ``inf`` or ``-inf``.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        ValueError: the file is damaged; the message names it.
+    """
+    try:
+        content = json.loads(Path(path).read_text(encoding="utf-8"))
+    except ValueError as error:  # not JSON, or not UTF-8
+        raise ValueError(f"{path} is damaged: {error}") from None
+    if not isinstance(content, dict):
+        raise ValueError(f"{path} is damaged: expected a JSON object, got {type(content).__name__}")
+    return content
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _finite(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(item) for item in value]
+    if isinstance(value, float) and not math.isfinite(value):
+        return None if math.isnan(value) else str(float(value))
+    return value

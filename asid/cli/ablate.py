@@ -15,7 +15,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from asid.ablation.study.study import StudyConfig, StudyFile, load_study
-from asid.files import ERROR, NOTEBOOK, SPEEDS
+from asid.files import ERROR, NOTEBOOK, SPEEDS, read_json, write_json
 
 if TYPE_CHECKING:
     from asid.ablation.engine.cluster import ClusterConfig
@@ -329,7 +329,7 @@ def _speeds(study: StudyConfig, threads: int, folder: Path, *, keep: bool) -> "d
             folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise OSError(f"cannot write to {folder}: {error.strerror}; choose another folder with --output") from None
-    kept: dict[str, Any] = json.loads(path.read_text()) if path.is_file() else {}
+    kept: dict[str, Any] = read_json(path) if path.is_file() else {}
     speeds = {}
     for name in study.cells:
         config = study.config(name, study.seeds[0])
@@ -337,9 +337,7 @@ def _speeds(study: StudyConfig, threads: int, folder: Path, *, keep: bool) -> "d
         kept[key] = kept.get(key) or vars(measure_speed(config, threads))
         speeds[name] = Speed(**kept[key])
     if keep:
-        partial = path.with_suffix(".partial")
-        partial.write_text(json.dumps(kept, indent=1) + "\n")
-        partial.replace(path)
+        write_json(path, kept)
     return speeds
 
 

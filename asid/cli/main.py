@@ -21,6 +21,7 @@ from rich.table import Table
 from asid.cli import ablate as ablate_cli
 from asid.cli import data as data_cli
 from asid.config import PRESETS, Config, EvalConfig, InferenceConfig, Protocol, RunConfig, build_run, describe_errors
+from asid.files import json_text
 
 app = typer.Typer(
     help="Train, compare and look inside variants of ASID, the attention-sharing information distillation transformer.",
@@ -298,7 +299,7 @@ def _bar(quiet: bool) -> Iterator[Callable[[int, int], None]]:
 
 def _print_evaluation(record: dict[str, Any], as_json: bool) -> None:
     if as_json:
-        print(json.dumps(record, indent=1))  # noqa: T201
+        typer.echo(json_text(record), nl=False)
         return
     how = [record["protocol"], *([record["inference"]] if "inference" in record else [])]
     made_by = sorted({row["lr"] for row in record["images"] if "lr" in row})

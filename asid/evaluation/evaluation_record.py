@@ -1,7 +1,6 @@
 """An evaluation as a file: which model, how it was applied, by which protocol, what it scored."""
 
 import hashlib
-import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -12,7 +11,7 @@ from asid.config import EvalConfig, Protocol, digest
 from asid.data.benchmarks import find_pairs
 from asid.data.pairs import describe_pairs
 from asid.evaluation.evaluate import bicubic, evaluate, mean_scores
-from asid.files import IMAGES, WEIGHTS
+from asid.files import IMAGES, WEIGHTS, write_json
 from asid.model.pretrained import find_checkpoint, load_model
 
 RECORD, PER_IMAGE = "evaluation.json", "per_image.csv"
@@ -73,18 +72,15 @@ def evaluate_and_record(
     }
     folder.mkdir(parents=True, exist_ok=True)
     evaluation.scores.to_csv(folder / PER_IMAGE, index=False)
-    (folder / RECORD).write_text(json.dumps(record, indent=1, allow_nan=False) + "\n")
+    write_json(folder / RECORD, record)
     return record
 
 
 def summarise(scores: pd.DataFrame, protocol: Protocol) -> dict[str, Any]:
-    """Scores as JSON values: the protocol, the mean over all images, the mean of each set, the images. ``inf`` is written as text."""
-
-    def plain(value: Any) -> Any:
-        return "inf" if value == float("inf") else value
+    """The protocol, the mean over all images, the mean of each set, and the scores of the images, as values for JSON."""
 
     def rows(table: pd.DataFrame) -> list[dict[str, Any]]:
-        return [{str(name): plain(value) for name, value in row.items()} for row in table.to_dict("records")]
+        return [{str(name): value for name, value in row.items()} for row in table.to_dict("records")]
 
-    mean = {name: plain(float(scores[name].mean())) for name in ("psnr", "ssim")}
+    mean = {name: float(scores[name].mean()) for name in ("psnr", "ssim")}
     return {"protocol": protocol, "mean": mean, "sets": rows(mean_scores(scores)), "images": rows(scores)}

@@ -14,6 +14,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from asid.config import ModelConfig, describe_errors
+from asid.files import atomic_write
 from asid.model.network import ASID, ValueRange
 
 FORMAT = "asid/1"
@@ -73,15 +74,11 @@ class CheckpointError(ValueError):
 
 def save_checkpoint(model: ASID, path: str | Path, **metadata: Any) -> Path:
     """Write weights, configuration and value range to ``path`` (safetensors); ``metadata`` values must be JSON."""
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
     header = {"format": FORMAT, "model": model.config.to_dict(), "value_range": list(model.value_range), **metadata}
     tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in model.state_dict().items()}
-    # An unfinished write must not look like a checkpoint.
-    partial = path.with_name(path.name + ".partial")
-    save_file(tensors, partial, metadata={key: json.dumps(value) for key, value in header.items()})
-    partial.replace(path)
-    return path
+    with atomic_write(path) as partial:  # an unfinished write must not look like a checkpoint
+        save_file(tensors, partial, metadata={key: json.dumps(value) for key, value in header.items()})
+    return Path(path)
 
 
 def load_checkpoint(path: str | Path) -> ASID:

@@ -9,7 +9,7 @@ from IPython.display import DisplayHandle, display
 from asid.panels.panel import drawing
 from asid.plots import study as plots
 from asid.plots import style
-from asid.training.train import read_history
+from asid.training.history import read_history
 
 _SHARE = 0.02
 """Largest share of the time that drawing takes."""

@@ -1,28 +1,57 @@
 """Records: what a run measured, with all that its numbers depend on. A run is done when its complete record exists."""
 
 import hashlib
-import json
 import os
 import platform
 import subprocess
 from datetime import UTC, datetime
 from importlib import metadata
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, NotRequired
 
 import pandas as pd
-from pydantic import Field, ValidationError
+from pydantic import ConfigDict, Field, ValidationError
+from typing_extensions import TypedDict
 
 import asid
 from asid.config import Config, RunConfig, describe_errors, digest
 from asid.data.benchmarks import find_pairs
 from asid.data.images import find_images, manifest_hash
 from asid.data.pairs import describe_pairs
-from asid.files import RECORD
+from asid.files import RECORD, read_json, write_json
 
 
 class RecordError(ValueError):
     """A record that is damaged or belongs to another run."""
+
+
+class Score(TypedDict):
+    """The scores of one image."""
+
+    __pydantic_config__ = ConfigDict(extra="forbid")  # type: ignore[misc]  # how pydantic configures a TypedDict
+
+    data: str
+    """Name of the evaluation set."""
+    image: str
+    """Name of the image."""
+    psnr: float
+    """PSNR in dB; infinite for identical images."""
+    ssim: float
+    """SSIM."""
+    lr: NotRequired[str]
+    """How the LR image was made."""
+
+
+class HistoryRow(TypedDict):
+    """One step of the training curves, as in ``history.csv``; null: not measured at this step."""
+
+    __pydantic_config__ = ConfigDict(extra="forbid")  # type: ignore[misc]
+
+    step: int
+    loss: float | None
+    learning_rate: float
+    psnr: float | None
+    seconds: float
 
 
 class Record(Config):
@@ -44,9 +73,9 @@ class Record(Config):
     """For each use (train, validation, evaluate …) the images and a hash over their bytes."""
     complexity: dict[str, Any] | None
     """Parameters and multiply-adds; null for a reference row."""
-    scores: list[dict[str, Any]]
+    scores: list[Score]
     """PSNR in dB and SSIM of each image."""
-    history: list[dict[str, Any]]
+    history: list[HistoryRow]
     """Training curves."""
     seconds: dict[str, float]
     """Wall-clock seconds of training (train), of evaluation (evaluate), and in the network while evaluating (upscale)."""
@@ -61,7 +90,7 @@ class Record(Config):
         return pd.DataFrame(self.scores)
 
 
-def to_rows(table: pd.DataFrame) -> list[dict[str, Any]]:
+def to_rows(table: pd.DataFrame) -> list[Any]:
     """A table as JSON values: one object a row, missing numbers as null."""
     rows = table.astype(object).where(table.notna(), None).to_dict("records")
     return [{str(name): value for name, value in row.items()} for row in rows]
@@ -134,17 +163,8 @@ def _commit() -> str | None:
 
 
 def write_record(record: Record, folder: str | Path) -> Path:
-    """Write a record so that it is there whole or not at all: temporary file, flushed to disk, renamed."""
-    path = Path(folder) / RECORD
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_suffix(".partial")
-    with partial.open("w") as file:
-        json.dump(record.to_dict(), file, indent=1, allow_nan=True)
-        file.write("\n")
-        file.flush()
-        os.fsync(file.fileno())
-    partial.replace(path)
-    return path
+    """Write a record, atomically. Returns its path."""
+    return write_json(Path(folder) / RECORD, record.to_dict())
 
 
 def read_record(folder: str | Path, run_id: str | None = None) -> Record:
@@ -154,11 +174,11 @@ def read_record(folder: str | Path, run_id: str | None = None) -> Record:
     """
     path = Path(folder) / RECORD
     try:
-        record = Record.model_validate(json.loads(path.read_text()))
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise RecordError(f"{path} is damaged: {error}; delete its folder and run the study again") from None
+        record = Record.model_validate(read_json(path))
     except ValidationError as error:
         raise RecordError(f"{path}: " + "; ".join(describe_errors(error))) from None
+    except ValueError as error:
+        raise RecordError(f"{error}; delete its folder and run the study again") from None
     if run_id is not None and record.run_id != run_id:
         raise RecordError(f"{path} is the record of run {record.run_id}, expected {run_id}")
     return record

@@ -16,7 +16,8 @@ from asid.files import IMAGES, LOCK
 from asid.model.complexity import Complexity, measure_complexity
 from asid.model.network import ASID
 from asid.runs.record import Record, data_manifests, provenance, run_identity, to_rows, write_record
-from asid.training.train import read_execution, read_history, train
+from asid.training.history import read_history
+from asid.training.train import read_execution, train
 
 
 @dataclass(frozen=True)

@@ -1,11 +1,9 @@
 """Training with Lightning, counted in steps: L1 loss, AdamW, validation PSNR, checkpoints from which a killed run goes on exactly."""
 
-import csv
 import gc
 import json
 import logging
 import math
-import os
 import time
 import warnings
 from collections.abc import Callable, Iterator
@@ -15,7 +13,6 @@ from typing import Any
 
 import lightning as L
 import numpy as np
-import pandas as pd
 import torch
 import torch.nn.functional as F
 from lightning.pytorch.callbacks import Callback, EMAWeightAveraging, ModelCheckpoint
@@ -31,9 +28,10 @@ from asid.data.patches import PatchDataset, ResumableSampler
 from asid.data.resize import crop_to_multiple, downscale
 from asid.evaluation.inference import upscale
 from asid.evaluation.metrics import score
-from asid.files import CHECKPOINT, CONFIG, HISTORY, WEIGHTS
+from asid.files import CHECKPOINT, CONFIG, WEIGHTS, atomic_write, read_json, write_json
 from asid.model.checkpoint import load_checkpoint, save_checkpoint
 from asid.model.network import ASID
+from asid.training.history import append_row, read_rows, write_rows
 
 LOGGER = logging.getLogger(__name__)
 
@@ -128,10 +126,8 @@ class History(Callback):
     also how somebody outside the process sees how far a run is. ``resumed_at`` has the steps at which this history was resumed.
     """
 
-    COLUMNS = ("step", "loss", "learning_rate", "psnr", "seconds")
-
-    def __init__(self, path: Path, every: int, on_history: Callable[[Path], None] | None = None) -> None:
-        self.path, self.every, self.on_history = path, every, on_history
+    def __init__(self, folder: Path, every: int, on_history: Callable[[Path], None] | None = None) -> None:
+        self.folder, self.every, self.on_history = folder, every, on_history
         self.losses: list[Tensor] = []
         self.resumed_at: list[int] = []
         self.seconds = 0.0
@@ -157,13 +153,7 @@ class History(Callback):
             self.resumed_at.append(trainer.global_step)
         if not trainer.is_global_zero:
             return
-        kept = []
-        if trainer.global_step and self.path.exists():
-            kept = [row for row in csv.DictReader(self.path.open()) if int(row["step"]) <= trainer.global_step]
-        with self.path.open("w", newline="") as file:
-            writer = csv.DictWriter(file, self.COLUMNS)
-            writer.writeheader()
-            writer.writerows(kept)
+        write_rows(self.folder, [row for row in read_rows(self.folder) if int(row[0]) <= trainer.global_step])
 
     def on_train_batch_end(
         self, trainer: L.Trainer, module: L.LightningModule, outputs: Any, batch: Any, index: int
@@ -186,25 +176,17 @@ class History(Callback):
         loss = torch.stack(self.losses).mean().item() if self.losses else None
         rate = trainer.optimizers[0].param_groups[0]["lr"]
         self.losses.clear()
-        with self.path.open("a", newline="") as file:
-            csv.writer(file).writerow([trainer.global_step, loss, rate, psnr, round(self._elapsed(), 3)])
+        append_row(self.folder, [trainer.global_step, loss, rate, psnr, round(self._elapsed(), 3)])
         if self.on_history is not None:
-            self.on_history(self.path.parent)
+            self.on_history(self.folder)
 
 
 class _WholeFiles(TorchCheckpointIO):
     """Writes a checkpoint beside the one before and then takes its name: on a full disk, Lightning's own way loses both."""
 
     def save_checkpoint(self, checkpoint: dict[str, Any], path: str | Path, storage_options: Any | None = None) -> None:
-        partial = Path(f"{path}.partial")
-        try:
-            with partial.open("wb") as file:
-                torch.save(checkpoint, file)
-                file.flush()
-                os.fsync(file.fileno())
-            partial.replace(path)
-        finally:
-            partial.unlink(missing_ok=True)
+        with atomic_write(path) as partial:
+            torch.save(checkpoint, partial)
 
 
 class _StepCheckpoint(ModelCheckpoint):
@@ -231,15 +213,6 @@ class _StepCheckpoint(ModelCheckpoint):
             super().on_train_batch_end(trainer, module, outputs, batch, index)
 
 
-def read_history(folder: str | Path) -> pd.DataFrame:
-    """The curves that a training in ``folder`` has written so far: one row a step with the columns of :class:`History`."""
-    rows = pd.read_csv(Path(folder) / HISTORY)
-    steps = rows.groupby("step", as_index=False)
-    return steps.first().assign(
-        seconds=steps["seconds"].last()["seconds"]
-    )  # a validation adds a second row at its step, and takes time
-
-
 def read_execution(folder: str | Path) -> dict[str, Any]:
     """How the training that is done in ``folder`` was executed.
 
@@ -257,7 +230,7 @@ def train(
 
     A training that was interrupted goes on from its last checkpoint and ends with the weights it would have had; one that is done
     is not repeated: its network is returned. A folder belongs to one configuration. ``on_history`` is called with ``folder`` each time
-    that there is more for :func:`read_history` to read: a hundred times, and after each validation.
+    that there is more for :func:`asid.training.history.read_history` to read: a hundred times, and after each validation.
 
     Where a step runs out of memory, the training goes on from its last checkpoint, or starts again, and takes each batch in
     micro-batches of half the size: the gradient is the same mean over the whole batch, but for the order in which it is summed.
@@ -275,7 +248,7 @@ def train(
     if (folder / WEIGHTS).exists():
         return load_checkpoint(folder / WEIGHTS)
     patches, pairs = _read_photographs(config)
-    (folder / CONFIG).write_text(json.dumps(config.to_dict(), indent=2) + "\n")
+    write_json(folder / CONFIG, config.to_dict())
     batch, checkpoint = config.train.batch_size, folder / CHECKPOINT
     parts = torch.load(checkpoint, map_location="cpu", weights_only=True)["micro_batches"] if checkpoint.exists() else 1
     while True:
@@ -330,7 +303,7 @@ def _fit(
     settings = config.train
     checkpoint = folder / CHECKPOINT
     module = _Training(config)
-    history = History(folder / HISTORY, every=max(1, settings.steps // 100), on_history=on_history)
+    history = History(folder, every=max(1, settings.steps // 100), on_history=on_history)
     callbacks: list[Callback] = [history, _StepCheckpoint(checkpoint, settings.checkpoint_every)]
     if settings.ema_decay is not None:
         # Not the buffers: they hold indices of the position bias, and the mean of equal integers need not be that integer.
@@ -411,7 +384,7 @@ def _is_out_of_memory(error: RuntimeError) -> bool:
 def _check_owner(folder: Path, config: RunConfig) -> None:
     """Raise where ``folder`` holds the training of another configuration."""
     path = folder / CONFIG
-    if path.exists() and json.loads(path.read_text()) != config.to_dict():
+    if path.exists() and read_json(path) != config.to_dict():
         raise ValueError(
             f"{folder} holds the training of another configuration (see {path}): choose another folder or delete it"
         )

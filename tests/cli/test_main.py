@@ -25,7 +25,7 @@ from asid.model.checkpoint import load_checkpoint
 from asid.model.complexity import Complexity
 from asid.runs import run as experiment
 from asid.runs.record import read_record
-from asid.training.train import read_history
+from asid.training.history import read_history
 
 
 @pytest.fixture

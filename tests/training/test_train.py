@@ -19,12 +19,12 @@ from asid.data.patches import PatchDataset
 from asid.evaluation.evaluate import evaluate
 from asid.files import CHECKPOINT, CONFIG, HISTORY, WEIGHTS
 from asid.model.network import ASID
+from asid.training.history import read_history
 from asid.training.train import (
     TrainingDivergedError,
     _Training,
     learning_rate_factor,
     read_execution,
-    read_history,
     train,
 )
 
@@ -72,9 +72,9 @@ def test_a_checkpoint_that_cannot_be_written_leaves_the_one_before(
     """As on a full disk: the training fails, and goes on from the older checkpoint once there is room, to the weights it would have had."""
     write = torch.save
 
-    def fill_up(content: dict[str, Any], file: Any) -> None:
+    def fill_up(content: dict[str, Any], file: Path) -> None:
         if content["global_step"] == 4:
-            file.write(b"half of it")
+            file.write_bytes(b"half of it")
             raise OSError(errno.ENOSPC, "No space left on device")
         write(content, file)
 

@@ -1,6 +1,5 @@
 """Progress of a grid, over its runs and inside each: bars in a terminal, lines in a log."""
 
-import csv
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -11,7 +10,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsed
 from rich.progress import Progress as Bars
 
 from asid.config import RunConfig
-from asid.files import HISTORY
+from asid.training.history import read_history
 
 _SECONDS_BETWEEN_LINES = 20
 
@@ -108,11 +107,8 @@ class Progress:
     @staticmethod
     def _position(folder: Path) -> tuple[int, str] | None:
         """Last step and last validation PSNR in a run's curves; ``None`` before the first row."""
-        try:
-            rows = list(csv.DictReader((folder / HISTORY).open()))
-        except OSError:
+        history = read_history(folder)
+        if history.empty:
             return None
-        if not rows:
-            return None
-        scores = [row["psnr"] for row in rows if row["psnr"]]
-        return int(rows[-1]["step"]), f"{float(scores[-1]):.2f}" if scores else ""
+        scores = history["psnr"].dropna()
+        return int(history["step"].iloc[-1]), f"{scores.iloc[-1]:.2f}" if len(scores) else ""

@@ -1,6 +1,5 @@
 """What state each run of a study is in, read from its folder; and what differs between two runs. No torch in here."""
 
-import json
 import os
 import socket
 import threading
@@ -11,14 +10,13 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-import pandas as pd
 import psutil
 from filelock import FileLock, Timeout
-from pandas.errors import EmptyDataError
 
 from asid.ablation.study.plan import PlannedRun, read_plan
-from asid.files import CONFIG, ERROR, GRID_LOCK, HEARTBEAT, HISTORY
+from asid.files import CONFIG, ERROR, GRID_LOCK, HEARTBEAT, read_json, write_json
 from asid.runs.record import Record, RecordError, read_record
+from asid.training.history import read_history
 
 State = Literal["planned", "running", "done", "failed", "stale"]
 BEAT = 5.0
@@ -56,9 +54,7 @@ def heartbeat(folder: Path, run_id: str) -> Iterator[None]:
     me = psutil.Process()
     content = {"run_id": run_id, "host": socket.gethostname(), "pid": me.pid, "started": me.create_time()}
     path = folder / HEARTBEAT
-    partial = path.with_suffix(".partial")
-    partial.write_text(json.dumps(content) + "\n")
-    partial.replace(path)  # whole, whenever it is read
+    write_json(path, content)  # whole, whenever it is read
     ended = threading.Event()
 
     def beat() -> None:
@@ -80,7 +76,7 @@ def is_alive(folder: Path) -> bool | None:
     """Whether the process that began the run in ``folder`` is at work on it; ``None`` where none has begun or it has ended in order."""
     path = folder / HEARTBEAT
     try:
-        content, beaten = json.loads(path.read_text()), path.stat().st_mtime
+        content, beaten = read_json(path), path.stat().st_mtime
         host, pid, started = content["host"], content["pid"], content["started"]
     except OSError:
         return None
@@ -167,14 +163,12 @@ def is_executed(folder: str | Path) -> bool:
 def _progress(folder: Path) -> tuple[int | None, int | None, float | None]:
     """Last step, steps in all and last validation PSNR of a training."""
     steps = None
-    with suppress(OSError, KeyError, json.JSONDecodeError):
-        steps = int(json.loads((folder / CONFIG).read_text())["train"]["steps"])
-    try:
-        rows = pd.read_csv(folder / HISTORY)
-        scores = rows["psnr"].dropna()
-    except (OSError, EmptyDataError, KeyError):  # none yet, or half a header
-        return None, steps, None
-    return (int(rows["step"].max()) if len(rows) else None), steps, (float(scores.iloc[-1]) if len(scores) else None)
+    with suppress(OSError, KeyError, ValueError):
+        steps = int(read_json(folder / CONFIG)["train"]["steps"])
+    history = read_history(folder)
+    scores = history["psnr"].dropna()
+    step = int(history["step"].iloc[-1]) if len(history) else None
+    return step, steps, (float(scores.iloc[-1]) if len(scores) else None)
 
 
 def _foreign(record: Record, planned: PlannedRun) -> list[str]:

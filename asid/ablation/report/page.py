@@ -1,7 +1,6 @@
 """The report bundle: from a study's records to tables, figures and one page. Nothing is trained: the same records give the same bytes."""
 
 import base64
-import json
 import math
 import shlex
 from collections.abc import Sequence
@@ -42,7 +41,7 @@ from asid.ablation.report.tables import (
     to_text,
 )
 from asid.ablation.study.plan import PlannedRun
-from asid.files import ERROR
+from asid.files import ERROR, json_text
 from asid.plots import style
 from asid.runs.record import to_rows
 
@@ -113,18 +112,7 @@ def to_json(study: Study, table: pd.DataFrame, found: dict[str, Statistics]) -> 
         "data": study.trained[0][1].data,
         "provenance": _provenance(study, _OF_THE_CODE),
     }
-    return json.dumps(_plain(content), indent=1, ensure_ascii=False, allow_nan=False) + "\n"
-
-
-def _plain(value: Any) -> Any:
-    """JSON values only: what is no number becomes null, infinity text."""
-    if isinstance(value, dict):
-        return {key: _plain(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [_plain(item) for item in value]
-    if isinstance(value, float) and not math.isfinite(value):
-        return None if math.isnan(value) else str(value)
-    return value
+    return json_text(content)
 
 
 def _provenance(study: Study, keys: Sequence[str] | None = None) -> dict[str, list[Any]]:

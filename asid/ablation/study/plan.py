@@ -1,6 +1,5 @@
 """The plan of a study, ``study.json``: what is to be run, and the folder and identity of each run. No torch in here."""
 
-import json
 import os
 from pathlib import Path
 from typing import Any
@@ -10,7 +9,7 @@ from pydantic import ValidationError
 from asid.ablation.study.study import StudyConfig
 from asid.ablation.study.variants import Dropped, describe_delta
 from asid.config import Config, RunConfig, describe_errors
-from asid.files import STUDY
+from asid.files import STUDY, read_json, write_json
 from asid.runs.record import RecordError, data_manifests, read_record, run_identity, source_hash
 
 
@@ -145,11 +144,7 @@ def write_plan(plan: Plan, folder: str | Path) -> Path:
     for run, described in zip(plan.runs, content["runs"], strict=True):
         described["folder"] = run.folder.relative_to(folder).as_posix()
     content["notebook"] = Path(os.path.relpath(plan.notebook.resolve(), folder.resolve())).as_posix()
-    path = folder / STUDY
-    partial = path.with_suffix(".partial")
-    partial.write_text(json.dumps(content, indent=2) + "\n")
-    partial.replace(path)
-    return path
+    return write_json(folder / STUDY, content)
 
 
 def read_plan(folder: str | Path) -> Plan:
@@ -164,12 +159,12 @@ def read_plan(folder: str | Path) -> Plan:
     if not path.is_file():
         raise FileNotFoundError(f"no study in {folder}: expected {STUDY} there; 'asid ablate run' writes it")
     try:
-        plan = Plan.model_validate(json.loads(path.read_text()))
+        plan = Plan.model_validate(read_json(path))
     except ValidationError as error:
-        problem = "; ".join(describe_errors(error))
+        problem = f"{path} is damaged: " + "; ".join(describe_errors(error))
     except ValueError as error:
         problem = str(error)
     else:
         runs = tuple(run.model_copy(update={"folder": folder / run.folder}) for run in plan.runs)
         return plan.model_copy(update={"runs": runs, "notebook": folder / plan.notebook})
-    raise ValueError(f"{path} is damaged: {problem}; run the study file again")
+    raise ValueError(f"{problem}; run the study file again")

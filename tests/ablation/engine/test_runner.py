@@ -22,7 +22,7 @@ from asid.ablation.study.study import StudyConfig, StudyError, load_study
 from asid.cli import main as cli
 from asid.files import CHECKPOINT, ERROR, HISTORY, NOTEBOOK, RECORD, WEIGHTS
 from asid.runs.record import read_record
-from asid.training.train import read_history
+from asid.training.history import read_history
 
 TRAIN_VARIANT = Path(__file__).resolve().parents[3] / "notebooks" / "03_train_variant.ipynb"
 STUDY = """

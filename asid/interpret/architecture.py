@@ -17,20 +17,13 @@ from pydantic import ValidationError
 from torch import nn
 
 from asid.config import ModelConfig, describe_errors
-from asid.model.attention import (
-    AttentionWindow,
-    ChannelAttentionLayer,
-    GridWindow,
-    LocalWindow,
-    SpatialAttentionLayer,
-    StridedWindow,
-    WindowAttention,
-)
+from asid.model.attention import ChannelAttentionLayer, SpatialAttentionLayer, WindowAttention
 from asid.model.blocks import DistillationStep, Group, InformationDistillationBlock
 from asid.model.complexity import OUTPUT, macs_by_module
 from asid.model.layers import EnhancedSpatialAttention, LocalModule
 from asid.model.network import ASID
 from asid.model.observe import output_shapes
+from asid.model.windows import AttentionWindow, GridWindow, LocalWindow, StridedWindow
 
 _LAYER = r"groups\.\d+\.block\.steps\.\d+\.spatial\.\d+\."
 PARTS: Mapping[str, str] = MappingProxyType(

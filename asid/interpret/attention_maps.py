@@ -14,9 +14,9 @@ from numpy.typing import NDArray
 
 from asid.config import ModelConfig
 from asid.evaluation.inference import to_tensor
-from asid.model.attention import AttentionWindow, channel_window, spatial_window
 from asid.model.network import ASID
 from asid.model.observe import evaluation_mode
+from asid.model.windows import AttentionWindow, channel_window, spatial_window
 
 Array = NDArray[np.float32]
 Pixel = tuple[int, int]

@@ -8,84 +8,7 @@ from torch import Tensor, nn
 
 from asid.config import ModelConfig, Window
 from asid.model.layers import GatedFeedForward, LayerNorm2d
-
-
-class AttentionWindow(nn.Module):
-    """How a map is cut into windows of tokens: each side in two, ``outer × inner``. Kinds differ in the cut and in what a window holds."""
-
-    HOLDS_INNER: bool
-    """Whether a window holds the inner parts (neighbouring pixels), and the outer ones count windows, or the other way round."""
-
-    def __init__(self, size: int) -> None:
-        super().__init__()
-        self.size = size
-
-    def cut(self, side: int) -> tuple[int, int]:
-        """A side of the map as (outer, inner); their product is ``side``, which must be a multiple of the window's size M."""
-        return side // self.size, self.size
-
-    @property
-    def _order(self) -> tuple[int, ...]:
-        """From (b, outer y, inner y, outer x, inner x, c) to (b, windows in y, windows in x, tokens in y, tokens in x, c)."""
-        return (0, 1, 3, 2, 4, 5) if self.HOLDS_INNER else (0, 2, 4, 1, 3, 5)
-
-    def split(self, x: Tensor) -> Tensor:
-        """Map (B, C, H, W) to tokens (n, T, C); H and W must be multiples of M."""
-        b, c, h, w = x.shape
-        windows = x.permute(0, 2, 3, 1).reshape(b, *self.cut(h), *self.cut(w), c).permute(self._order)
-        _, windows_y, windows_x, tokens_y, tokens_x, _ = windows.shape
-        return windows.reshape(b * windows_y * windows_x, tokens_y * tokens_x, c)
-
-    def merge(self, tokens: Tensor, like: Tensor) -> Tensor:
-        """Inverse of :meth:`split`: tokens (n, T, C) to a map of the size of ``like``."""
-        b, _, h, w = like.shape
-        cut = (b, *self.cut(h), *self.cut(w), tokens.shape[-1])
-        back = sorted(range(6), key=self._order.__getitem__)
-        x = tokens.reshape([cut[axis] for axis in self._order]).permute(back)
-        return x.reshape(b, h, w, -1).permute(0, 3, 1, 2)
-
-
-class LocalWindow(AttentionWindow):
-    """M×M neighbouring pixels: ``b c (y m) (x n) -> (b y x) (m n) c``."""
-
-    HOLDS_INNER = True
-
-
-class GridWindow(AttentionWindow):
-    """An M×M grid of pixels spread over the whole image: ``b c (m y) (n x) -> (b y x) (m n) c``.
-
-    The distance of neighbours in the grid is H/M by W/M: it grows with the image. A tile and a whole image are two different
-    computations.
-    """
-
-    HOLDS_INNER = False
-
-    def cut(self, side: int) -> tuple[int, int]:
-        return self.size, side // self.size
-
-
-class StridedWindow(AttentionWindow):
-    """All pixels at a distance of M from each other: ``b c (m y) (n x) -> (b y x) (m n) c`` with y = x = M.
-
-    The global window of channel attention. It has H/M · W/M tokens, which channel attention, whose maps are C×C, does not mind.
-    For an image of M² pixels a side it is the same as :class:`GridWindow`, which holds the number of tokens instead of the distance.
-    """
-
-    HOLDS_INNER = False
-
-
-def spatial_window(config: ModelConfig, kind: Window) -> LocalWindow | GridWindow:
-    """The window that ``kind`` means to spatial attention."""
-    if kind == "meso":
-        return LocalWindow(config.window_size)
-    return GridWindow(config.global_size) if config.global_kind == "grid" else LocalWindow(config.global_size)
-
-
-def channel_window(config: ModelConfig, kind: Window) -> LocalWindow | StridedWindow:
-    """The window that ``kind`` means to channel attention."""
-    if kind == "meso":
-        return LocalWindow(config.window_size)
-    return StridedWindow(config.global_size) if config.global_kind == "grid" else LocalWindow(config.global_size)
+from asid.model.windows import AttentionWindow, channel_window, spatial_window
 
 
 class RelativePositionBias(nn.Module):
@@ -169,7 +92,7 @@ class SpatialAttentionLayer(nn.Module):
 class ChannelAttention(nn.Module):
     """Attention between the channels of each window (transposed attention, arXiv 2111.09881): A is C×C, scaled by a learnt t."""
 
-    def __init__(self, width: int, window: LocalWindow | StridedWindow) -> None:
+    def __init__(self, width: int, window: AttentionWindow) -> None:
         super().__init__()
         self.window = window
         self.temperature = nn.Parameter(torch.empty(1, 1, 1))

@@ -10,9 +10,9 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from asid.config import preset
-from asid.model.attention import GridWindow, LocalWindow, StridedWindow
 from asid.model.complexity import count_parameters
 from asid.model.network import ASID, AttentionMaps
+from asid.model.windows import GridWindow, LocalWindow, StridedWindow
 
 STEPS = r"groups\.\d+\.block\.steps\."
 

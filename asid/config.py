@@ -99,7 +99,7 @@ class ModelConfig(Config):
     attention_sharing: Literal["all", "none"] | Annotated[int, Field(ge=1)] = "all"
     """Which groups reuse spatial attention maps: all (the first gives, the rest take), none, or k: every k-th makes new ones."""
     distillation_ratio: Annotated[Ratio, Field(ge=0, lt=1)] = Fraction(1, 4)
-    """Fraction of C kept aside at each distillation step; 0 keeps nothing and works at full width."""
+    """Fraction of C that each step distils (sets aside, not refined further); 0: none, every step works at full width."""
     distillation_steps: Annotated[int, Field(ge=1, le=16)] = 3
     """Number of steps in an information distillation block."""
     spatial_windows: tuple[Window, ...] = ("meso", "global")
@@ -123,13 +123,13 @@ class ModelConfig(Config):
 
     @model_validator(mode="after")
     def _check_distillation(self) -> Self:
-        kept = self.distillation_ratio * self.num_features
-        if kept.denominator != 1:
+        distilled = self.distillation_ratio * self.num_features
+        if distilled.denominator != 1:
             raise ValueError(
-                f"distillation_ratio {self.distillation_ratio} of num_features {self.num_features} keeps {float(kept):g} channels; "
+                f"distillation_ratio {self.distillation_ratio} of num_features {self.num_features} distils {float(distilled):g} channels; "
                 f"expected a whole number: choose a ratio k/{self.num_features} or another num_features"
             )
-        if self.distillation_steps * kept >= self.num_features:
+        if self.distillation_steps * distilled >= self.num_features:
             raise ValueError(
                 f"distillation_ratio {self.distillation_ratio} × distillation_steps {self.distillation_steps} leaves no channel to refine; "
                 f"expected a product below 1: lower one of the two"
@@ -137,14 +137,14 @@ class ModelConfig(Config):
         return self
 
     @property
-    def kept_channels(self) -> int:
-        """Channels k = ratio · C that each distillation step puts aside."""
+    def distilled_channels(self) -> int:
+        """Channels k = ratio · C of the slice that each step distils: set aside, not refined further."""
         return int(self.distillation_ratio * self.num_features)
 
     @property
     def step_widths(self) -> tuple[int, ...]:
         """Width at which each distillation step works: C - (i - 1) k."""
-        return tuple(self.num_features - i * self.kept_channels for i in range(self.distillation_steps))
+        return tuple(self.num_features - i * self.distilled_channels for i in range(self.distillation_steps))
 
     @property
     def size_multiple(self) -> int:

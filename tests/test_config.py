@@ -190,9 +190,9 @@ def test_impossible_distillation_is_refused(changes: dict[str, Any], words: list
 @pytest.mark.parametrize(("ratio", "steps"), [("1/3", 2), ("1/4", 3), ("1/8", 7), (0, 16)])
 def test_possible_distillation_is_taken(ratio: str | int, steps: int) -> None:
     config = ModelConfig(distillation_ratio=ratio, distillation_steps=steps)
-    kept = int(48 * Fraction(ratio))
-    assert config.kept_channels == kept
-    assert config.step_widths == tuple(48 - i * kept for i in range(steps))
+    distilled = int(48 * Fraction(ratio))
+    assert config.distilled_channels == distilled
+    assert config.step_widths == tuple(48 - i * distilled for i in range(steps))
 
 
 @pytest.mark.parametrize(

@@ -33,7 +33,7 @@ PARTS: Mapping[str, str] = MappingProxyType(
         "SAM maps": _LAYER + r"attention\.(query_key|bias)\b",
         "SAM values": _LAYER + r"(attention|norm)\b",
         "SAM FFN": _LAYER + r"ffn",
-        "join": r"groups\.\d+\.block\.steps\.\d+\.join",
+        "fuse": r"groups\.\d+\.block\.steps\.\d+\.fuse",
         "CAM attention": r"groups\.\d+\.block\.channel\.\d+\.(attention|norm)\b",
         "CAM FFN": r"groups\.\d+\.block\.channel\.\d+\.ffn",
         "project": r"groups\.\d+\.project",
@@ -46,7 +46,7 @@ PARTS: Mapping[str, str] = MappingProxyType(
 
 Spatial attention (SAM) is three: making maps is what a group that shares attention does without (q, k, q kᵀ, position bias);
 values are v, A v, the output projection and the norm before them; FFN is the gated feed-forward and its norm, as in channel
-attention (CAM). *join* is the 1×1 convolution at the end of each step, *project* that of each group.
+attention (CAM). *fuse* is the 1×1 convolution at the end of each step, *project* that of each group.
 """
 
 _WINDOWS = ("meso", "global"), ("meso", "meso"), ("global", "global"), ("meso",), ("global",), ()

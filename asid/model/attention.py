@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from asid.config import ModelConfig, Window
-from asid.model.layers import GatedFeedForward, LayerNorm2d
+from asid.model.layers import GatedDconvFeedForward, LayerNorm2d
 from asid.model.windows import AttentionWindow, channel_window, spatial_window
 
 
@@ -81,7 +81,7 @@ class SpatialAttentionLayer(nn.Module):
             else SharedWindowAttention(width)
         )
         self.ffn_norm = LayerNorm2d(width, eps=1e-6)
-        self.ffn = GatedFeedForward(width)
+        self.ffn = GatedDconvFeedForward(width)
 
     def forward(self, x: Tensor, shared: Tensor | None) -> tuple[Tensor, Tensor]:
         tokens, attention_map = self.attention(self.window.split(self.norm(x)), shared)
@@ -124,7 +124,7 @@ class ChannelAttentionLayer(nn.Module):
         self.norm = LayerNorm2d(width, eps=1e-6)
         self.attention = ChannelAttention(width, channel_window(config, kind))
         self.ffn_norm = LayerNorm2d(width, eps=1e-6)
-        self.ffn = GatedFeedForward(width)
+        self.ffn = GatedDconvFeedForward(width)
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
         y, attention_map = self.attention(self.norm(x))

@@ -47,48 +47,48 @@ class ChannelAttentionModule(nn.ModuleList):
 
 
 class DistillationStep(nn.Module):
-    """One step at width w: LM, SAM on all but the first k channels, then a 1×1 that joins them (and, in the last step, what was kept)."""
+    """One step at width w: LM, SAM on all but the first k channels, then a 1×1 that fuses them (and, in the last step, what was distilled)."""
 
-    def __init__(self, config: ModelConfig, width: int, makes_maps: bool, joined: int) -> None:
+    def __init__(self, config: ModelConfig, width: int, makes_maps: bool, fused: int) -> None:
         super().__init__()
-        self.kept = config.kept_channels
+        self.distilled = config.distilled_channels
         self.local = LocalModule(width, config.squeeze_excitation) if config.local_module else nn.Identity()
-        self.spatial = SpatialAttentionModule(config, width - self.kept, makes_maps)
-        self.join = nn.Conv2d(joined, joined, 1)
+        self.spatial = SpatialAttentionModule(config, width - self.distilled, makes_maps)
+        self.fuse = nn.Conv2d(fused, fused, 1)
 
-    def forward(self, x: Tensor, shared: StepMaps, kept: Sequence[Tensor] = ()) -> tuple[Tensor, StepMaps]:
+    def forward(self, x: Tensor, shared: StepMaps, distilled: Sequence[Tensor] = ()) -> tuple[Tensor, StepMaps]:
         x = self.local(x)
-        local, rest = x[:, : self.kept], x[:, self.kept :]
+        local, rest = x[:, : self.distilled], x[:, self.distilled :]
         refined, used = self.spatial(rest, shared)
-        return self.join(torch.cat((*kept, refined, local), dim=1)), used
+        return self.fuse(torch.cat((*distilled, refined, local), dim=1)), used
 
 
 class InformationDistillationBlock(nn.Module):
-    """IDB: steps that each keep a slice of k channels and refine the rest; the last joins all; channel attention ends the block.
+    """IDB: steps that each distil a slice of k channels and refine the rest; the last fuses all; channel attention ends the block.
 
     ::
 
-        x ─ step 1 ─┬─────── step 2 ─┬─────── step 3 ─ join C ─ CAM ─ out      (widths C, C-k, C-2k)
+        x ─ step 1 ─┬─────── step 2 ─┬─────── step 3 ─ fuse C ─ CAM ─ out      (widths C, C-k, C-2k)
                     └─ d1 (k) ───────┴─ d2 (k) ────────┘
     """
 
     def __init__(self, config: ModelConfig, makes_maps: bool) -> None:
         super().__init__()
-        self.kept = config.kept_channels
+        self.distilled = config.distilled_channels
         *widths, last = config.step_widths
-        steps = [DistillationStep(config, width, makes_maps, joined=width) for width in widths]
-        self.steps = nn.ModuleList([*steps, DistillationStep(config, last, makes_maps, joined=config.num_features)])
+        steps = [DistillationStep(config, width, makes_maps, fused=width) for width in widths]
+        self.steps = nn.ModuleList([*steps, DistillationStep(config, last, makes_maps, fused=config.num_features)])
         self.channel = ChannelAttentionModule(config)
 
     def forward(self, x: Tensor, shared: BlockMaps) -> tuple[Tensor, BlockMaps, tuple[Tensor, ...]]:
         used: list[StepMaps] = []
-        kept: list[Tensor] = []
+        distilled: list[Tensor] = []
         for step, step_maps in zip(self.steps[:-1], shared[:-1], strict=True):
             x, step_used = step(x, step_maps)
             used.append(step_used)
-            kept.append(x[:, : self.kept])
-            x = x[:, self.kept :]
-        x, step_used = self.steps[-1](x, shared[-1], kept)
+            distilled.append(x[:, : self.distilled])
+            x = x[:, self.distilled :]
+        x, step_used = self.steps[-1](x, shared[-1], distilled)
         x, channel_maps = self.channel(x)
         return x, (*used, cast(StepMaps, step_used)), channel_maps
 

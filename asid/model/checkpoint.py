@@ -43,7 +43,7 @@ _RENAMES: list[tuple[str, Any]] = [
     (r"\.LB(\d+)\.net\.fn\.5\.", lambda m: f".steps.{int(m[1]) - 1}.local.project."),
     (r"\.SLA(\d+)\.", lambda m: f".steps.{int(m[1]) - 1}.spatial.0."),
     (r"\.SGA(\d+)\.", lambda m: f".steps.{int(m[1]) - 1}.spatial.1."),
-    (r"\.pw(\d+)\.", lambda m: f".steps.{int(m[1]) - 1}.join."),
+    (r"\.pw(\d+)\.", lambda m: f".steps.{int(m[1]) - 1}.fuse."),
     (r"\.attn\.to_v\.", ".attention.value."),
     (r"\.attn\.to_out\.0\.", ".attention.out."),
     (r"\.attn\.rel_pos_bias\.weight$", ".attention.bias.table"),

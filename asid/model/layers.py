@@ -55,7 +55,7 @@ class _DepthwiseBranch(nn.Sequential):
         self.depthwise = nn.Conv2d(width, width, 3, padding=1, groups=width, bias=False)
 
 
-class GatedFeedForward(nn.Module):
+class GatedDconvFeedForward(nn.Module):
     """FFN: ``1x1(GELU(gate(x)) · value(x))`` with two depthwise branches.
 
     The published code holds both branches in one convolution of width 2w and halves its output. Two convolutions keep each half

@@ -25,7 +25,7 @@ PART_COLOURS = MappingProxyType(
         "SAM maps": "#013f66",
         "SAM values": "#0173b2",
         "SAM FFN": "#8fc3e4",
-        "join": "#a3a3a3",
+        "fuse": "#a3a3a3",
         "CAM attention": "#b96a00",
         "CAM FFN": "#f0b95c",
         "project": "#808080",
@@ -42,13 +42,13 @@ PART_LABELS = MappingProxyType(
         "SAM maps": "SAM: making maps",
         "SAM values": "SAM: values, output",
         "SAM FFN": "SAM: feed-forward",
-        "join": "join 1×1 (steps)",
+        "fuse": "fuse 1×1 (steps)",
         "CAM attention": "CAM: attention",
         "CAM FFN": "CAM: feed-forward",
         "project": "project 1×1 (groups)",
     }
 )
-_FEATURES, _KEPT, _LOCAL, _INK = "#eceff1", "#f6dfb4", "#cfe8df", "0.25"
+_FEATURES, _DISTILLED, _LOCAL, _INK = "#eceff1", "#f6dfb4", "#cfe8df", "0.25"
 _MOST_GROUPS, _MOST_STEPS = 8, 5
 
 
@@ -87,7 +87,7 @@ def plot_network(config: ModelConfig, ax: Axes) -> None:
 
 def plot_group(config: ModelConfig, ax: Axes) -> None:
     """One group: the information distillation block with its steps, slices and widths to scale, then what ends the group (3.05 inches)."""
-    c, k, base, tall = config.num_features, config.kept_channels, 0.62, 1.65
+    c, k, base, tall = config.num_features, config.distilled_channels, 0.62, 1.65
     _canvas(ax, 3.05)
 
     def level(channel: int) -> float:
@@ -136,7 +136,7 @@ def plot_group(config: ModelConfig, ax: Axes) -> None:
         if step is None:
             ax.text((start + stop) / 2, base + tall / 2, "…", ha="center", va="center", fontsize=14)
             continue
-        local, attention, join = _step_columns(config, start, stop)
+        local, attention, fuse = _step_columns(config, start, stop)
         ax.text(
             (start + stop) / 2,
             base + tall + 0.2,
@@ -148,7 +148,7 @@ def plot_group(config: ModelConfig, ax: Axes) -> None:
         if local:
             _box(ax, (local[0], base, local[1] - local[0], level(step * k) - base), "LM", PART_COLOURS["LM"])
         if k:
-            band(local[1] if local else start, join[0], step * k, _LOCAL, f"local {k}")
+            band(local[1] if local else start, fuse[0], step * k, _LOCAL, f"local {k}")
         for (inner, outer), kind in zip(attention, config.spatial_windows, strict=True):
             place = (inner, base, outer - inner, level((step + 1) * k) - base)
             side = f"{config.window_size}" if kind == "meso" else f"{config.global_kind} {config.global_size}"
@@ -167,13 +167,13 @@ def plot_group(config: ModelConfig, ax: Axes) -> None:
         top = level(0 if last else step * k)
         _box(
             ax,
-            (join[0], base, join[1] - join[0], top - base),
+            (fuse[0], base, fuse[1] - fuse[0], top - base),
             "1×1",
-            PART_COLOURS["join"],
-            turned=join[1] - join[0] < 0.24,
+            PART_COLOURS["fuse"],
+            turned=fuse[1] - fuse[0] < 0.24,
         )
         if k and not last:
-            band(join[1], _step_columns(config, right - pitch, right)[2][0], step * k, _KEPT, f"kept {k}")
+            band(fuse[1], _step_columns(config, right - pitch, right)[2][0], step * k, _DISTILLED, f"distilled {k}")
     if shares:
         _line(ax, [(left, 0.34), (right, 0.34)], lw=1.6, colour=PART_COLOURS["SAM maps"])
         ax.text(
@@ -265,7 +265,7 @@ def _draw_sharing(config: ModelConfig, ax: Axes, centres: dict[int | None, float
 def _step_columns(
     config: ModelConfig, start: float, stop: float
 ) -> tuple[tuple[float, float] | None, list[tuple[float, float]], tuple[float, float]]:
-    """Where LM (if there), the SAM layers and the join of a step stand between two places: (left, right) of each."""
+    """Where LM (if there), the SAM layers and the fuse of a step stand between two places: (left, right) of each."""
     shares = [*([1.0] if config.local_module else []), *(1.0 for _ in config.spatial_windows), 0.6]
     gap = 0.22
     unit = (stop - start) / (sum(shares) + gap * (len(shares) + 1))

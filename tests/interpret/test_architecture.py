@@ -94,16 +94,16 @@ def test_stages_have_the_shapes_of_a_real_pass() -> None:
         row = rows.loc[f"groups.{group}.block.steps.{step}.spatial.{layer}"]
         assert row["maps"] == tuple(maps.spatial[group][step][layer].shape)
         assert ("makes maps" if group == 0 else "reuses maps") in row["stage"]
-        assert row["shape"] == (1, config.step_widths[step] - config.kept_channels, 24, 32)
+        assert row["shape"] == (1, config.step_widths[step] - config.distilled_channels, 24, 32)
     assert rows.loc["groups.1.block.channel.1", "maps"] == tuple(maps.channel[1][1].shape)
-    assert rows.loc["groups.0.block.steps.1.join", "shape"] == (1, 12, 24, 32)
+    assert rows.loc["groups.0.block.steps.1.fuse", "shape"] == (1, 12, 24, 32)
     assert rows.loc["upsample", "shape"] == (1, 12, 24, 32)
 
 
 def test_stages_leave_out_what_is_off() -> None:
     paths = set(stages(preset("asid-tiny", esa=False, local_module=False, spatial_windows=[]))["path"])
     assert not [path for path in paths if "esa" in path or "local" in path or "spatial" in path]
-    assert "groups.2.block.steps.2.join" in paths
+    assert "groups.2.block.steps.2.fuse" in paths
 
 
 @pytest.mark.parametrize("name", AXES)
@@ -139,7 +139,7 @@ def test_what_axes_change() -> None:
     assert none["macs_change"] > table.loc[("attention_sharing", "2"), "macs_change"] > 0
     assert table.loc[("global_kind", "window"), "macs_change"] == 0
     impossible = table.loc[("distillation_ratio", "1/6")]
-    assert "keeps 2.66667 channels" in impossible["problem"]
+    assert "distils 2.66667 channels" in impossible["problem"]
     assert np.isnan(impossible["macs_change"])
     assert (table["problem"] == "").sum() == 4
 
@@ -178,13 +178,15 @@ def test_the_diagram_of_a_group_follows_the_configuration() -> None:
         "step 2, width 36",
         "step 3, width 24",
     ]
-    assert default.count("kept 12") == 2
+    assert default.count("distilled 12") == 2
     assert default.count("local 12") == 3
     assert default.count("SAM\nglobal\ngrid 8") == 3
     assert "SAM\nglobal\nwindow 16" in draw(global_kind="window", global_size=16)
     bare = draw(spatial_windows=[], channel_windows=[], esa=False, local_module=False, distillation_ratio="0")
     assert not [
-        text for text in bare if any(name in text for name in ("SAM", "CAM", "ESA", "LM", "kept", "local", "attention"))
+        text
+        for text in bare
+        if any(name in text for name in ("SAM", "CAM", "ESA", "LM", "distilled", "local", "attention"))
     ]
     assert "step 9, width 24" in draw(distillation_steps=9, distillation_ratio="1/16")
 
@@ -212,7 +214,7 @@ def test_the_panel_follows_its_controls_and_survives_what_is_impossible() -> Non
     assert arrays["base_parameters"].sum() == count_parameters(ASID(base))
     assert arrays["choice_parameters"].sum() == count_parameters(ASID(base.override(attention_sharing="none")))
     panel.controls["distillation_ratio"].value = "1/6"
-    assert "distillation_ratio 1/6 of num_features 20 keeps 3.33333 channels" in panel.message.value
+    assert "distillation_ratio 1/6 of num_features 20 distils 3.33333 channels" in panel.message.value
     assert panel.picture.value == shown
     panel.controls["distillation_ratio"].value = "1/4"
     panel.controls["esa"].value = False

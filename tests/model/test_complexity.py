@@ -71,7 +71,7 @@ def saved_by_sharing(config: ModelConfig, output: tuple[int, int]) -> int:
     sharing = sum(not config.makes_maps(group) for group in range(config.num_groups))
     total = 0
     for step_width in config.step_widths:
-        w = step_width - config.kept_channels
+        w = step_width - config.distilled_channels
         total += sum(2 * w * w + w * sides[kind] ** 2 for kind in config.spatial_windows)
     return total * width * height * sharing
 

@@ -25,7 +25,7 @@ AXES: list[tuple[dict[str, Any], str | None, str | None, str | None]] = [
     ({"distillation_ratio": "1/8"}, None, None, STEPS + r"\d\..*"),
     ({"distillation_ratio": "1/16"}, None, None, STEPS + r"\d\..*"),
     ({"distillation_steps": 1}, None, STEPS + r"[12]\..*", None),
-    ({"distillation_steps": 2}, None, STEPS + r"2\..*", STEPS + r"1\.join\..*"),
+    ({"distillation_steps": 2}, None, STEPS + r"2\..*", STEPS + r"1\.fuse\..*"),
     ({"distillation_steps": 4, "distillation_ratio": "1/8"}, STEPS + r"3\..*", None, STEPS + r"\d\..*"),
     ({"spatial_windows": ["meso", "meso"]}, None, None, None),
     ({"spatial_windows": ["global", "global"]}, None, None, None),

@@ -28,7 +28,7 @@ STEP = r"groups\.[012]\.block\.steps\."
 ADDED = re.compile(r"groups\.[12]\.block\.steps\.[012]\.spatial\.[01]\.attention\.(query_key\.weight|bias\.table)")
 """What a group needs to make maps of its own."""
 WIDTHS = re.compile(
-    rf"{STEP}[012]\.spatial\.[01]\.(norm|ffn_norm|ffn|attention\.(query_key|value|out))\..*|{STEP}[12]\.local\..*|{STEP}1\.join\..*"
+    rf"{STEP}[012]\.spatial\.[01]\.(norm|ffn_norm|ffn|attention\.(query_key|value|out))\..*|{STEP}[12]\.local\..*|{STEP}1\.fuse\..*"
 )
 """What follows the width of a step. The first step takes and the last gives the full width, whatever is kept."""
 

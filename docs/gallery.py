@@ -10,14 +10,15 @@ from matplotlib.figure import Figure
 from PIL import Image
 
 from asid.config import preset
-from asid.data.images import find_images
+from asid.data.crops import detailed_crops
+from asid.data.sources import find_images
 from asid.interpret.architecture import costs
 from asid.model.pretrained import load_model
 from asid.panels.attention_maps import AttentionPanel, similarity_panel, spread_panel
 from asid.panels.compare_variants import compare_variants
 from asid.panels.panel import Panel
 from asid.panels.quickstart import QuickStart
-from asid.panels.receptive_field import Reach, detailed_crops
+from asid.panels.receptive_field import Reach
 from asid.plots import style
 from asid.plots.architecture import plot_costs_by_group, plot_group, plot_network
 

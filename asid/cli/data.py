@@ -8,8 +8,9 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from asid.data.benchmarks import BENCHMARKS, ROOT_VARIABLE, Benchmark, find_folders, find_pairs
-from asid.data.errors import ImageError
+from asid.data.benchmarks import BENCHMARKS, Benchmark
+from asid.data.images import ImageError
+from asid.data.sources import ROOT_VARIABLE, find_folders, find_pairs
 
 app = typer.Typer(help="List, check and download data sets.", no_args_is_help=True)
 console = Console()

@@ -1,1 +1,1 @@
-"""Photographs in, patches and LR images out: reading, MATLAB's bicubic reduction, sample photographs, training patches."""
+"""Photographs in, patches and LR images out: finding, reading, MATLAB's bicubic resize, training patches, downloads."""

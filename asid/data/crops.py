@@ -1,11 +1,21 @@
-"""Choosing what to look at in a photograph."""
+"""Choosing a detailed region of an image to show."""
+
+from collections.abc import Iterable
 
 import numpy as np
-from numpy.typing import NDArray
+
+from asid.data.images import Photograph, RGBImage
+from asid.data.resize import crop_to_multiple, downscale
 
 
-def most_detailed_box(image: NDArray[np.uint8], size: int, step: int = 8) -> tuple[int, int, int, int]:
-    """The square region (top, left, size, size) of an image with the strongest gradients: where methods differ to the eye."""
+def most_detailed_box(image: RGBImage, size: int, step: int = 8) -> tuple[int, int, int, int]:
+    """Find the square region (top, left, size, size) with the strongest gradients, where methods differ visibly.
+
+    Args:
+        image: uint8 (H, W, 3).
+        size: Side of the square in pixels; reduced to the shorter side of a smaller image.
+        step: Only multiples of this are tried as the top and left of the square.
+    """
     grey = image.astype(float).mean(axis=2)
     energy = np.hypot(*np.gradient(grey))
     total = np.pad(energy.cumsum(0).cumsum(1), ((1, 0), (1, 0)))
@@ -13,3 +23,17 @@ def most_detailed_box(image: NDArray[np.uint8], size: int, step: int = 8) -> tup
     sums = total[size:, size:] - total[:-size, size:] - total[size:, :-size] + total[:-size, :-size]
     top, left = np.unravel_index(sums[::step, ::step].argmax(), sums[::step, ::step].shape)
     return int(top) * step, int(left) * step, size, size
+
+
+def detailed_crops(photographs: Iterable[Photograph], scale: int, size: int) -> dict[str, RGBImage]:
+    """Cut the most detailed square out of each photograph's LR image.
+
+    Returns:
+        The crops by name, uint8 (size, size, 3), smaller if the LR image is.
+    """
+    crops = {}
+    for photograph in photographs:
+        lr = downscale(crop_to_multiple(photograph.read(), scale), scale)
+        top, left, height, width = most_detailed_box(lr, size)
+        crops[photograph.name] = lr[top : top + height, left : left + width]
+    return crops

@@ -12,8 +12,9 @@ import requests
 from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn, TransferSpeedColumn
 
-from asid.data.benchmarks import BENCHMARKS, Archive, find_benchmark, find_folders, find_pairs
-from asid.data.errors import ImageError
+from asid.data.benchmarks import BENCHMARKS, Archive, find_benchmark
+from asid.data.images import ImageError
+from asid.data.sources import find_folders, find_pairs
 
 _CHUNK = 1 << 16
 """Bytes written at a time: what a broken connection can lose."""
@@ -24,11 +25,10 @@ _TIMEOUT = 60
 def download(name: str, root: str | Path, *, progress: bool = True) -> list[Path]:
     """Download the benchmark ``name`` into ``root`` and return its folders. What is there already is left as it is.
 
-    Raises
-    ------
-    ImageError : an unknown name; no public file with a known checksum (says where a person finds it); a set that is not complete.
-    ValueError : the file's checksum is wrong, or the archive would write outside its folder. Nothing is unpacked, the file is deleted.
-    OSError : the connection failed or broke: called again, it goes on where it stopped.
+    Raises ------ ImageError : an unknown name; no public file with a known checksum (says where a person finds it); a
+    set that is not complete. ValueError : the file's checksum is wrong, or the archive would write outside its folder.
+    Nothing is unpacked, the file is deleted. OSError : the connection failed or broke: called again, it goes on where
+    it stopped.
     """
     root = Path(root)
     benchmark = find_benchmark(name)
@@ -38,7 +38,7 @@ def download(name: str, root: str | Path, *, progress: bool = True) -> list[Path
         find_pairs(name, None, root)
     except ImageError:
         if not benchmark.archives:
-            target = root / benchmark.places[0][0]
+            target = root / benchmark.folders[0][0]
             raise ImageError(
                 f"{benchmark.name} has no public file with a known checksum: download it from {benchmark.page} into {target}"
             ) from None

@@ -1,4 +1,4 @@
-"""The layouts in which people keep HR and LR images. Names of files only: nothing is opened here.
+"""The folder layouts in which HR and LR images are stored. Only file names are read here: no image is opened.
 
 ==========================  ====================================================================================
 HR only                     ``Set5/baby.png``
@@ -15,25 +15,31 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from asid.data.errors import ImageError
+from asid.data.images import ImageError
 
 EXTENSIONS = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp", ".ppm")
 
 
 @dataclass(frozen=True)
 class Pair:
-    """An HR image and its LR image. ``lr`` is ``None`` where there is no LR file: then our resize makes the LR image."""
+    """The files of an HR image and its LR image."""
 
     name: str
     hr: Path
     lr: Path | None
+    """``None`` if there is no LR file: our resize then makes the LR image from the HR image."""
 
 
 def pair_folder(folder: Path, scale: int | None) -> list[Pair]:
-    """The images of ``folder`` in the order of names, with their LR images at ``scale``; ``None``: HR images only.
+    """List the images of ``folder``, sorted by name, with their LR files.
 
-    Raises :class:`ImageError`, naming the file, for a missing or empty folder, an HR image without its LR image where LR images of
-    that scale exist, an LR image of no HR image, and an image that has no place in the layout.
+    Args:
+        folder: A folder in one of the layouts above.
+        scale: Factor of the LR files; ``None`` lists HR images only.
+
+    Raises:
+        ImageError: The folder is missing or empty, an image does not belong to the layout, or some HR and LR images of
+            this scale have no partner. The message names the file.
     """
     if not folder.is_dir():
         raise ImageError(f"no folder of images at {folder}: expected an existing folder")
@@ -42,7 +48,8 @@ def pair_folder(folder: Path, scale: int | None) -> list[Pair]:
         chosen = min(by_scale) if scale is None else scale
         if chosen not in by_scale:
             raise ImageError(
-                f"no folder image_SRF_{chosen} in {folder}: expected one of scale {', '.join(map(str, sorted(by_scale)))}"
+                f"no folder image_SRF_{chosen} in {folder}: "
+                f"expected one of scale {', '.join(map(str, sorted(by_scale)))}"
             )
         pairs = _pair_srf(by_scale[chosen], chosen)
         return pairs if scale is not None else [Pair(pair.name, pair.hr, None) for pair in pairs]
@@ -57,11 +64,11 @@ def pair_folder(folder: Path, scale: int | None) -> list[Pair]:
 
 
 def subfolder(folder: Path, name: str) -> Path | None:
-    """The folder called ``name`` (a relative path) inside ``folder``, in any case; ``None`` where there is none."""
+    """Find the folder ``name`` (a relative path) inside ``folder``, ignoring case; ``None`` if it does not exist."""
     for part in Path(name).parts:
         if not folder.is_dir():
             return None
-        # An exact match comes first where two folders differ in case only.
+        # Prefer the exact match if two folders differ only in case.
         matches = [path for path in _subfolders(folder) if path.name.lower() == part.lower()]
         if not matches:
             return None
@@ -77,7 +84,7 @@ def _subfolders(folder: Path) -> list[Path]:
 
 
 def _images(folder: Path, *, required: bool = True) -> list[Path]:
-    """The image files directly in ``folder``. Hidden files (macOS leaves ``._baby.png``) and others (``Thumbs.db``) do not count."""
+    """The image files directly in ``folder``, without hidden files (macOS leaves ``._baby.png``)."""
     found = sorted(
         path for path in folder.iterdir() if path.suffix.lower() in EXTENSIONS and not path.name.startswith(".")
     )
@@ -88,11 +95,11 @@ def _images(folder: Path, *, required: bool = True) -> list[Path]:
 
 def _refuse_strays(folder: Path, expected: str) -> None:
     for path in _images(folder, required=False):
-        raise ImageError(f"{path}: an image out of place; {expected}: move or delete it")
+        raise ImageError(f"{path}: a misplaced image; {expected}: move or delete it")
 
 
 def _lr_folder(hr_folder: Path, scale: int) -> Path | None:
-    """Where LR images of ``scale`` are: beside ``HR`` or ``…_HR``, inside any other folder; ``None`` where there are none."""
+    """The folder of the LR images: beside ``HR`` or ``…_HR``, inside any other HR folder; ``None`` if there is none."""
     if re.fullmatch(r"(.*_)?HR", hr_folder.name, re.IGNORECASE):
         lr_folder = subfolder(hr_folder.parent, hr_folder.name[: -len("HR")] + "LR_bicubic")
     else:
@@ -104,20 +111,20 @@ def _lr_folder(hr_folder: Path, scale: int) -> Path | None:
 
 
 def _pair_by_stem(hr: Sequence[Path], lr_folder: Path, scale: int) -> list[Pair]:
-    left = _by_stem(_images(lr_folder))
+    unpaired = _by_stem(_images(lr_folder))
     pairs = []
     for stem, path in _by_stem(hr).items():
-        forms = [f"{stem}{ending}" for ending in ("", f"x{scale}", f"_x{scale}", f"_lrbi_x{scale}")]
-        found = [left.pop(form) for form in forms if form in left]
-        if not found:
+        names = [f"{stem}{ending}" for ending in ("", f"x{scale}", f"_x{scale}", f"_lrbi_x{scale}")]
+        matches = [unpaired.pop(name) for name in names if name in unpaired]
+        if not matches:
             raise ImageError(
-                f"{path}: no LR image of it in {lr_folder}; expected {path.stem}x{scale}.png or {path.stem}.png"
+                f"{path}: its LR image is missing in {lr_folder}; expected {path.stem}x{scale}.png or {path.stem}.png"
             )
-        if len(found) > 1:
-            raise ImageError(f"{found[1]}: a second LR image of {path.name}, besides {found[0].name}; keep one")
-        pairs.append(Pair(path.stem, path, found[0]))
-    for path in left.values():
-        raise ImageError(f"{path}: an LR image of no HR image in {hr[0].parent}")
+        if len(matches) > 1:
+            raise ImageError(f"{matches[1]}: a second LR image of {path.name}, besides {matches[0].name}; keep one")
+        pairs.append(Pair(path.stem, path, matches[0]))
+    for path in unpaired.values():
+        raise ImageError(f"{path}: an LR image without an HR image in {hr[0].parent}")
     return pairs
 
 
@@ -126,7 +133,7 @@ def _by_stem(paths: Sequence[Path]) -> dict[str, Path]:
     for path in paths:
         other = stems.setdefault(path.stem.lower(), path)
         if other != path:
-            raise ImageError(f"{path}: a second image of the name of {other.name}; keep one")
+            raise ImageError(f"{path}: a second image with the name of {other.name}; keep one")
     return stems
 
 
@@ -141,15 +148,15 @@ def _pair_srf(folder: Path, scale: int) -> list[Pair]:
                     f"{path}: a second {kind} image of {match[1]}, besides {files[kind][match[1]].name}; keep one"
                 )
             files[kind][match[1]] = path
-        elif not (
-            match and match[2]
-        ):  # img_001_SRF_2_SRCNN.png: results of other methods lie in the same folder as published.
+        elif not (match and match[2]):
+            # The published folders also hold the results of other methods, such as img_001_SRF_2_SRCNN.png: these are
+            # skipped.
             raise ImageError(
-                f"{path}: an image out of place; expected names such as img_001_SRF_{scale}_HR.png and …_LR.png"
+                f"{path}: a misplaced image; expected names such as img_001_SRF_{scale}_HR.png and …_LR.png"
             )
     for kind, other in (("HR", "LR"), ("LR", "HR")):
         for name in files[kind].keys() - files[other].keys():
-            raise ImageError(f"{files[kind][name]}: no {other} image of it in {folder}")
+            raise ImageError(f"{files[kind][name]}: its {other} image is missing in {folder}")
     if not files["HR"]:
         raise ImageError(f"no image in {folder}: expected names such as img_001_SRF_{scale}_HR.png and …_LR.png")
     return [Pair(name, hr, files["LR"][name]) for name, hr in sorted(files["HR"].items())]

@@ -1,29 +1,34 @@
-"""HR and LR images side by side: reading a pair, and checking a whole set against our resize."""
+"""Reading HR and LR images together, and comparing the LR files of a whole set with our resize."""
 
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, get_args
 
 import numpy as np
-from numpy.typing import NDArray
 
 from asid.config import Border
-from asid.data.benchmarks import find_benchmark, find_pairs
-from asid.data.errors import ImageError
-from asid.data.images import Photograph, manifest_hash, read_image
+from asid.data.benchmarks import find_benchmark
+from asid.data.images import ImageError, Photograph, RGBImage, manifest_hash, read_image
 from asid.data.layouts import Pair
 from asid.data.resize import crop_to_multiple, downscale
+from asid.data.sources import find_pairs
 
-Image = NDArray[np.uint8]
 
+def read_pair(pair: Pair, scale: int, border: Border = "symmetric") -> tuple[RGBImage, RGBImage, str]:
+    """Read an LR and an HR image.
 
-def read_pair(pair: Pair, scale: int, border: Border = "symmetric") -> tuple[Image, Image, str]:
-    """The LR image, the HR image, and what made the LR image: ``file``, or our resize, ``bicubic symmetric`` or ``bicubic replicate``.
+    Args:
+        pair: The files.
+        scale: Factor between the two.
+        border: Border rule of our resize; only used if there is no LR file.
 
-    LR is uint8 (h, w, 3), HR uint8 (scale · h, scale · w, 3): the file, cropped at the right and bottom. ``border`` counts only where
-    there is no LR file.
+    Returns:
+        LR, uint8 (h, w, 3); HR, uint8 (scale · h, scale · w, 3), the file cropped at the right and bottom; and the
+        origin of the LR
+        image: ``file``, or for our resize ``bicubic symmetric`` or ``bicubic replicate``.
 
-    Raises :class:`ImageError` for a file that cannot be taken, and for an LR file of another size.
+    Raises:
+        ImageError: A file is unreadable, or the LR file has the wrong size.
     """
     hr = _crop(read_image(pair.hr), scale, pair.hr)
     if pair.lr is None:
@@ -32,7 +37,12 @@ def read_pair(pair: Pair, scale: int, border: Border = "symmetric") -> tuple[Ima
 
 
 def describe_pairs(pairs: Sequence[Pair]) -> dict[str, Any]:
-    """The files of an evaluation set for the record: ``images``, the ``manifest`` of the HR files, and that of the LR files or ``None``."""
+    """Describe the files of an evaluation set for a record.
+
+    Returns:
+        ``images``: file names of the HR images; ``manifest``: hash of the HR files; ``lr_manifest``: hash of the LR
+        files, or ``None``.
+    """
     lr = [Photograph(pair.lr) for pair in pairs if pair.lr is not None]
     return {
         "images": [pair.hr.name for pair in pairs],
@@ -41,14 +51,14 @@ def describe_pairs(pairs: Sequence[Pair]) -> dict[str, Any]:
     }
 
 
-def _crop(hr: Image, scale: int, path: Path) -> Image:
+def _crop(hr: RGBImage, scale: int, path: Path) -> RGBImage:
     try:
         return crop_to_multiple(hr, scale)
     except ValueError as error:
         raise ImageError(f"{path}: {error}") from None
 
 
-def _read_lr(path: Path, hr: Image, scale: int) -> Image:
+def _read_lr(path: Path, hr: RGBImage, scale: int) -> RGBImage:
     lr = read_image(path)
     height, width = hr.shape[0] // scale, hr.shape[1] // scale
     if lr.shape[:2] != (height, width):
@@ -59,13 +69,21 @@ def _read_lr(path: Path, hr: Image, scale: int) -> Image:
 
 
 def check_source(source: str | Path, scale: int, root: str | Path | None = None) -> dict[str, Any]:
-    """Read every image of a benchmark or folder, and say what is there. JSON values.
+    """Read every image of a source and summarise it.
 
-    ``images``: how many; ``smallest`` and ``largest``: [H, W] of the HR files, by area; ``manifest``: hash of the
-    HR files, as in the records of runs; ``lr``: ``None`` without LR files, else their ``manifest`` and, for
-    each border rule, how many of them are ``equal`` in every byte to what our resize makes.
+    Args:
+        source: A benchmark, a folder, or ``samples``.
+        scale: Factor of the LR files.
+        root: Folder of the data sets, by default ``ASID_DATA``.
 
-    Raises :class:`ImageError` at the first file that cannot be taken.
+    Returns:
+        JSON values. ``images``: their number; ``smallest`` and ``largest``: [H, W] of the HR files, by area;
+        ``manifest``: hash of the HR files, as in the records of runs; ``lr``: ``None`` if there are no LR files,
+        otherwise their ``manifest`` and, for each border rule, how many of them are ``equal`` in every byte to our
+        resize.
+
+    Raises:
+        ImageError: At the first file that is unreadable or does not fit.
     """
     pairs = find_pairs(source, scale, root)
     sizes = []

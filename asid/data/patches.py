@@ -1,25 +1,33 @@
-"""Training patches: LR/HR pairs whose order is a function of (seed, sample index) and of nothing else."""
+"""Training patches: LR/HR pairs whose order depends only on (seed, sample index)."""
 
 from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import Dataset, Sampler
 
 from asid.config import Border
-from asid.data.images import ImageError, Photograph
+from asid.data.images import ImageError, Photograph, RGBImage
 from asid.data.resize import crop_to_multiple, downscale
 
 
 class PatchDataset(Dataset[tuple[Tensor, Tensor]]):
-    """Random aligned patches: item ``i`` is the i-th sample of the whole training, float32 in [0, 1].
+    """Random aligned patches: item ``i`` is the i-th sample of the whole training.
 
-    Each item is a pair of LR (3, p, p) and HR (3, sp, sp). LR images are made once, from whole images, and then cut: a patch has
-    the same pixels as in the image.
+    Each item is a pair of LR (3, p, p) and HR (3, sp, sp), float32 in [0, 1]. LR images are made once, from whole
+    images, and cropped afterwards, so that a patch has the same pixels as in the image.
 
-    Raises :class:`ImageError` where an image is smaller than a patch.
+    Args:
+        photographs: HR images; all are decoded and held in memory.
+        scale: Factor s.
+        patch_size: Side p of the LR patches, in pixels.
+        augment: Whether to flip and rotate at random.
+        border: Border rule of the resize that makes the LR images.
+        seed: Together with the index, determines the image, position, flip and rotation of a sample.
+
+    Raises:
+        ImageError: An image is smaller than a patch.
     """
 
     def __init__(
@@ -39,8 +47,9 @@ class PatchDataset(Dataset[tuple[Tensor, Tensor]]):
             lr = downscale(hr, scale, border)
             if min(lr.shape[:2]) < patch_size:
                 raise ImageError(
-                    f"{photograph.path}: expected at least {patch_size * scale} pixels a side for LR patches of {patch_size} at ×{scale}, "
-                    f"got {hr.shape[0]}×{hr.shape[1]}; lower data.patch_size or leave the image out"
+                    f"{photograph.path}: expected at least {patch_size * scale} pixels per side "
+                    f"for LR patches of {patch_size} at ×{scale}, "
+                    f"got {hr.shape[0]}×{hr.shape[1]}; lower data.patch_size or remove the image"
                 )
             self.pairs.append((lr, hr))
 
@@ -59,12 +68,16 @@ class PatchDataset(Dataset[tuple[Tensor, Tensor]]):
         return _to_tensor(low), _to_tensor(high)
 
 
-def _to_tensor(patch: NDArray[np.uint8]) -> Tensor:
+def _to_tensor(patch: RGBImage) -> Tensor:
     return torch.from_numpy(np.ascontiguousarray(patch)).permute(2, 0, 1).float() / 255
 
 
 class ResumableSampler(Sampler[int]):
-    """Sample indices in order, from where training stands: ``remaining()`` is asked for them when iteration begins."""
+    """Sample indices in order, resuming at the current training step.
+
+    Args:
+        remaining: Returns the indices that are still to come; called at the start of each iteration.
+    """
 
     def __init__(self, remaining: Callable[[], range]) -> None:
         self.remaining = remaining

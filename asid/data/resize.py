@@ -1,8 +1,9 @@
 """MATLAB's bicubic ``imresize``, bit for bit on uint8 images.
 
-Keys' cubic kernel with a = -0.5 (Keys 1981), widened by 1/scale when shrinking (anti-aliasing), weights normalised for each output
-pixel, rows first, then columns; uint8 images are rounded half up and clipped to uint8 after each of the two passes. Recent MATLAB
-versions mirror the border (``symmetric``), older ones repeat the last pixel (``replicate``).
+Keys' cubic kernel with a = -0.5 (Keys 1981), widened by 1/scale when shrinking (anti-aliasing), with weights normalised
+for each output pixel; rows first, then columns. uint8 images are rounded half up and clipped to uint8 after each of the
+two passes. Recent versions of MATLAB mirror the image at its border (``symmetric``), older ones repeat the last pixel
+(``replicate``).
 """
 
 from fractions import Fraction
@@ -15,7 +16,7 @@ from asid.config import Border
 
 
 def _cubic(x: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Keys' kernel with a = -0.5, support [-2, 2]."""
+    """Keys' kernel with a = -0.5 and support [-2, 2]."""
     x = np.abs(x)
     near = 1.5 * x**3 - 2.5 * x**2 + 1
     far = -0.5 * x**3 + 2.5 * x**2 - 4 * x + 2
@@ -26,7 +27,7 @@ def _cubic(x: NDArray[np.float64]) -> NDArray[np.float64]:
 def _weights(
     length: int, out_length: int, scale: Fraction, border: Border
 ) -> tuple[NDArray[np.intp], NDArray[np.float64]]:
-    """Source positions and their weights, each (out_length, taps), for one dimension."""
+    """Source indices and their weights, each (out_length, taps), for one dimension."""
     factor = float(scale)
     stretch = min(factor, 1.0)
     support = 4 / stretch
@@ -58,17 +59,15 @@ def _resize_rows(image: NDArray, out_length: int, scale: Fraction, border: Borde
 
 
 def imresize(image: NDArray, scale: Fraction | int, border: Border = "symmetric") -> NDArray:
-    """Resize like MATLAB's ``imresize(image, scale)`` with the default bicubic method.
+    """Resize like MATLAB's ``imresize(image, scale)`` with its default bicubic method.
 
-    Parameters
-    ----------
-    image : (H, W) or (H, W, channels), uint8 or floating point.
-    scale : factor, e.g. ``Fraction(1, 2)`` or 2.
-    border : what lies beyond the border.
+    Args:
+        image: (H, W) or (H, W, channels), uint8 or floating point.
+        scale: Factor, e.g. ``Fraction(1, 2)`` or 2.
+        border: How the image continues beyond its border.
 
-    Returns
-    -------
-    (ceil(H · scale), ceil(W · scale), …), uint8 for uint8 images, else float64 (not rounded).
+    Returns:
+        (ceil(H · scale), ceil(W · scale), …); uint8 for uint8 images, otherwise float64, not rounded.
     """
     scale = Fraction(scale)
     height, width = (-(-side * scale.numerator // scale.denominator) for side in image.shape[:2])
@@ -79,21 +78,23 @@ def imresize(image: NDArray, scale: Fraction | int, border: Border = "symmetric"
 def crop_to_multiple(image: NDArray, scale: int) -> NDArray:
     """Crop (H, W, …) at the right and bottom so that ``scale`` divides both sides.
 
-    Raises ``ValueError`` where nothing would be left.
+    Raises:
+        ValueError: The image is smaller than ``scale`` in one dimension.
     """
     height, width = (side - side % scale for side in image.shape[:2])
     if not height or not width:
         raise ValueError(
-            f"expected an image of at least {scale}×{scale} pixels for scale {scale}, got {image.shape[0]}×{image.shape[1]}"
+            f"expected an image of at least {scale}×{scale} pixels for scale {scale}, "
+            f"got {image.shape[0]}×{image.shape[1]}"
         )
     return image[:height, :width]
 
 
 def downscale(hr: NDArray, scale: int, border: Border = "symmetric") -> NDArray:
-    """The LR image of an HR image whose sides ``scale`` divides: the degradation that all benchmarks use."""
+    """Make the LR image of an HR image whose sides are multiples of ``scale``, as all benchmarks do."""
     return imresize(hr, Fraction(1, scale), border)
 
 
-def upscale(lr: NDArray, scale: int, border: Border = "symmetric") -> NDArray:
-    """Bicubic enlargement: the baseline that every super-resolution table starts with."""
+def bicubic_upscale(lr: NDArray, scale: int, border: Border = "symmetric") -> NDArray:
+    """Enlarge an LR image by bicubic interpolation: the baseline at the top of every super-resolution table."""
     return imresize(lr, scale, border)

@@ -1,15 +1,15 @@
-"""The photographs that ship inside scikit-image: data for everybody, without a download."""
+"""The photographs that ship with scikit-image: data for everybody, without a download."""
 
 from pathlib import Path
 
 TRAIN_SAMPLES = ("astronaut.png", "motorcycle_left.png", "motorcycle_right.png", "rocket.jpg")
 VALIDATION_SAMPLES = ("chelsea.png", "coffee.png")
-"""The everyday colour photographs of scikit-image, split once and for all. The two motorcycle pictures are one scene from two sides
-and so stand on the same side of the split."""
+"""The everyday colour photographs of scikit-image in a fixed split. The two motorcycle pictures are a stereo pair of
+one scene, so both are in the same half."""
 
 
 def sample_paths(split: str) -> list[Path]:
-    """The files of the samples for ``train``, else those for validation."""
+    """Return the files of the split ``train``, or of the validation split for any other word."""
     from skimage import data
 
     folder = Path(data.__file__).parent

@@ -1,4 +1,4 @@
-"""Scoring: per image PSNR and SSIM of a network, of bicubic, or of somebody else's images, by the protocol of :mod:`asid.evaluation.metrics`."""
+"""Scoring a network, bicubic, or other people's images: PSNR and SSIM of each image."""
 
 import re
 import time
@@ -8,35 +8,33 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
 from asid.config import EvalConfig, Protocol
-from asid.data.benchmarks import find_pairs
-from asid.data.errors import ImageError
-from asid.data.images import find_images, read_image, write_image
+from asid.data.images import ImageError, RGBImage, read_image, write_image
 from asid.data.layouts import Pair
 from asid.data.pairs import read_pair
-from asid.data.resize import crop_to_multiple
-from asid.data.resize import upscale as bicubic_upscale
+from asid.data.resize import bicubic_upscale, crop_to_multiple
+from asid.data.sources import find_images, find_pairs
 from asid.evaluation.inference import upscale
 from asid.evaluation.metrics import PROTOCOL, score
 from asid.model.network import ASID
 
-Image = NDArray[np.uint8]
-Upscaler = Callable[[Image], Image]
+Upscaler = Callable[[RGBImage], RGBImage]
+"""From an LR image to an SR image, both uint8 (H, W, 3) RGB."""
 SCORES = ["data", "image", "psnr", "ssim"]
+"""The columns of a table of scores: name of the set, name of the image, PSNR in dB, SSIM."""
 
 
 @dataclass(frozen=True)
 class Evaluation:
-    """Scores of one upscaler, and where the time went."""
+    """The scores of one upscaler, and the time they took."""
 
     scores: pd.DataFrame
-    """One row an image: data, image, psnr (dB), ssim, lr (what made the LR image: file, or bicubic with its border rule)."""
+    """One row per image: the columns of :data:`SCORES`, and ``lr``, the origin of the LR image: ``file``, or
+    ``bicubic`` with its border rule."""
     seconds: dict[str, float]
-    """Wall-clock seconds: ``model`` in the upscaler, ``total`` for everything."""
+    """Wall-clock seconds: ``model``, spent in the upscaler, and ``total``."""
 
 
 def evaluate(
@@ -47,23 +45,25 @@ def evaluate(
     save_to: str | Path | None = None,
     batch_tiles: int = 1,
     on_image: Callable[[int, int], None] | None = None,
+    data_root: str | Path | None = None,
 ) -> Evaluation:
     """Score an upscaler on evaluation sets.
 
-    While the upscaler works on one image, the next is read and the one before is scored, so that neither costs time of its own.
+    While the upscaler works on one image, the next one is read and the previous one is scored, so that neither adds to
+    the time.
 
-    Parameters
-    ----------
-    upscaler : a network, or any function from an LR image to an SR image (uint8 RGB).
-    scale : factor s. HR images are cropped at the right and bottom to a multiple of it.
-    config : the sets, how the network is applied, the protocol. LR files are used where a set has them, else bicubic makes them.
-    save_to : folder for the SR images (``<data>/<image>.png``); not written when ``None``.
-    batch_tiles : tiles that go through the network at once.
-    on_image : called with the number of images done and of all.
+    Args:
+        upscaler: A network, or any function from an LR image to an SR image (uint8 RGB).
+        scale: Factor s. HR images are cropped at the right and bottom to a multiple of it.
+        config: The sets, how the network is applied, and the protocol. A set's LR files are used if it has any;
+            otherwise bicubic makes the LR images.
+        save_to: Folder for the SR images (``<data>/<image>.png``); ``None`` writes none.
+        batch_tiles: Number of tiles that go through the network at once.
+        on_image: Called after each image with the number of images done and in total.
+        data_root: Folder of the data sets, by default ``ASID_DATA``.
 
-    Raises
-    ------
-    ImageError : an image or a set that is missing, damaged or does not fit; the message names the file.
+    Raises:
+        ImageError: An image or a set is missing, damaged or does not fit; the message names the file.
     """
     config = config or EvalConfig()
     enlarge: Upscaler = (
@@ -71,7 +71,7 @@ def evaluate(
         if not isinstance(upscaler, ASID)
         else lambda lr: upscale(upscaler, lr, config, batch_tiles=batch_tiles)
     )
-    work = [(data, pair) for data in config.data for pair in find_pairs(data, scale)]
+    work = [(data, pair) for data in config.data for pair in find_pairs(data, scale, data_root)]
     start, in_model = time.perf_counter(), 0.0
     pending: list[Future[dict[str, Any]]] = []
     with ThreadPoolExecutor(1) as reader, ThreadPoolExecutor(1) as scorer:
@@ -93,7 +93,7 @@ def evaluate(
 
 
 def _score_one(
-    data: str, pair: Pair, sr: Image, hr: Image, scale: int, protocol: Protocol, made_by: str, file: Path | None
+    data: str, pair: Pair, sr: RGBImage, hr: RGBImage, scale: int, protocol: Protocol, made_by: str, file: Path | None
 ) -> dict[str, Any]:
     try:
         psnr, ssim = score(sr, hr, scale, protocol)
@@ -104,32 +104,49 @@ def _score_one(
     return {"data": data, "image": pair.name, "psnr": psnr, "ssim": ssim, "lr": made_by}
 
 
-def bicubic(scale: int, config: EvalConfig | None = None) -> Upscaler:
-    """Bicubic enlargement as an upscaler: the baseline of every table."""
+def bicubic_upscaler(scale: int, config: EvalConfig | None = None) -> Upscaler:
+    """Return bicubic enlargement as an upscaler, with the border rule of ``config``: the baseline of every table."""
     border = (config or EvalConfig()).border
     return lambda lr: bicubic_upscale(lr, scale, border)
 
 
 def score_folder(
-    sr_folder: str | Path, hr_source: str | Path, scale: int, protocol: Protocol = PROTOCOL, *, crop: int | None = None
+    sr_folder: str | Path,
+    hr_source: str | Path,
+    scale: int,
+    protocol: Protocol = PROTOCOL,
+    *,
+    crop: int | None = None,
+    data_root: str | Path | None = None,
 ) -> pd.DataFrame:
-    """Score SR images that somebody made against HR images, paired by name: ``baby_RCAN_x2.png`` belongs to ``baby.png``.
+    """Score a folder of SR images against HR images, paired by name: ``baby_RCAN_x2.png`` belongs to ``baby.png``.
 
-    ``crop`` pixels are cropped at each border, by default ``scale``. HR images are cropped to a multiple of ``scale``. Returns the columns
-    of :data:`SCORES`. Raises :class:`ImageError` that names the file for an SR image without HR image, an HR image without SR image,
-    two SR images of one HR image, and sizes that do not fit.
+    Args:
+        sr_folder: The SR images, from any program.
+        hr_source: The HR images: a benchmark, a folder, or ``samples``. They are cropped to a multiple of ``scale``.
+        scale: Factor s.
+        protocol: What is compared.
+        crop: Pixels cropped at each border, by default ``scale``.
+        data_root: Folder of the data sets, by default ``ASID_DATA``.
+
+    Returns:
+        One row per image with the columns of :data:`SCORES`.
+
+    Raises:
+        ImageError: An SR image has no HR image, an HR image has no SR image or two of them, or their sizes differ; the
+            message names the file.
     """
-    hr = {photograph.name: photograph for photograph in find_images(hr_source)}
+    hr = {photograph.name: photograph for photograph in find_images(hr_source, root=data_root)}
     sr: dict[str, Path] = {}
     for image in find_images(sr_folder):
-        owner = _owner(image.name, list(hr))
-        if owner is None:
-            raise ImageError(f"{image.path}: no HR image in {hr_source} has a name that this one begins with")
-        if owner in sr:
-            raise ImageError(f"{image.path} and {sr[owner]} both belong to {hr[owner].path}: keep one")
-        sr[owner] = image.path
-    if lost := [name for name in hr if name not in sr]:
-        raise ImageError(f"{hr[lost[0]].path}: no SR image in {sr_folder} ({len(lost)} HR images have none)")
+        match = _matching_name(image.name, list(hr))
+        if match is None:
+            raise ImageError(f"{image.path}: its name does not begin with the name of an HR image in {hr_source}")
+        if match in sr:
+            raise ImageError(f"{image.path} and {sr[match]} both belong to {hr[match].path}: keep one")
+        sr[match] = image.path
+    if missing := [name for name in hr if name not in sr]:
+        raise ImageError(f"{hr[missing[0]].path}: no SR image in {sr_folder} ({len(missing)} HR images have none)")
     rows = []
     for name, photograph in hr.items():
         try:
@@ -143,14 +160,17 @@ def score_folder(
     return pd.DataFrame(rows)
 
 
-def _owner(name: str, candidates: Sequence[str]) -> str | None:
-    """The longest candidate that ``name`` is, or begins with before a separator or an ``x2``."""
+def _matching_name(name: str, candidates: Sequence[str]) -> str | None:
+    """The longest candidate that equals ``name``, or is followed in it by a separator or by a scale such as ``x2``."""
     fitting = [c for c in candidates if name == c or re.match(re.escape(c) + r"([_.\- ]|x\d)", name)]
     return max(fitting, key=len, default=None)
 
 
 def mean_scores(scores: pd.DataFrame) -> pd.DataFrame:
-    """Mean PSNR and SSIM over the images of each set. An image that equals its HR image has PSNR ``inf``, and so has then the mean."""
+    """Average the scores of each set: one row per set with ``data``, ``images``, ``psnr`` and ``ssim``.
+
+    The PSNR of an image that is identical to its HR image is ``inf``, and then so is the mean.
+    """
     return (
         scores.groupby("data", sort=False)
         .agg(images=("image", "size"), psnr=("psnr", "mean"), ssim=("ssim", "mean"))

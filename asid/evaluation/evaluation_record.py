@@ -8,9 +8,9 @@ from typing import Any
 import pandas as pd
 
 from asid.config import EvalConfig, Protocol, digest
-from asid.data.benchmarks import find_pairs
 from asid.data.pairs import describe_pairs
-from asid.evaluation.evaluate import bicubic, evaluate, mean_scores
+from asid.data.sources import find_pairs
+from asid.evaluation.evaluate import bicubic_upscaler, evaluate, mean_scores
 from asid.files import IMAGES, WEIGHTS, write_json
 from asid.model.pretrained import find_checkpoint, load_model
 
@@ -53,7 +53,7 @@ def evaluate_and_record(
         raise ValueError("bicubic needs a scale: add --scale 2, 3 or 4")
     assert scale is not None
     evaluation = evaluate(
-        network or bicubic(scale, config),
+        network or bicubic_upscaler(scale, config),
         scale,
         config,
         save_to=folder / IMAGES if save_images else None,

@@ -1,48 +1,43 @@
-"""From an LR image to an SR image with a network: value range, whole image or tiles, self-ensemble, arithmetic, memory."""
+"""Applying a network to an image: value range, whole image or tiles, self-ensemble, precision, memory."""
 
 from collections.abc import Iterator
 
 import numpy as np
 import psutil
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
 from asid.config import InferenceConfig
+from asid.data.images import RGBImage, check_image
 from asid.model.network import ASID
 from asid.model.observe import evaluation_mode
 
-Image = NDArray[np.uint8]
-
 _BYTES_PER_LR_PIXEL = 125
-"""Peak memory of a forward pass for each LR pixel and channel; measured with ASID at 960×540 LR."""
+"""Peak memory of a forward pass per LR pixel and channel, measured with ASID on an LR image of 960×540."""
 
 _VIEWS = [(turns, flip) for flip in (False, True) for turns in range(4)]
 """The eight flips and rotations of self-ensemble."""
 
 
 @torch.inference_mode()
-def upscale(model: ASID, image: Image, config: InferenceConfig | None = None, *, batch_tiles: int = 1) -> Image:
-    """Super-resolve one image with ``model``, on the device it is on.
+def upscale(model: ASID, image: RGBImage, config: InferenceConfig | None = None, *, batch_tiles: int = 1) -> RGBImage:
+    """Super-resolve one image with ``model``, on the model's device.
 
-    Parameters
-    ----------
-    model : the network.
-    image : LR image, uint8 (H, W, 3) RGB, any H, W ≥ 1.
-    config : tiling, self-ensemble and arithmetic. The global grid depends on the size of the input: a tiled and a whole image are
-        two different computations. The paper's tables use tiles of 64 with overlap 24.
-    batch_tiles : tiles that go through the network at once.
+    Args:
+        model: The network.
+        image: LR image, uint8 (H, W, 3) RGB, any H, W ≥ 1.
+        config: Tiling, self-ensemble and precision. The global grid depends on the size of the input, so a whole image
+            and its tiles give different results. The paper's tables use tiles of 64 with overlap 24.
+        batch_tiles: Number of tiles that go through the network at once.
 
-    Returns
-    -------
-    uint8 (sH, sW, 3). Values are mapped to the range the weights were trained on and back, clipped, and rounded to the nearest level.
+    Returns:
+        uint8 (sH, sW, 3). Values are mapped to the range that the weights were trained on and back, clipped, and
+        rounded to the nearest level.
 
-    Raises
-    ------
-    ValueError : ``image`` is of another kind, or the whole image needs more memory than there is.
+    Raises:
+        ValueError: ``image`` is not uint8 RGB, or the whole image needs more memory than is free.
     """
-    if image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8 or not image.size:
-        raise ValueError(f"expected a uint8 RGB image of shape (H, W, 3), got {image.dtype} {image.shape}")
+    check_image(image)
     config = config or InferenceConfig()
     lr = to_tensor(model, image)
     views = _VIEWS if config.ensemble else _VIEWS[:1]
@@ -57,8 +52,8 @@ def upscale(model: ASID, image: Image, config: InferenceConfig | None = None, *,
     return _to_image(model, total[0] / len(views))
 
 
-def to_tensor(model: ASID, image: Image) -> Tensor:
-    """An image, uint8 (H, W, 3), as the batch (1, 3, H, W) that ``model`` expects: its value range and type, on the CPU."""
+def to_tensor(model: ASID, image: RGBImage) -> Tensor:
+    """Convert uint8 (H, W, 3) to a batch (1, 3, H, W) on the CPU, in the value range and dtype of ``model``."""
     low, high = model.value_range
     return (
         torch.from_numpy(np.array(image)).permute(2, 0, 1)[None].to(next(model.parameters()).dtype) / 255 * (high - low)
@@ -66,13 +61,13 @@ def to_tensor(model: ASID, image: Image) -> Tensor:
     )
 
 
-def _to_image(model: ASID, sr: Tensor) -> Image:
+def _to_image(model: ASID, sr: Tensor) -> RGBImage:
     low, high = model.value_range
     return ((sr - low) / (high - low)).clamp(0, 1).mul(255).round().to(torch.uint8).permute(1, 2, 0).numpy()
 
 
 def _restore(model: ASID, lr: Tensor, config: InferenceConfig, batch_tiles: int) -> Tensor:
-    """The SR image (1, 3, sH, sW) of an LR image (1, 3, H, W) on the CPU, whole or in tiles, in the value range of the weights."""
+    """Super-resolve (1, 3, H, W) to (1, 3, sH, sW), whole or in tiles; both on the CPU, in the model's value range."""
     height, width = lr.shape[-2:]
     if config.tile is None:
         _check_memory(model, height * width)
@@ -87,9 +82,9 @@ def _restore(model: ASID, lr: Tensor, config: InferenceConfig, batch_tiles: int)
         batch = corners[first : first + batch_tiles]
         tiles = torch.cat([lr[..., y : y + tile_height, x : x + tile_width] for y, x in batch])
         for (y, x), sr in zip(batch, _forward(model, tiles, config), strict=True):
-            place = (..., slice(y * scale, (y + tile_height) * scale), slice(x * scale, (x + tile_width) * scale))
-            total[place] += sr * weight
-            weights[place] += weight
+            target = (..., slice(y * scale, (y + tile_height) * scale), slice(x * scale, (x + tile_width) * scale))
+            total[target] += sr * weight
+            weights[target] += weight
     return total / weights
 
 
@@ -100,9 +95,10 @@ def _forward(model: ASID, lr: Tensor, config: InferenceConfig) -> Tensor:
 
 
 def tile_corners(height: int, width: int, tile: int, overlap: int) -> Iterator[tuple[int, int]]:
-    """Top left corners (y, x) of tiles that cover an image: a regular stride, and the last row and column flush with the border.
+    """Yield the top left corners (y, x) of tiles that cover an image.
 
-    All tiles have the same size: ``tile``, or the image's side where that is smaller. Neighbours share at least ``overlap`` pixels.
+    The stride is regular, and the last row and column are flush with the border. All tiles have the same size:
+    ``tile``, or the side of the image if that is smaller. Neighbours share at least ``overlap`` pixels.
     """
 
     def starts(length: int) -> list[int]:
@@ -113,7 +109,7 @@ def tile_corners(height: int, width: int, tile: int, overlap: int) -> Iterator[t
 
 
 def _blend_weight(height: int, width: int, overlap: int, blend: str) -> Tensor:
-    """Weight (height, width) of each pixel of an SR tile where tiles overlap: 1 (mean), or rising from the tile's border (smooth)."""
+    """Weights (height, width) of an SR tile in overlaps: 1 (mean), or increasing from its border (smooth)."""
     if blend == "mean":
         return torch.ones(height, width)
 
@@ -125,12 +121,13 @@ def _blend_weight(height: int, width: int, overlap: int, blend: str) -> Tensor:
 
 
 def _check_memory(model: ASID, pixels: int) -> None:
-    """Refuse a whole image that would not fit, before the machine starts to swap."""
+    """Refuse a whole image that would not fit into memory, before the machine starts to swap."""
     device = next(model.parameters()).device
     free = torch.cuda.mem_get_info(device)[0] if device.type == "cuda" else psutil.virtual_memory().available
     needed = pixels * _BYTES_PER_LR_PIXEL * model.config.num_features
     if needed > free:
         raise ValueError(
-            f"the whole image of {pixels} LR pixels needs about {needed / 1e9:.1f} GB, {free / 1e9:.1f} GB are free: "
-            f"use tiles (tile 64, overlap 24 as in the paper's tables); whole and tiled results differ"
+            f"the whole image of {pixels} LR pixels needs about {needed / 1e9:.1f} GB, "
+            f"but only {free / 1e9:.1f} GB are free: use tiles "
+            "(tile 64, overlap 24 as in the paper's tables); the results differ from those of a whole image"
         )

@@ -1,9 +1,10 @@
 """PSNR and SSIM: the only implementation.
 
-The default protocol, ``psnr-y/ssim-y crop=scale``, is that of papers on classical super-resolution: Y of ITU-R BT.601 in studio range,
-in float64 and not rounded; ``scale`` pixels cropped at each border; PSNR with peak 255; SSIM with an 11×11 Gaussian of σ 1.5 on the
-valid region (Wang et al. 2004); each image on its own, then the mean over images. ``psnr-rgb/ssim-rgb crop=scale`` is the same on the
-three colours: PSNR from the mean error over all of them, SSIM as their mean. See docs/evaluation.md.
+The default protocol, ``psnr-y/ssim-y crop=scale``, is the one of papers on classical super-resolution: Y of ITU-R
+BT.601 in studio range, float64, not rounded; ``scale`` pixels cropped at each border; PSNR with peak 255; SSIM with an
+11×11 Gaussian of σ 1.5 on the valid region (Wang et al. 2004); scores per image, then the mean over images.
+``psnr-rgb/ssim-rgb crop=scale`` does the same on the three colours: PSNR of the mean squared error over all of them,
+SSIM as their mean. See docs/evaluation.md.
 """
 
 import numpy as np
@@ -17,18 +18,21 @@ _SSIM_SIDE = 11
 
 
 def rgb_to_luma(image: NDArray[np.uint8]) -> NDArray[np.float64]:
-    """Luma Y in [16, 235] of uint8 RGB (H, W, 3): 16 + (65.481 R + 128.553 G + 24.966 B) / 255, float64 (H, W), not rounded."""
+    """Convert uint8 RGB (H, W, 3) to luma Y, float64 (H, W) in [16, 235], not rounded.
+
+    Y = 16 + (65.481 R + 128.553 G + 24.966 B) / 255.
+    """
     return image @ (np.array([65.481, 128.553, 24.966]) / 255) + 16.0
 
 
 def psnr(a: NDArray[np.float64], b: NDArray[np.float64]) -> float:
-    """Peak signal-to-noise ratio in dB of two images of one shape, peak 255; ``inf`` where they are identical."""
+    """Peak signal-to-noise ratio in dB of two images of the same shape, peak 255; ``inf`` if they are identical."""
     error = np.mean((a - b) ** 2)
     return float(10 * np.log10(255.0**2 / error)) if error else float("inf")
 
 
 def ssim(a: NDArray[np.float64], b: NDArray[np.float64]) -> float:
-    """Structural similarity in [-1, 1] of two images (H, W) or (H, W, channels): mean over the region where the window fits."""
+    """Structural similarity in [-1, 1] of two images (H, W) or (H, W, channels), averaged where the window fits."""
     _, similarity = structural_similarity(
         a,
         b,
@@ -46,17 +50,28 @@ def ssim(a: NDArray[np.float64], b: NDArray[np.float64]) -> float:
 def comparable(
     sr: NDArray[np.uint8], hr: NDArray[np.uint8], crop: int, protocol: Protocol = PROTOCOL
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """What ``protocol`` compares of two uint8 RGB images (H, W, 3): luma (h, w) or colours (h, w, 3), cropped at each border.
+    """Prepare two images for comparison by ``protocol``.
 
-    Raises ``ValueError`` where the images are of different sizes, no uint8, or too small for SSIM.
+    Args:
+        sr: uint8 RGB (H, W, 3).
+        hr: uint8 RGB (H, W, 3).
+        crop: Pixels to crop at each border.
+        protocol: Whether luma or colours are compared.
+
+    Returns:
+        Both images cropped, float64: luma (h, w) or colours (h, w, 3).
+
+    Raises:
+        ValueError: The images differ in size, are not uint8, or are too small for SSIM.
     """
     if sr.shape != hr.shape:
-        raise ValueError(f"expected two images of one size, got {sr.shape} and {hr.shape}")
+        raise ValueError(f"expected two images of the same size, got {sr.shape} and {hr.shape}")
     if sr.dtype != np.uint8 or hr.dtype != np.uint8:
         raise ValueError(f"expected uint8 images, got {sr.dtype} and {hr.dtype}")
     if min(sr.shape[:2]) - 2 * crop < _SSIM_SIDE:
         raise ValueError(
-            f"expected at least {_SSIM_SIDE + 2 * crop} pixels a side to score at crop {crop}, got {sr.shape[0]}×{sr.shape[1]}"
+            f"expected at least {_SSIM_SIDE + 2 * crop} pixels per side to score at crop {crop}, "
+            f"got {sr.shape[0]}×{sr.shape[1]}"
         )
     inside = slice(crop, -crop or None)
     a, b = sr[inside, inside], hr[inside, inside]
@@ -66,6 +81,6 @@ def comparable(
 def score(
     sr: NDArray[np.uint8], hr: NDArray[np.uint8], crop: int, protocol: Protocol = PROTOCOL
 ) -> tuple[float, float]:
-    """PSNR in dB and SSIM of uint8 RGB images (H, W, 3), ``crop`` pixels cropped at each border."""
+    """Return PSNR in dB and SSIM of two uint8 RGB images (H, W, 3) with ``crop`` pixels cropped at each border."""
     a, b = comparable(sr, hr, crop, protocol)
     return psnr(a, b), ssim(a, b)

@@ -12,12 +12,11 @@ import torch
 
 import asid
 from asid.config import Border, EvalConfig, preset
-from asid.data.benchmarks import data_root, find_pairs
-from asid.data.errors import ImageError
-from asid.data.images import read_image
+from asid.data.images import ImageError, read_image
 from asid.data.layouts import subfolder
 from asid.data.resize import crop_to_multiple, downscale
-from asid.evaluation.evaluate import bicubic, evaluate, score_folder
+from asid.data.sources import data_root, find_pairs
+from asid.evaluation.evaluate import bicubic_upscaler, evaluate, score_folder
 from asid.model.checkpoint import StateDict, from_published
 from asid.model.complexity import measure_complexity
 from asid.model.network import ASID
@@ -127,7 +126,7 @@ def _check_bicubic() -> Iterator[Check]:
 
 
 def _bicubic(source: str, scale: int, with_ssim: bool) -> str:
-    scores = evaluate(bicubic(scale), scale, EvalConfig(data=(source,))).scores
+    scores = evaluate(bicubic_upscaler(scale), scale, EvalConfig(data=(source,))).scores
     return f"{scores['psnr'].mean():.2f}" + (f"/{scores['ssim'].mean():.4f}" if with_ssim else "")
 
 

@@ -9,12 +9,6 @@ from asid.model.network import UNIT_RANGE
 from asid.model.observe import evaluation_mode
 
 
-def check_image(image: NDArray[np.uint8]) -> None:
-    """Raise ``ValueError`` for anything but a uint8 RGB image (H, W, 3)."""
-    if image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8 or not image.size:
-        raise ValueError(f"expected a uint8 RGB image of shape (H, W, 3), got {image.dtype} {image.shape}")
-
-
 def forward(model: nn.Module, image: NDArray[np.floating]) -> tuple[Tensor, Tensor]:
     """Run ``model`` on an image, in evaluation mode, and keep what gradients with respect to the image need.
 

@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter
 from torch import Tensor, nn
 
-from asid.interpret.gradients import check_image, forward
+from asid.data.images import check_image
+from asid.interpret.gradients import forward
 
 Box = tuple[int, int, int, int]
 """(top, left, height, width) in output pixels."""

@@ -12,8 +12,9 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
+from asid.data.images import check_image
 from asid.evaluation.inference import tile_corners
-from asid.interpret.gradients import check_image, forward
+from asid.interpret.gradients import forward
 
 Pixel = tuple[int, int]
 

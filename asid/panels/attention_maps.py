@@ -10,8 +10,8 @@ import numpy as np
 from matplotlib.ticker import LogLocator
 from numpy.typing import NDArray
 
-from asid.data.images import find_images
 from asid.data.resize import crop_to_multiple, downscale
+from asid.data.sources import find_images
 from asid.interpret.attention_maps import (
     Attention,
     entropy,
@@ -64,7 +64,7 @@ def layer_names(attention: Attention) -> list[str]:
 class AttentionPanel(Panel):
     """What a pixel attends to: a row for each chosen network, a column for each layer of the chosen step.
 
-    ``models`` are what :func:`asid.model.pretrained.load_model` takes, ``source`` what :func:`asid.data.images.find_images` takes;
+    ``models`` are what :func:`asid.model.pretrained.load_model` takes, ``source`` what :func:`asid.data.sources.find_images` takes;
     ``photograph`` is shown first. A group that shares shows the map it uses, and says whose it is.
     """
 

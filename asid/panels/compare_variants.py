@@ -34,7 +34,7 @@ from asid.ablation.report.page import table_html
 from asid.ablation.report.results import ReportError, Study, comparison, load_results, statistics
 from asid.ablation.report.tables import conclude_set, explain, limits, to_latex, to_markdown
 from asid.ablation.study.variants import in_words
-from asid.data.errors import ImageError
+from asid.data.images import ImageError
 from asid.files import STUDY
 from asid.panels.panel import Drawing, Panel
 from asid.plots.study import VERDICTS

@@ -16,10 +16,9 @@ from PIL import ImageOps, UnidentifiedImageError
 
 from asid.config import InferenceConfig
 from asid.data.crops import most_detailed_box
-from asid.data.errors import ImageError
-from asid.data.images import Photograph, find_images, write_image
-from asid.data.resize import crop_to_multiple, downscale
-from asid.data.resize import upscale as bicubic
+from asid.data.images import ImageError, Photograph, write_image
+from asid.data.resize import bicubic_upscale, crop_to_multiple, downscale
+from asid.data.sources import find_images
 from asid.evaluation.inference import upscale
 from asid.evaluation.metrics import score
 from asid.model.pretrained import load_model
@@ -41,7 +40,7 @@ RESTORE, ENLARGE = "shrink, then restore and score", "enlarge as it is"
 class QuickStart(Panel):
     """Choose a photograph or upload one; see the network against bicubic, and what both score.
 
-    ``models`` are what :func:`asid.model.pretrained.load_model` takes; ``source`` what :func:`asid.data.images.find_images` takes. The most
+    ``models`` are what :func:`asid.model.pretrained.load_model` takes; ``source`` what :func:`asid.data.sources.find_images` takes. The most
     detailed part is shown enlarged; under it, the whole image has a divider that moves in the page, without the kernel.
     """
 
@@ -91,7 +90,7 @@ class QuickStart(Panel):
         config = InferenceConfig(tile=_WHOLE, overlap=24) if tiled else InferenceConfig()
         images = {
             "LR": lr.repeat(scale, 0).repeat(scale, 1),
-            "bicubic": bicubic(lr, scale),
+            "bicubic": bicubic_upscale(lr, scale),
             model: upscale(network, lr, config),
         }
         notes: dict[str, str] = {}

@@ -1,6 +1,6 @@
 """What networks reach from a pixel: effective receptive fields and local attribution maps side by side."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from functools import cache
 from typing import Literal, get_args
 
@@ -9,9 +9,6 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from asid.data.crops import most_detailed_box
-from asid.data.images import Photograph
-from asid.data.resize import crop_to_multiple, downscale
 from asid.interpret.local_attribution import Box, LocalAttribution, local_attribution
 from asid.interpret.receptive_field import Pixel, effective_receptive_field, summarise_field, tile_around
 from asid.model.network import ASID
@@ -151,16 +148,6 @@ class Reach:
         if is_field:
             legend_below(figure, axes[0, 1])
         return figure, arrays
-
-
-def detailed_crops(photographs: Iterable[Photograph], scale: int, size: int) -> dict[str, NDArray[np.uint8]]:
-    """The most detailed square of each photograph's LR image, by name: uint8 (size, size, 3), less where the LR image is smaller."""
-    crops = {}
-    for photograph in photographs:
-        lr = downscale(crop_to_multiple(photograph.read(), scale), scale)
-        top, left, height, width = most_detailed_box(lr, size)
-        crops[photograph.name] = lr[top : top + height, left : left + width]
-    return crops
 
 
 def receptive_field_panel(reach: Reach, photograph: str, pixel: Pixel, folder: str = "../results/figures") -> Panel:

@@ -15,9 +15,9 @@ from typing_extensions import TypedDict
 
 import asid
 from asid.config import Config, RunConfig, describe_errors, digest
-from asid.data.benchmarks import find_pairs
-from asid.data.images import find_images, manifest_hash
+from asid.data.images import manifest_hash
 from asid.data.pairs import describe_pairs
+from asid.data.sources import find_images, find_pairs
 from asid.files import RECORD, read_json, write_json
 
 

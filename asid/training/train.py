@@ -23,9 +23,9 @@ from torch import Tensor
 from torch.utils.data import DataLoader
 
 from asid.config import RunConfig, TrainConfig
-from asid.data.images import find_images
 from asid.data.patches import PatchDataset, ResumableSampler
 from asid.data.resize import crop_to_multiple, downscale
+from asid.data.sources import find_images
 from asid.evaluation.inference import upscale
 from asid.evaluation.metrics import score
 from asid.files import CHECKPOINT, CONFIG, WEIGHTS, atomic_write, read_json, write_json

@@ -58,7 +58,7 @@ def test_what_is_wrong_is_an_image_error(root: Path) -> None:
     (root / "Set5" / "HR" / "3.png").write_bytes(b"cut")
     result = run("check", "Set5", root=root)
     assert isinstance(result.exception, ImageError)
-    assert "3.png is no readable image" in str(result.exception)
+    assert "3.png is not a readable image" in str(result.exception)
 
 
 def test_download_needs_a_folder_and_a_file(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:

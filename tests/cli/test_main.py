@@ -240,10 +240,10 @@ MISTAKES: dict[str, tuple[tuple[str, ...], list[str]]] = {
     "negative seed": (("train", "run", "--seed", "-1"), ["seed", "greater than or equal to 0"]),
     "missing data": ((*TRAIN, "--set", "data.train=nowhere"), ["nowhere", "'samples'", "or an existing folder"]),
     "data without images": ((*TRAIN, "--set", "data.validation=empty"), ["no image in empty"]),
-    "data that is no image": ((*TRAIN, "--set", "data.train=broken"), ["note.png", "no readable image"]),
+    "data that is no image": ((*TRAIN, "--set", "data.train=broken"), ["note.png", "not a readable image"]),
     "evaluation data that is no image": (
         (*TRAIN, "--set", "evaluate.data=[broken]"),
-        ["note.png", "no readable image"],
+        ["note.png", "not a readable image"],
     ),
     "missing study": (("ablate", "run", "nowhere.yaml"), ["nowhere.yaml", "study.yaml"]),
     "study that is no YAML": (("ablate", "run", "study.yaml"), ["study.yaml", "no valid YAML"]),

@@ -7,15 +7,16 @@ import pytest
 from PIL import Image
 from skimage import data
 
-from asid.data.benchmarks import Pair, find_pairs
-from asid.data.images import ImageError, find_images, manifest_hash, read_image, write_image
+from asid.data.images import ImageError, manifest_hash, read_image, write_image
+from asid.data.layouts import Pair
 from asid.data.pairs import check_source, read_pair
 from asid.data.resize import crop_to_multiple, downscale
+from asid.data.sources import find_images, find_pairs
 
 
 @pytest.fixture
 def paired(tmp_path: Path) -> Path:
-    """``HR`` with two crops of a photograph, 33×41 and 48×36, and their LR images at ×3 by the border rule replicate."""
+    """``HR`` with two crops of photographs, 33×41 and 48×36, and their LR images at ×3 with replicated border."""
     for name, image in (("eye", data.astronaut()[100:133, 180:221]), ("shuttle", data.astronaut()[300:348, 60:96])):
         write_image(tmp_path / "HR" / f"{name}.png", image)
         write_image(
@@ -56,7 +57,7 @@ def test_another_size_names_the_lr_file(paired: Path) -> None:
 def test_a_truncated_file_is_named(name: str, paired: Path) -> None:
     whole = (paired / name).read_bytes()
     (paired / name).write_bytes(whole[: len(whole) // 2])
-    with pytest.raises(ImageError, match=rf"{name} is no readable image") as caught:
+    with pytest.raises(ImageError, match=rf"{name} is not a readable image") as caught:
         check_source(paired, 3)
     assert "\n" not in str(caught.value)
 

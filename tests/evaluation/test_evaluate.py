@@ -8,10 +8,10 @@ import pytest
 import torch
 
 from asid.config import EvalConfig, preset
-from asid.data.images import find_images, read_image
-from asid.data.resize import crop_to_multiple, downscale
-from asid.data.resize import upscale as bicubic_upscale
-from asid.evaluation.evaluate import bicubic, evaluate, mean_scores
+from asid.data.images import read_image
+from asid.data.resize import bicubic_upscale, crop_to_multiple, downscale
+from asid.data.sources import find_images
+from asid.evaluation.evaluate import bicubic_upscaler, evaluate, mean_scores
 from asid.evaluation.inference import upscale
 from asid.evaluation.metrics import score
 from asid.model.network import ASID
@@ -131,7 +131,7 @@ def test_a_perfect_upscaler_has_perfect_scores(crops: Path) -> None:
 
 @pytest.mark.parametrize("border", ["symmetric", "replicate"])
 def test_bicubic_scores_of_the_samples(border: str) -> None:
-    scores = evaluate(bicubic(4, EvalConfig(border=border)), 4, EvalConfig(border=border)).scores
+    scores = evaluate(bicubic_upscaler(4, EvalConfig(border=border)), 4, EvalConfig(border=border)).scores
     expected = []
     for photograph in find_images("samples"):
         hr = photograph.read()
@@ -144,7 +144,7 @@ def test_bicubic_scores_of_the_samples(border: str) -> None:
 
 
 def test_an_upscaler_of_another_scale_is_refused(crops: Path) -> None:
-    with pytest.raises(ValueError, match="one size"):
+    with pytest.raises(ValueError, match="same size"):
         evaluate(ASID(preset("asid-tiny", num_groups=1)), 4, EvalConfig(data=(str(crops / "validation"),)))
 
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from asid.config import InferenceConfig, preset
-from asid.data.images import find_images
+from asid.data.sources import find_images
 from asid.evaluation.inference import tile_corners, upscale
 from asid.model.network import ASID
 

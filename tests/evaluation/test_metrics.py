@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 
 from asid.config import EvalConfig
-from asid.data.images import find_images, read_image
+from asid.data.images import read_image
 from asid.data.resize import crop_to_multiple
-from asid.evaluation.evaluate import bicubic, evaluate
+from asid.data.sources import find_images
+from asid.evaluation.evaluate import bicubic_upscaler, evaluate
 from asid.evaluation.metrics import comparable, psnr, rgb_to_luma, score, ssim
 
 NOISE = np.random.default_rng(0).integers(60, 190, (40, 50, 3), dtype=np.uint8)
@@ -26,7 +27,7 @@ def test_published_images_score_the_published_digits(scale: int, expected: tuple
 
 @pytest.mark.parametrize(("scale", "expected"), [(2, 33.67), (3, 30.40), (4, 28.43)])
 def test_bicubic_scores_the_published_digits(scale: int, expected: float, shared: Path) -> None:
-    scores = evaluate(bicubic(scale), scale, EvalConfig(data=(str(shared / "data" / "Set5"),))).scores
+    scores = evaluate(bicubic_upscaler(scale), scale, EvalConfig(data=(str(shared / "data" / "Set5"),))).scores
     assert len(scores) == 5
     assert round(scores["psnr"].mean(), 2) == expected
 
@@ -106,10 +107,10 @@ def test_scores_are_symmetric() -> None:
 @pytest.mark.parametrize(
     ("sr", "hr", "crop", "message"),
     [
-        (NOISE, NOISE[:-1], 2, r"one size, got \(40, 50, 3\) and \(39, 50, 3\)"),
+        (NOISE, NOISE[:-1], 2, r"same size, got \(40, 50, 3\) and \(39, 50, 3\)"),
         (NOISE, NOISE.astype(np.float32), 2, "uint8 images, got uint8 and float32"),
         (NOISE.astype(np.uint16), NOISE, 2, "uint8 images, got uint16 and uint8"),
-        (NOISE[:14], NOISE[:14], 2, "at least 15 pixels a side to score at crop 2, got 14×50"),
+        (NOISE[:14], NOISE[:14], 2, "at least 15 pixels per side to score at crop 2, got 14×50"),
     ],
 )
 def test_pairs_that_cannot_be_scored(sr: np.ndarray, hr: np.ndarray, crop: int, message: str) -> None:

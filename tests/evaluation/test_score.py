@@ -11,8 +11,8 @@ import pytest
 
 from asid.cli import main as cli
 from asid.config import preset
-from asid.data.errors import ImageError
-from asid.data.images import find_images, write_image
+from asid.data.images import ImageError, write_image
+from asid.data.sources import find_images
 from asid.evaluation.evaluate import score_folder
 from asid.model.checkpoint import save_checkpoint
 from asid.model.network import ASID
@@ -52,7 +52,7 @@ def test_images_are_paired_by_name(folders: tuple[Path, Path]) -> None:
 def test_a_lost_extra_or_double_image_is_named(folders: tuple[Path, Path]) -> None:
     sr, hr = folders
     (sr / "birdx2.png").rename(sr / "bird3.png")
-    with pytest.raises(ImageError, match=r"bird3\.png: no HR image"):
+    with pytest.raises(ImageError, match=r"bird3\.png: its name"):
         score_folder(sr, hr, 2)
     (sr / "bird3.png").unlink()
     with pytest.raises(ImageError, match=r"bird\.png: no SR image"):
@@ -65,7 +65,7 @@ def test_a_lost_extra_or_double_image_is_named(folders: tuple[Path, Path]) -> No
 
 def test_a_wrong_size_names_the_file(folders: tuple[Path, Path]) -> None:
     write_image(folders[0] / "baby_RCAN_x2.png", PHOTO[:60])
-    with pytest.raises(ImageError, match=r"baby_RCAN_x2\.png: expected two images of one size"):
+    with pytest.raises(ImageError, match=r"baby_RCAN_x2\.png: expected two images of the same size"):
         score_folder(*folders, 2)
 
 

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from asid.config import preset
-from asid.data.images import find_images
+from asid.data.sources import find_images
 from asid.interpret.local_attribution import blur, detected_detail, diffusion_index, gini, local_attribution
 from asid.model.network import ASID
 

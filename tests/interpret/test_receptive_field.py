@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from asid.config import ModelConfig, preset
-from asid.data.images import find_images
+from asid.data.crops import detailed_crops
+from asid.data.sources import find_images
 from asid.interpret.receptive_field import (
     effective_receptive_field,
     holding_pixels,
@@ -21,7 +22,7 @@ from asid.interpret.receptive_field import (
 )
 from asid.model.attention import SpatialAttentionLayer
 from asid.model.network import ASID
-from asid.panels.receptive_field import Reach, detailed_crops, receptive_field_panel
+from asid.panels.receptive_field import Reach, receptive_field_panel
 
 Image = NDArray[np.uint8]
 

@@ -14,8 +14,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from asid.config import RunConfig, TrainConfig
-from asid.data.images import find_images
 from asid.data.patches import PatchDataset
+from asid.data.sources import find_images
 from asid.evaluation.evaluate import evaluate
 from asid.files import CHECKPOINT, CONFIG, HISTORY, WEIGHTS
 from asid.model.network import ASID

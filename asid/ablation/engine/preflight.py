@@ -10,7 +10,7 @@ import torch.nn.functional as F
 
 from asid.ablation.study.study import StudyConfig, StudyError, describe_delta
 from asid.config import RunConfig
-from asid.data.benchmarks import find_pairs
+from asid.data.sources import find_pairs
 from asid.model.complexity import count_macs, count_parameters
 from asid.model.network import ASID
 

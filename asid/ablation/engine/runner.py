@@ -280,7 +280,7 @@ def read_study(folder: str | Path) -> tuple[StudyConfig, Path, str | None]:
 
 def _write_references(study: StudyConfig, config: RunConfig, output: Path) -> None:
     """Score what needs no training, on the base's evaluation sets; what was scored before is kept."""
-    from asid.evaluation.evaluate import bicubic, evaluate
+    from asid.evaluation.evaluate import bicubic_upscaler, evaluate
 
     manifests = data_manifests(config)
     run_id = run_identity(config, manifests)
@@ -292,7 +292,9 @@ def _write_references(study: StudyConfig, config: RunConfig, output: Path) -> No
         except (FileNotFoundError, RecordError):
             pass
         scale = config.model.scale
-        scores = evaluate(bicubic(scale, config.evaluate), scale, config.evaluate, save_to=folder / IMAGES).scores
+        scores = evaluate(
+            bicubic_upscaler(scale, config.evaluate), scale, config.evaluate, save_to=folder / IMAGES
+        ).scores
         record = Record(
             study=study.name,
             variant=name,

@@ -12,11 +12,10 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from asid.ablation.report.results import Statistics, Study, score_changes, timings
-from asid.data.benchmarks import find_pairs
 from asid.data.crops import most_detailed_box
-from asid.data.errors import ImageError
-from asid.data.images import read_image
+from asid.data.images import ImageError, read_image
 from asid.data.resize import crop_to_multiple
+from asid.data.sources import find_pairs
 from asid.files import IMAGES
 from asid.plots import study as plots
 from asid.plots import style

@@ -130,7 +130,7 @@ def test_a_failed_run_leaves_the_error_and_the_executed_notebook(grid: Grid) -> 
     assert not (folder / RECORD).exists()
     text = (folder / ERROR).read_text()
     assert "ImageError" in text
-    assert "expected at least 128 pixels a side" in text
+    assert "expected at least 128 pixels per side" in text
     assert "run_experiment" in text, "the traceback"
     notebook = nbformat.read(folder / NOTEBOOK, as_version=4)
     errors = [

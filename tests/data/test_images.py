@@ -1,0 +1,122 @@
+"""Reading and writing images: which pixel formats are accepted, and what identifies the files of a data set."""
+
+import struct
+import zlib
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from asid.data.images import ImageError, manifest_hash, read_image, write_image
+from asid.data.sources import find_images
+
+RNG_IMAGE = np.random.default_rng(0).integers(0, 256, (40, 36, 3), dtype=np.uint8)
+
+
+def test_images_round_trip_and_grey_is_repeated(tmp_path: Path) -> None:
+    write_image(tmp_path / "new" / "colour.png", RNG_IMAGE)
+    assert np.array_equal(read_image(tmp_path / "new" / "colour.png"), RNG_IMAGE)
+    Image.fromarray(RNG_IMAGE[..., 0]).save(tmp_path / "grey.png")
+    assert np.array_equal(read_image(tmp_path / "grey.png"), RNG_IMAGE[..., [0, 0, 0]])
+
+
+def save_as(mode: str, name: str) -> Callable[[Path], Path]:
+    def write(folder: Path) -> Path:
+        Image.fromarray(RNG_IMAGE).convert(mode).save(folder / name)
+        return folder / name
+
+    return write
+
+
+def png(folder: Path) -> bytes:
+    write_image(folder / "whole.png", RNG_IMAGE)
+    return (folder / "whole.png").read_bytes()
+
+
+def truncated(length: int) -> Callable[[Path], Path]:
+    def write(folder: Path) -> Path:
+        (folder / "cut.png").write_bytes(png(folder)[:length])
+        return folder / "cut.png"
+
+    return write
+
+
+def sixteen_bit_grey(folder: Path) -> Path:
+    Image.fromarray(RNG_IMAGE[..., 0].astype(np.uint16) * 257).save(folder / "deep.png")
+    return folder / "deep.png"
+
+
+def sixteen_bit_colour(folder: Path) -> Path:
+    """Pillow reads such a file as 8 bits without a word, and cannot write one."""
+
+    def chunk(kind: bytes, content: bytes) -> bytes:
+        return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content))
+
+    height, width = RNG_IMAGE.shape[:2]
+    rows = b"".join(b"\0" + row.tobytes() for row in (RNG_IMAGE.astype(">u2") * 257 + 100).astype(">u2"))
+    header = struct.pack(">IIBBBBB", width, height, 16, 2, 0, 0, 0)
+    content = b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(rows)) + chunk(b"IEND", b"")
+    (folder / "deep.png").write_bytes(content)
+    return folder / "deep.png"
+
+
+def content(name: str, data: bytes) -> Callable[[Path], Path]:
+    def write(folder: Path) -> Path:
+        (folder / name).write_bytes(data)
+        return folder / name
+
+    return write
+
+
+@pytest.mark.parametrize(
+    ("write", "reason"),
+    [
+        pytest.param(
+            save_as("RGBA", "image.png"), "transparency (mode RGBA); remove the alpha channel", id="transparency"
+        ),
+        pytest.param(save_as("LA", "image.png"), "mode LA", id="grey with transparency"),
+        pytest.param(save_as("P", "image.png"), "mode P", id="palette"),
+        pytest.param(save_as("1", "image.png"), "mode 1", id="one bit"),
+        pytest.param(save_as("CMYK", "image.jpg"), "mode CMYK", id="CMYK"),
+        pytest.param(sixteen_bit_grey, "16 bits per channel (mode I;16)", id="16-bit grey"),
+        pytest.param(sixteen_bit_colour, "16 bits per channel (mode RGB;16); divide by 257", id="16-bit colour"),
+        pytest.param(
+            content("image.ppm", b"P6 1 1 65535\n" + bytes(6)),
+            "16 bits per channel (mode RGB;16)",
+            id="16-bit colour, PPM",
+        ),
+        pytest.param(truncated(2000), "not a readable image", id="truncated in the pixels"),
+        pytest.param(truncated(20), "not a readable image", id="truncated in the header"),
+        pytest.param(truncated(0), "not a readable image", id="empty"),
+        pytest.param(content("image.png", b"not an image\n"), "not a readable image", id="text"),
+        pytest.param(lambda folder: folder / "none.png", "no image at", id="missing"),
+        pytest.param(lambda folder: folder, "not a readable image", id="folder"),
+    ],
+)
+def test_other_files_are_refused(write: Callable[[Path], Path], reason: str, tmp_path: Path) -> None:
+    path = write(tmp_path)
+    with pytest.raises(ImageError) as caught:
+        read_image(path)
+    assert str(path) in str(caught.value)
+    assert reason in str(caught.value)
+
+
+def test_cached_pixels_cannot_be_written_to(crops: Path) -> None:
+    (photograph,) = find_images(crops / "validation")
+    assert photograph.read() is photograph.read()
+    with pytest.raises(ValueError, match="read-only"):
+        photograph.read()[0, 0] = 0
+
+
+def test_manifest_hash_changes_with_content_and_names(tmp_path: Path) -> None:
+    hashes = []
+    for folder, name, value in [("a", "x", 0), ("same", "x", 0), ("content", "x", 1), ("name", "y", 0)]:
+        write_image(tmp_path / folder / f"{name}.png", RNG_IMAGE + np.uint8(value))
+        hashes.append(manifest_hash(find_images(tmp_path / folder)))
+    first, same, *others = hashes
+    assert first == same
+    assert len({first, *others}) == 3
+    write_image(tmp_path / "a" / "z.png", RNG_IMAGE)
+    assert manifest_hash(find_images(tmp_path / "a")) != first

@@ -1,4 +1,4 @@
-"""Checks of an installation against known numbers: some need nothing, some the benchmarks under ``ASID_DATA``."""
+"""Checks of an installation against known numbers. Some need no data, others the benchmarks under ``ASID_DATA``."""
 
 import json
 from collections.abc import Callable, Iterator
@@ -10,7 +10,6 @@ from typing import Literal, get_args
 import numpy as np
 import torch
 
-import asid
 from asid.config import Border, EvalConfig, preset
 from asid.data.images import ImageError, read_image
 from asid.data.layouts import subfolder
@@ -21,8 +20,14 @@ from asid.model.checkpoint import StateDict, from_published
 from asid.model.complexity import measure_complexity
 from asid.model.network import ASID
 
-GOLDEN = Path(asid.__file__).parent.parent / "tests" / "golden"
-"""Inputs and outputs of the published architecture; they are in a checkout, not in an installed package."""
+GOLDEN = Path(__file__).parent / "golden"
+"""Golden data of the published architecture.
+
+``official_state_dict.json`` lists names and shapes of the published ×2 state dicts, by network. ``golden_*.npz`` hold
+input and output (float32, (B, 3, H, W) and (B, 3, sH, sW)) of the published code under :func:`formula_weights` with their
+``phase``.
+"""
+_GOLDEN = (("golden_x2", "asid", 2), ("golden_x3_d8", "asid_d8", 3), ("golden_x4", "asid", 4))
 
 _PARAMETERS = {("asid", 2): 297_516, ("asid", 3): 304_011, ("asid", 4): 313_104, ("asid-d8", 2): 732_146}
 _MACS = {("asid", 2): 77.79, ("asid", 4): 20.79, ("asid-d8", 2): 190.36}
@@ -32,12 +37,12 @@ _BICUBIC: dict[str, dict[int, tuple[float, float | None]]] = {
     "B100": {2: (29.56, None), 3: (27.21, None), 4: (25.96, None)},
 }
 _RCAN = {2: (38.27, 0.9614), 3: (34.74, 0.9299), 4: (32.63, 0.9002)}
-"""Published digits of RCAN (arXiv 1807.02758, table 2) on Set5; its images in ``Set5_RCAN/x2`` … under the data root."""
+"""Published digits of RCAN on Set5 (arXiv 1807.02758, table 2). Its SR images go to ``Set5_RCAN/x2`` … under the data root."""
 
 
 @dataclass(frozen=True)
 class Check:
-    """One check: what was expected, what was found."""
+    """One check with its expected and its measured value, both as text."""
 
     name: str
     expected: str
@@ -46,7 +51,7 @@ class Check:
 
 
 def run_checks() -> list[Check]:
-    """Run every check; one that lacks its data says so and does not count as failed."""
+    """Run every check. A check without its data has the result ``no data``, which does not count as a failure."""
     return [
         *_check_counts(),
         *_check_golden(),
@@ -83,11 +88,17 @@ def _macs(name: str, scale: int) -> str:
     return f"{measure_complexity(preset(name, scale=scale)).macs_torch / 1e9:.2f} G"
 
 
+def published_shapes(name: str, scale: int) -> dict[str, tuple[int, ...]]:
+    """Names and shapes of a published state dict: those of ×2, with the output channels of ``scale``."""
+    shapes = json.loads((GOLDEN / "official_state_dict.json").read_text())[name]
+    outputs = {"up.0.weight": (3 * scale**2, *shapes["up.0.weight"][1:]), "up.0.bias": (3 * scale**2,)}
+    return {key: tuple(shape) for key, shape in shapes.items()} | outputs
+
+
 def formula_weights(shapes: dict[str, tuple[int, ...]], phase: float) -> StateDict:
-    """Weights by a formula, under which the golden outputs were computed: sines over the published names in sorted order."""
+    """The weights of the golden outputs: a sine wave for each tensor, in the order of the sorted published names."""
     weights = {}
-    for i, name in enumerate(sorted(shapes)):
-        shape = shapes[name]
+    for i, (name, shape) in enumerate(sorted(shapes.items())):
         wave = np.sin(0.7 * np.arange(int(np.prod(shape))) + 0.3 * i + phase)
         if name.endswith("temperature") or (len(shape) == 1 and name.endswith("weight")):
             values = 1 + 0.1 * wave
@@ -100,15 +111,12 @@ def formula_weights(shapes: dict[str, tuple[int, ...]], phase: float) -> StateDi
 
 
 def _check_golden() -> Iterator[Check]:
-    for file, key, scale in (("golden_x2", "asid", 2), ("golden_x3_d8", "asid_d8", 3), ("golden_x4", "asid", 4)):
-        yield _compare(f"published architecture, {file}", "within 2e-05", partial(_golden_difference, file, key, scale))
+    for file, name, scale in _GOLDEN:
+        shapes = published_shapes(name, scale)
+        yield _compare(f"published architecture, {file}", "within 2e-05", partial(_golden_difference, file, shapes))
 
 
-def _golden_difference(file: str, key: str, scale: int) -> str:
-    shapes = {
-        name: tuple(shape) for name, shape in json.loads((GOLDEN / "official_state_dict.json").read_text())[key].items()
-    }
-    shapes |= {"up.0.weight": (3 * scale**2, *shapes["up.0.weight"][1:]), "up.0.bias": (3 * scale**2,)}
+def _golden_difference(file: str, shapes: dict[str, tuple[int, ...]]) -> str:
     with np.load(GOLDEN / f"{file}.npz") as golden:
         config, weights = from_published(formula_weights(shapes, float(golden["phase"])))
         model = ASID(config).eval()
@@ -160,7 +168,7 @@ def _published_images(scale: int) -> str:
 
 
 def _under_root(path: str) -> Path:
-    """A folder under the data root, whatever the case of its names; ``FileNotFoundError`` where there is none."""
+    """A folder under the data root; names match in any case. Raises ``FileNotFoundError`` if it does not exist."""
     folder = data_root()
     for part in path.split("/"):
         folder = subfolder(folder, part) if folder else None

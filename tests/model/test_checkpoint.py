@@ -15,35 +15,13 @@ from torch import Tensor
 
 from asid import load_checkpoint, save_checkpoint
 from asid.config import ModelConfig, preset
+from asid.evaluation.verify import GOLDEN, formula_weights, published_shapes
 from asid.model.checkpoint import CheckpointError, from_published
 from asid.model.network import ASID
 
-GOLDEN = Path(__file__).parents[1] / "golden"
-SHAPES: dict[str, dict[str, list[int]]] = json.loads((GOLDEN / "official_state_dict.json").read_text())
 PUBLISHED = {"asid": "asid", "asid_d8": "asid-d8"}
 
 Weights = dict[str, Tensor]
-
-
-def published_shapes(name: str, scale: int) -> dict[str, list[int]]:
-    """The published keys and shapes: the list is of the ×2 networks, and the others differ in the number of output channels only."""
-    shapes = SHAPES[name]
-    return {key: [3 * scale**2, *shape[1:]] if key.startswith("up.0.") else shape for key, shape in shapes.items()}
-
-
-def formula_weights(name: str, scale: int, phase: float) -> Weights:
-    """The weights under which the golden outputs were computed."""
-    weights = {}
-    for i, (key, shape) in enumerate(sorted(published_shapes(name, scale).items())):
-        wave = np.sin(0.7 * np.arange(np.prod(shape)) + 0.3 * i + phase).reshape(shape)
-        if key.endswith("temperature") or (len(shape) == 1 and key.endswith("weight")):
-            value = 1 + 0.1 * wave
-        elif len(shape) == 1:
-            value = 0.05 * wave
-        else:
-            value = wave / np.sqrt(np.prod(shape[1:]))
-        weights[key] = torch.from_numpy(value.astype(np.float32))
-    return weights
 
 
 def random_weights(name: str, scale: int, seed: int = 0) -> Weights:
@@ -72,21 +50,21 @@ def write_published(folder: Path, weights: object) -> Path:
 
 
 def small_shapes() -> Weights:
-    return {key: torch.zeros(shape) for key, shape in SHAPES["asid"].items()}
+    return {key: torch.zeros(shape) for key, shape in published_shapes("asid", 2).items()}
 
 
 @pytest.mark.parametrize(("file", "name", "scale"), [("x2", "asid", 2), ("x4", "asid", 4), ("x3_d8", "asid_d8", 3)])
 def test_golden_outputs(file: str, name: str, scale: int, tmp_path: Path) -> None:
     golden = np.load(GOLDEN / f"golden_{file}.npz")
-    path = write_published(tmp_path, formula_weights(name, scale, float(golden["phase"])))
+    path = write_published(tmp_path, formula_weights(published_shapes(name, scale), float(golden["phase"])))
     model = load_checkpoint(path)
     assert model.config == preset(PUBLISHED[name], scale=scale)
     assert not model.training
     with torch.no_grad():
         output = model.double()(torch.from_numpy(golden["input"]).double()).numpy()
     assert output.shape == golden["output"].shape
-    # Relative to the largest value of the output (1.4, 5.7, 8.5), because it is stored in single precision: a difference of 6e-8.
-    # It must be tight: these weights hardly exercise attention, and a wrong window in it changes the outputs by 1e-5 only.
+    # Relative to the largest value of the output (1.4, 5.7, 8.5), which is stored in single precision: a difference of 6e-8.
+    # The bound is tight because these weights hardly exercise attention: a wrong window changes the outputs by only 1e-5.
     assert np.abs(output - golden["output"]).max() <= 2e-7 * np.abs(golden["output"]).max()
 
 
@@ -131,7 +109,7 @@ def test_published_keys_fit(name: str, scale: int) -> None:
     [(None, ""), ("state_dict", ""), ("params", ""), ("params_ema", ""), ("model", "module."), (None, "module.")],
 )
 def test_published_files_load_however_they_are_wrapped(wrapper: str | None, prefix: str, tmp_path: Path) -> None:
-    weights = formula_weights("asid", 2, 0.5)
+    weights = formula_weights(published_shapes("asid", 2), 0.5)
     content = {prefix + key: tensor for key, tensor in weights.items()}
     model = load_checkpoint(write_published(tmp_path, {wrapper: content} if wrapper else content))
     assert model.value_range == (-1.0, 1.0)

@@ -1,6 +1,6 @@
-"""ASID: attention-sharing information distillation for lightweight image super-resolution, and the suite to study it.
+"""ASID, attention-sharing information distillation for lightweight image super-resolution, and the suite to study it.
 
-Importing the package is quick and has no effect; the names below load what they need when they are first used.
+Importing the package is fast and has no side effects: each name below imports its module when it is first used.
 """
 
 from importlib import import_module, metadata
@@ -9,14 +9,14 @@ from typing import Any
 __version__ = metadata.version("asid")
 
 _EXPORTS = {
+    "load_model": "asid.model.pretrained",
+    "upscale": "asid.evaluation.inference",
     "ASID": "asid.model.network",
     "AttentionMaps": "asid.model.network",
-    "load_checkpoint": "asid.model.checkpoint",
-    "save_checkpoint": "asid.model.checkpoint",
     "ModelConfig": "asid.config",
     "RunConfig": "asid.config",
     "preset": "asid.config",
-    "upscale": "asid.evaluation.inference",
+    "save_checkpoint": "asid.model.checkpoint",
     "measure_complexity": "asid.model.complexity",
 }
 __all__ = sorted(_EXPORTS)

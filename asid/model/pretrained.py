@@ -1,4 +1,4 @@
-"""Finding the network that somebody means: packaged weights by name, a checkpoint, or the folder of a run."""
+"""From a name to a network: packaged weights, a checkpoint file, or the folder of a run."""
 
 from collections.abc import Iterable
 from pathlib import Path
@@ -10,18 +10,23 @@ from asid.files import WEIGHTS
 from asid.model.checkpoint import load_checkpoint
 from asid.model.network import ASID
 
-_FOLDER = Path(__file__).parents[1] / "weights"
+_PACKAGED = Path(__file__).parents[1] / "weights"
 
 
 def packaged_models() -> list[str]:
     """Names of the networks whose weights come with the package; ``asid/weights/README.md`` says how they were trained."""
-    return sorted(path.stem for path in _FOLDER.glob("*.safetensors"))
+    return sorted(path.stem for path in _PACKAGED.glob("*.safetensors"))
 
 
-def find_checkpoint(model: str) -> Path:
-    """The checkpoint that ``model`` means: a file, the name of packaged weights, or a run's folder. ``./asid`` is a folder, not a preset.
+def find_checkpoint(model: str | Path) -> Path:
+    """Find the checkpoint file of a model.
 
-    Raises ``FileNotFoundError`` with what was expected.
+    Args:
+        model: a checkpoint file (``.safetensors``, or a published ``.pth``), the name of packaged weights, or a run's folder.
+            A preset's name is never taken for a folder: write ``./asid`` for one that is called ``asid``.
+
+    Raises:
+        FileNotFoundError: there is no such model; the message lists the packaged ones.
     """
     path = Path(model)
     if path.is_file():
@@ -29,17 +34,29 @@ def find_checkpoint(model: str) -> Path:
     if model not in PRESETS and path.is_dir():
         if (path / WEIGHTS).is_file():
             return path / WEIGHTS
-        raise FileNotFoundError(f"no trained network in {path}: expected {WEIGHTS} there; let the run finish")
-    packaged = {path.stem: path for path in _FOLDER.glob("*.safetensors")}
-    if model in packaged:
-        return packaged[model]
-    expected = ", ".join(["a checkpoint", "the folder of a run", "bicubic", *sorted(packaged)])
+        raise FileNotFoundError(f"no trained network in {path}: expected {WEIGHTS} in a finished run's folder")
+    if model in packaged_models():
+        return _PACKAGED / f"{model}.safetensors"
     hint = f" (the preset {model} has no packaged weights)" if model in PRESETS else ""
-    raise FileNotFoundError(f"no model {model}{hint}: expected {expected}")
+    packaged = ", ".join(packaged_models())
+    raise FileNotFoundError(
+        f"no model {model}{hint}: expected a checkpoint file, the folder of a run, or one of {packaged}"
+    )
 
 
-def load_model(model: str, device: str = "auto") -> ASID:
-    """The network that ``model`` means (see :func:`find_checkpoint`), on ``device`` (``auto``: a GPU where there is one)."""
+def load_model(model: str | Path, device: str = "auto") -> ASID:
+    """Load a trained network, in evaluation mode.
+
+    Args:
+        model: a checkpoint file (``.safetensors``, or a published ``.pth``), the name of packaged weights such as
+            ``"asid-tiny"``, or the folder of a run.
+        device: a PyTorch device such as ``"cpu"`` or ``"cuda:1"``; ``"auto"``: a GPU if there is one.
+
+    Raises:
+        FileNotFoundError: there is no such model.
+        CheckpointError: the file cannot be read, or its tensors do not fit the network that it describes.
+        ValueError: the device cannot be used.
+    """
     chosen = ("cuda" if torch.cuda.is_available() else "cpu") if device == "auto" else device
     network = load_checkpoint(find_checkpoint(model))
     try:
@@ -49,8 +66,12 @@ def load_model(model: str, device: str = "auto") -> ASID:
 
 
 def common_scale(models: Iterable[ASID]) -> int:
-    """The scale of networks that are to be compared. Raises ``ValueError`` where they have several, or there is none."""
+    """The scale of networks that are compared with each other.
+
+    Raises:
+        ValueError: their scales differ, or there are no networks.
+    """
     scales = {model.config.scale for model in models}
     if len(scales) != 1:
-        raise ValueError(f"expected networks of one scale, got scales {sorted(scales)}: compare those of one scale")
+        raise ValueError(f"expected networks of one scale, got scales {sorted(scales)}")
     return scales.pop()

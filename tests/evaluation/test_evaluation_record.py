@@ -129,8 +129,8 @@ def test_a_preset_is_not_the_folder_of_its_name(
 @pytest.mark.parametrize(
     ("model", "scale", "words"),
     [
-        ("nowhere", None, "no model nowhere: expected a checkpoint, the folder of a run, bicubic"),
-        (".", None, "expected model.safetensors there; let the run finish"),
+        ("nowhere", None, "no model nowhere: expected a checkpoint file, the folder of a run"),
+        (".", None, "expected model.safetensors in a finished run"),
         ("bicubic", None, "bicubic needs a scale"),
         ("RUN", 3, "is a network for ×2, got scale 3"),
     ],

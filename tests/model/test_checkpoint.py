@@ -13,10 +13,9 @@ from safetensors import safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
-from asid import load_checkpoint, save_checkpoint
 from asid.config import ModelConfig, preset
 from asid.evaluation.verify import GOLDEN, formula_weights, published_shapes
-from asid.model.checkpoint import CheckpointError, from_published
+from asid.model.checkpoint import CheckpointError, from_published, load_checkpoint, save_checkpoint
 from asid.model.network import ASID
 
 PUBLISHED = {"asid": "asid", "asid_d8": "asid-d8"}

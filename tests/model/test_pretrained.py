@@ -1,0 +1,52 @@
+"""Loading networks by what a person types: packaged weights, a checkpoint file, the folder of a run."""
+
+from pathlib import Path
+
+import pytest
+import torch
+
+import asid
+from asid.config import preset
+from asid.files import WEIGHTS
+from asid.model.pretrained import packaged_models
+
+
+@pytest.mark.parametrize("name", packaged_models())
+def test_packaged_weights(name: str) -> None:
+    model = asid.load_model(name, "cpu")
+    assert not model.training
+    assert model.config.num_features == 16
+    assert sum(parameter.abs().sum() for parameter in model.parameters()) > 0
+
+
+@pytest.mark.parametrize("as_type", [str, Path])
+def test_a_file_and_the_folder_of_a_run(as_type: type, tmp_path: Path) -> None:
+    saved = asid.ASID(preset("asid-tiny", num_groups=1, scale=3), seed=5)
+    path = asid.save_checkpoint(saved, tmp_path / "runs" / "base" / WEIGHTS)
+    for source in (path, path.parent):
+        model = asid.load_model(as_type(source), "cpu")
+        assert model.config == saved.config
+        assert torch.equal(model.deep.weight, saved.deep.weight)
+
+
+@pytest.mark.parametrize(
+    ("model", "message"),
+    [("nowhere", "one of asid-tiny"), ("asid-d8", "preset asid-d8 has no packaged"), (".", "finished run")],
+)
+def test_no_such_model(model: str, message: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(FileNotFoundError, match=message):
+        asid.load_model(model)
+
+
+def test_no_such_device() -> None:
+    with pytest.raises(ValueError, match="cannot use the device nothing"):
+        asid.load_model("asid-tiny", "nothing")
+
+
+def test_every_public_name_is_there() -> None:
+    assert {"load_model", "upscale", "ASID", "preset"} <= set(dir(asid))
+    for name in asid.__all__:
+        assert getattr(asid, name).__name__ == name
+    with pytest.raises(AttributeError, match="nothing"):
+        asid.nothing  # noqa: B018

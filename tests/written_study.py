@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 
 from asid.ablation.study.plan import Plan, PlannedRun, write_plan
+from asid.ablation.study.study import StudyConfig
 from asid.config import RunConfig
 from asid.data.images import write_image
 from asid.runs.record import Record, data_manifests, write_record
@@ -51,7 +52,7 @@ def make_study(
 ) -> Path:
     """The folder of a study with photographs beside it; of the runs in ``missing``, (variant, seed), there is no record.
 
-    ``seconds`` are those of every record; ``plan`` is added to study.json.
+    ``seconds`` are those of every record; ``plan`` are fields of the plan or of the study in it; ``factors`` are names.
     """
     psnr = psnr or PSNR
     random = np.random.default_rng(0)
@@ -79,20 +80,15 @@ def make_study(
                 )
             )
     _write_run(study / "references" / "bicubic", photographs, "bicubic", "bicubic", BICUBIC, 0, False, {})
+    written = {name: plan.pop(name) for name in {*plan} & {*StudyConfig.model_fields}}
+    factors = {name: [0] for name in written.pop("factors", [])}
     content: dict[str, Any] = {
-        "name": "hand-written",
-        "question": QUESTION,
-        "preset": "asid-tiny",
-        "base": "base",
-        "references": ["bicubic"],
-        "margin": 0.05,
-        "factors": [],
+        "study": {"name": "hand-written", "question": QUESTION, "preset": "asid-tiny", "factors": factors, **written},
+        "notebook": folder / "run.ipynb",
+        "variants": {name: CHANGES.get(name, f"change {name}") for name in psnr},
         "levels": {},
         "matched": {},
         "dropped": [],
-        "notebook": folder / "run.ipynb",
-        "study": {},
-        "variants": {name: CHANGES.get(name, f"change {name}") for name in psnr},
         "runs": runs,
         **plan,
     }

@@ -14,7 +14,9 @@ from rich.live import Live
 from rich.markup import escape
 from rich.table import Table
 
-from asid.ablation.study.study import StudyConfig, StudyFile, load_study
+from asid.ablation.study.expand import Study, expand, load_study
+from asid.ablation.study.plan import read_plan
+from asid.ablation.study.study import StudyFile
 from asid.files import ERROR, NOTEBOOK, SPEEDS, read_json, write_json
 
 if TYPE_CHECKING:
@@ -69,7 +71,12 @@ def run(
         study = _smoke(study)
     cluster = _cluster_config(workers, scheduler, slurm)
     _execute(
-        study, study_file.parent / study.notebook, folder, cluster, retry, command=shlex.join(["asid", *sys.argv[1:]])
+        study,
+        study_file.parent / study.config.notebook,
+        folder,
+        cluster,
+        retry,
+        command=shlex.join(["asid", *sys.argv[1:]]),
     )
 
 
@@ -89,7 +96,7 @@ def plan(
     from asid.ablation.engine.preflight import check_networks, estimate
 
     parameters = check_networks(study)
-    runs = len(study.cells) * len(study.seeds)
+    runs = study.run_count
     at_a_time = runs_at_once(ClusterConfig(workers=workers), runs)
     folder = output or _default_folder(study, smoke=False)
     speeds = _speeds(study, threads_each(at_a_time), folder, keep=False)
@@ -100,12 +107,12 @@ def plan(
     dropped = [{"variant": item.variant, "rule": item.rule} for item in study.dropped]
     if as_json:
         content = {
-            "study": study.name,
-            "profile": study.profile,
+            "study": study.config.name,
+            "profile": study.config.profile,
             "runs": runs,
             "workers": at_a_time,
             "hours": total,
-            "seeds": study.seeds,
+            "seeds": study.config.seeds,
         }
         typer.echo(
             json.dumps(
@@ -113,7 +120,7 @@ def plan(
             )
         )
         return
-    table = Table(title=escape(study.question), title_justify="left")
+    table = Table(title=escape(study.config.question), title_justify="left")
     table.add_column("variant", overflow="fold")
     for name in ("params", "MACs (G)", "steps", "s/step", "hours", "MB"):
         table.add_column(name, justify="right", no_wrap=True)
@@ -128,7 +135,7 @@ def plan(
     console.print(table)
     for item in dropped:
         _say(f"dropped by the rule {item['rule']}: {item['variant']}")
-    grid = f"{len(study.cells)} variants × {len(study.seeds)} seeds: {runs} runs, {at_a_time} at a time"
+    grid = f"{len(study.variants)} variants × {len(study.config.seeds)} seeds: {runs} runs, {at_a_time} at a time"
     size = sum(row.megabytes for row in rows)
     _say(f"{grid}: about {_hours(total)} h and {size:.0f} MB in {folder}, by speeds measured on this machine")
     if fits:
@@ -198,10 +205,9 @@ def resume(
     retry: RetryOption = 0,
 ) -> None:
     """Go on with a study after an interruption: whatever is not done, an interrupted training from its last checkpoint."""
-    from asid.ablation.engine.runner import read_study
-
-    study, notebook, command = read_study(folder)
-    _execute(study, notebook, folder, _cluster_config(workers, scheduler, slurm), retry, command=command)
+    plan = read_plan(folder)
+    cluster = _cluster_config(workers, scheduler, slurm)
+    _execute(expand(plan.study), plan.notebook, folder, cluster, retry, command=plan.command)
 
 
 @app.command("retry")
@@ -212,15 +218,15 @@ def retry_failed(
     slurm: SlurmOption = None,
 ) -> None:
     """Run again what has failed, and nothing else."""
-    from asid.ablation.engine.runner import read_study
     from asid.ablation.engine.status import study_states
 
     failed = frozenset((state.variant, state.seed) for state in study_states(folder) if state.state == "failed")
     if not failed:
         _say(f"no run in {folder} has failed")
         return
-    study, notebook, command = read_study(folder)
-    _execute(study, notebook, folder, _cluster_config(workers, scheduler, slurm), 0, only=failed, command=command)
+    plan = read_plan(folder)
+    cluster = _cluster_config(workers, scheduler, slurm)
+    _execute(expand(plan.study), plan.notebook, folder, cluster, 0, only=failed, command=plan.command)
 
 
 @app.command()
@@ -252,7 +258,7 @@ def schema() -> None:
 
 
 def _execute(
-    study: StudyConfig,
+    study: Study,
     notebook: Path,
     folder: Path,
     cluster: "ClusterConfig",
@@ -267,14 +273,14 @@ def _execute(
     from asid.ablation.engine.stopping import stops_cleanly
 
     check_disk(folder, disk_megabytes(study, check_networks(study)))
-    if study.minutes is not None and not set(study.cells) <= set(
-        study.steps_of
+    if study.config.minutes is not None and not set(study.variants) <= set(
+        study.config.steps_of
     ):  # a study that is resumed has its steps
-        at_once = runs_at_once(cluster, len(study.cells) * len(study.seeds))
+        at_once = runs_at_once(cluster, study.run_count)
         study = _with_steps(study, _speeds(study, threads_each(at_once), folder, keep=True))
     with stops_cleanly(console):
         outcomes = run_study(study, notebook, folder, cluster, retry=retry, only=only, command=command)
-    _print_outcomes(outcomes, len(study.cells) * len(study.seeds), folder)
+    _print_outcomes(outcomes, study.run_count, folder)
 
 
 def _print_outcomes(outcomes: "list[Outcome]", total: int, folder: Path) -> None:
@@ -296,9 +302,9 @@ def _print_outcomes(outcomes: "list[Outcome]", total: int, folder: Path) -> None
         raise typer.Exit(1)
 
 
-def _default_folder(study: StudyConfig, smoke: bool) -> Path:
+def _default_folder(study: Study, smoke: bool) -> Path:
     return Path("results") / "-".join(
-        [study.name, *([study.profile] if study.profile else []), *(["smoke"] if smoke else [])]
+        [study.config.name, *([study.config.profile] if study.config.profile else []), *(["smoke"] if smoke else [])]
     )
 
 
@@ -308,18 +314,20 @@ def _cluster_config(workers: int | None, scheduler: str | None, slurm: Path | No
     return ClusterConfig(workers=workers, scheduler=scheduler, slurm=slurm)
 
 
-def _smoke(study: StudyConfig) -> StudyConfig:
+def _smoke(study: Study) -> Study:
     """Four steps a cell; where cells differ in their steps, the next longer ones get five, and so on: they stay different runs."""
-    lengths = {name: study.config(name, study.seeds[0]).train.steps for name in study.cells}
+    lengths = {name: study.run_config(name).train.steps for name in study.variants}
     ranks = sorted(set(lengths.values()))
     steps = {name: _SMOKE_STEPS + ranks.index(length) for name, length in lengths.items()}
-    varied = {key for cell in study.cells.values() for key in cell.delta.get("train", {})}
+    varied = {key for variant in study.variants.values() for key in variant.delta.get("train", {})}
     short = {"validate_every": _SMOKE_STEPS, "checkpoint_every": _SMOKE_STEPS, "warmup_steps": 0}
-    train = {**study.base.get("train", {}), **{key: value for key, value in short.items() if key not in varied}}
-    return study.override(base={**study.base, "train": train}, seeds=study.seeds[:1], minutes=None, steps_of=steps)
+    train = {**study.config.base.get("train", {}), **{key: value for key, value in short.items() if key not in varied}}
+    return study.override(
+        base={**study.config.base, "train": train}, seeds=study.config.seeds[:1], minutes=None, steps_of=steps
+    )
 
 
-def _speeds(study: StudyConfig, threads: int, folder: Path, *, keep: bool) -> "dict[str, Speed]":
+def _speeds(study: Study, threads: int, folder: Path, *, keep: bool) -> "dict[str, Speed]":
     """The measured speed of each variant. Kept in the study's folder, the steps of ``minutes`` are the same when it is resumed."""
     from asid.ablation.engine.preflight import Speed, measure_speed
 
@@ -331,8 +339,8 @@ def _speeds(study: StudyConfig, threads: int, folder: Path, *, keep: bool) -> "d
             raise OSError(f"cannot write to {folder}: {error.strerror}; choose another folder with --output") from None
     kept: dict[str, Any] = read_json(path) if path.is_file() else {}
     speeds = {}
-    for name in study.cells:
-        config = study.config(name, study.seeds[0])
+    for name in study.variants:
+        config = study.run_config(name)
         key = f"{config.model.digest()} {config.train.batch_size}×{config.data.patch_size} {threads} threads"
         kept[key] = kept.get(key) or vars(measure_speed(config, threads))
         speeds[name] = Speed(**kept[key])
@@ -341,12 +349,12 @@ def _speeds(study: StudyConfig, threads: int, folder: Path, *, keep: bool) -> "d
     return speeds
 
 
-def _with_steps(study: StudyConfig, speeds: "dict[str, Speed]") -> StudyConfig:
+def _with_steps(study: Study, speeds: "dict[str, Speed]") -> Study:
     """``minutes`` of training as steps of each variant."""
-    if study.minutes is None:
+    if study.config.minutes is None:
         return study
     return study.override(
-        steps_of={name: max(1, int(study.minutes * 60 / speed.seconds_a_step)) for name, speed in speeds.items()}
+        steps_of={name: max(1, int(study.config.minutes * 60 / speed.seconds_a_step)) for name, speed in speeds.items()}
     )
 
 
@@ -358,17 +366,17 @@ def _read_duration(text: str) -> float:
     return float(match[1]) * {"m": 1 / 60, "h": 1.0, "d": 24.0}[match[2]]
 
 
-def _what_fits(study: StudyConfig, rows: "list[Estimate]", workers: int, hours: float) -> dict[str, Any]:
+def _what_fits(study: Study, rows: "list[Estimate]", workers: int, hours: float) -> dict[str, Any]:
     """Whether a study fits into ``hours``, and else what would: fewer seeds, or fewer steps."""
     total = sum(row.hours for row in rows) / workers
-    one_seed = total / len(study.seeds)
-    seeds = min(len(study.seeds), int(hours / one_seed))
+    one_seed = total / len(study.config.seeds)
+    seeds = min(len(study.config.seeds), int(hours / one_seed))
     training = sum(row.seeds * row.steps * row.seconds_a_step for row in rows) / 3600 / workers
     share = min(1.0, max(0.0, (hours - (total - training)) / training)) if training else 1.0
     content = {"hours": hours, "fits": total <= hours, "seeds": seeds, "share_of_steps": share}
     if total <= hours:
         return {**content, "text": f"it fits into {hours:g} h"}
-    options = [f"{seeds} of {len(study.seeds)} seeds"] if seeds else []
+    options = [f"{seeds} of {len(study.config.seeds)} seeds"] if seeds else []
     options += [f"{share:.0%} of the steps with all seeds"] if share > 0.01 else []
     return {
         **content,

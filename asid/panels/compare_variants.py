@@ -33,7 +33,7 @@ from asid.ablation.report.figures import (
 from asid.ablation.report.page import table_html
 from asid.ablation.report.results import ReportError, Study, comparison, load_results, statistics
 from asid.ablation.report.tables import conclude_set, explain, limits, to_latex, to_markdown
-from asid.ablation.study.variants import in_words
+from asid.ablation.study.variants import format_value
 from asid.data.images import ImageError
 from asid.files import STUDY
 from asid.panels.panel import Drawing, Panel
@@ -92,7 +92,7 @@ def find_axes(study: Study) -> dict[str, dict[str, str]]:
     for _, record in study.trained:
         for section in ("model", "data", "train"):
             for field, value in getattr(record.config, section).to_dict().items():
-                values.setdefault(axis_words(field), {})[record.variant] = in_words(value)
+                values.setdefault(axis_words(field), {})[record.variant] = format_value(value)
     return {axis: levels for axis, levels in values.items() if len(set(levels.values())) > 1}
 
 

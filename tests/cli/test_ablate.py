@@ -19,8 +19,8 @@ from asid.ablation.engine.cluster import ClusterConfig
 from asid.ablation.engine.preflight import Speed
 from asid.ablation.engine.runner import Outcome, run_study
 from asid.ablation.engine.status import heartbeat, is_executed
+from asid.ablation.study.expand import Study, load_study
 from asid.ablation.study.plan import PlannedRun, plan_runs, plan_study, read_plan, write_plan
-from asid.ablation.study.study import StudyConfig, load_study
 from asid.cli import ablate as ablate_cli
 from asid.config import RunConfig
 from asid.files import CONFIG, ERROR, GRID_LOCK, NOTEBOOK, RECORD, SPEEDS, STUDY
@@ -73,10 +73,15 @@ def runs(monkeypatch: pytest.MonkeyPatch) -> list[SimpleNamespace]:
     """What would be run: instead of a grid being executed, its study and the rest are noted here, and every run is done."""
     calls: list[SimpleNamespace] = []
 
-    def note(study: StudyConfig, notebook: Path, output: Path, cluster: ClusterConfig, **options: Any) -> list[Outcome]:
+    def note(study: Study, notebook: Path, output: Path, cluster: ClusterConfig, **options: Any) -> list[Outcome]:
         calls.append(SimpleNamespace(study=study, notebook=notebook, output=output, cluster=cluster, **options))
         only = options["only"]
-        names = [(name, seed) for name in study.cells for seed in study.seeds if only is None or (name, seed) in only]
+        names = [
+            (name, seed)
+            for name in study.variants
+            for seed in study.config.seeds
+            if only is None or (name, seed) in only
+        ]
         return [Outcome(f"{name} seed {seed}") for name, seed in names]
 
     monkeypatch.setattr(runner, "run_study", note)
@@ -173,7 +178,7 @@ def test_a_plan_is_a_table_with_what_is_measured_here_and_leaves_nothing(
     }
     assert list(rows) == ["base", "esa-off"]
     for name, (parameters, macs, steps, seconds, _, _) in rows.items():
-        model = load_study(path).config(name, 0).model
+        model = load_study(path).run_config(name, 0).model
         assert int(parameters.replace(" ", "")) == count_parameters(ASID(model))
         assert macs == f"{count_macs(model) / 1e9:.2f}"
         assert (steps, float(seconds) > 0) == ("4", True)
@@ -292,7 +297,7 @@ def test_the_folder_is_named_by_study_profile_and_smoke(
     path = write(more)
     assert call("run", path, *options).status == 0
     assert runs[0].output == Path("results") / name
-    assert runs[0].study.seeds == ((7,) if "paper" in options else (0,) if "--smoke" in options else (0, 1))
+    assert runs[0].study.config.seeds == ((7,) if "paper" in options else (0,) if "--smoke" in options else (0, 1))
     if "--smoke" not in options:
         assert f"in results/{name}, by" in call("plan", path, *options).words
 
@@ -303,10 +308,10 @@ def test_smoke_runs_every_cell_for_four_steps_with_one_seed(
     path = write("minutes: 60\nleave_one_out: [position-bias]\n")
     call("run", path, "--smoke")
     study, full = runs[0].study, load_study(path)
-    assert list(study.cells) == list(full.cells)
-    assert (study.seeds, study.minutes) == ((0,), None)
-    for name in study.cells:
-        config, whole = study.config(name, 0), full.config(name, 0)
+    assert list(study.variants) == list(full.variants)
+    assert (study.config.seeds, study.config.minutes) == ((0,), None)
+    for name in study.variants:
+        config, whole = study.run_config(name, 0), full.run_config(name, 0)
         assert (
             config.train.steps,
             config.train.validate_every,
@@ -322,9 +327,9 @@ def test_smoke_keeps_cells_apart_that_differ_in_their_training_only(
     """Not even the length of the training, or the settings that a short one changes, are alike for all."""
     call("run", write("zip: {train.steps: [1000, 500, 4], train.warmup_steps: [0, 10, 20]}\n"), "--smoke")
     study = runs[0].study
-    assert list(study.cells) == ["base", "esa-off", "steps-1000", "steps-500_warmup-steps-10", "warmup-steps-20"]
-    assert [study.config(name, 0).train.steps for name in study.cells] == [4, 4, 6, 5, 4]
-    assert [study.config(name, 0).train.warmup_steps for name in study.cells] == [0, 0, 0, 10, 20]
+    assert list(study.variants) == ["base", "esa-off", "steps-1000", "steps-500_warmup-steps-10", "warmup-steps-20"]
+    assert [study.run_config(name, 0).train.steps for name in study.variants] == [4, 4, 6, 5, 4]
+    assert [study.run_config(name, 0).train.warmup_steps for name in study.variants] == [0, 0, 0, 10, 20]
 
 
 def test_a_failed_run_is_told_with_its_evidence_and_the_next_command(
@@ -358,7 +363,7 @@ def test_steps_of_minutes_are_measured_once_and_kept(
         assert call("run", path, "--workers", "2", "--output", "there").status == 0
     assert len(speed) == 2, "the second time they are read"
     assert len(json.loads(Path("there", SPEEDS).read_text())) == 2
-    assert [dict(seen.study.steps_of) for seen in runs] == [{"base": 3, "esa-off": 3}] * 2
+    assert [dict(seen.study.config.steps_of) for seen in runs] == [{"base": 3, "esa-off": 3}] * 2
     assert call("plan", path, "--workers", "2", "--output", "there").status == 0
     assert len(speed) == 2, "a plan reads them, too"
 
@@ -640,7 +645,7 @@ def test_a_study_of_minutes_is_resumed_with_its_steps(
     call: Call, write: Write, speed: list[str], nothing_runs: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """With another number of workers each would have other threads and another speed: what is done would be done again."""
-    written: list[StudyConfig] = []
+    written: list[Study] = []
     monkeypatch.setattr(runner, "run_study", lambda study, *_, **__: written.append(study) or [])
     assert call("run", write("minutes: 45\n"), "--workers", "1", "--output", "out").status == 0
     assert len(speed) == 2
@@ -648,7 +653,7 @@ def test_a_study_of_minutes_is_resumed_with_its_steps(
     assert call("resume", "out", "--workers", "4").status == 0
     assert len(speed) == 2
     assert written[1] == written[0]
-    assert dict(written[1].steps_of) == {"base": 3, "esa-off": 3}
+    assert dict(written[1].config.steps_of) == {"base": 3, "esa-off": 3}
 
 
 def test_a_study_with_a_damaged_plan_is_not_resumed(call: Call, folder: Path, runs: list[SimpleNamespace]) -> None:

@@ -20,6 +20,7 @@ from jupyter_client.kernelspec import KernelSpecManager
 from PIL import Image
 
 from asid.ablation.engine.execution import notebook_parameters
+from asid.ablation.study.expand import expand
 from asid.ablation.study.plan import plan_runs
 from asid.ablation.study.study import StudyConfig
 from asid.config import RunConfig, build_run
@@ -183,7 +184,7 @@ def test_the_parameters_of_the_grid_are_the_configuration_and_the_names_of_the_r
 
 
 def test_the_grid_gives_exactly_the_parameters_that_are_declared(tmp_path: Path) -> None:
-    study = StudyConfig.model_validate({"name": "s", "question": "What?", "variants": {"a": {}}})
+    study = expand(StudyConfig.model_validate({"name": "s", "question": "What?", "variants": {"a": {}}}))
     assert set(notebook_parameters(plan_runs(study, tmp_path)[0])) == set(defaults(TRAIN_VARIANT))
 
 
@@ -199,7 +200,7 @@ def test_what_the_grid_gives_builds_the_planned_configuration(tmp_path: Path) ->
         },
         "seeds": [3],
     }
-    for run in plan_runs(StudyConfig.model_validate(content), tmp_path):
+    for run in plan_runs(expand(StudyConfig.model_validate(content)), tmp_path):
         given = notebook_parameters(run)
         sections = {name: given[name] for name in ("model", "data", "train", "evaluate")}
         assert build_run(given["preset"], sections, given["seed"]) == run.config

@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from asid.ablation.study.expand import expand
 from asid.ablation.study.plan import plan_runs
 from asid.ablation.study.study import StudyConfig
 from asid.config import RunConfig
@@ -261,7 +262,7 @@ def test_identity_follows_the_source(make_config: MakeConfig, monkeypatch: pytes
 def test_identity_does_not_follow_the_names_of_study_and_variant(tmp_path: Path) -> None:
     ids = []
     for name, variant in (("one", "a"), ("two", "b")):
-        study = StudyConfig.model_validate({"name": name, "question": name, "variants": {variant: {}}})
+        study = expand(StudyConfig.model_validate({"name": name, "question": name, "variants": {variant: {}}}))
         ids += [run.run_id for run in plan_runs(study, tmp_path)]
     assert ids[0] == ids[1]
 

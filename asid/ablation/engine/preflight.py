@@ -8,7 +8,9 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 
-from asid.ablation.study.study import StudyConfig, StudyError, describe_delta
+from asid.ablation.study.expand import Study
+from asid.ablation.study.study import StudyError
+from asid.ablation.study.variants import describe_delta
 from asid.config import RunConfig
 from asid.data.sources import find_pairs
 from asid.model.complexity import count_macs, count_parameters
@@ -19,7 +21,7 @@ _PROBE = (40, 56)
 """Height and width of the image that networks are compared on: no two kinds of window are the same at this size."""
 
 
-def check_networks(study: StudyConfig) -> dict[str, int]:
+def check_networks(study: Study) -> dict[str, int]:
     """Build the network of every cell; returns its number of parameters by name.
 
     Raises :class:`StudyError` where two cells that are trained alike have the same parameters and, from the same seed, the same
@@ -28,8 +30,8 @@ def check_networks(study: StudyConfig) -> dict[str, int]:
     image = torch.rand(1, 3, *_PROBE, generator=torch.Generator().manual_seed(0))
     seen: list[tuple[str, RunConfig, torch.Tensor]] = []
     parameters: dict[str, int] = {}
-    for name, cell in study.cells.items():
-        config = study.config(name, study.seeds[0])
+    for name, variant in study.variants.items():
+        config = study.run_config(name)
         model = ASID(config.model, seed=config.seed).eval()
         parameters[name] = count_parameters(model)
         with torch.inference_mode():
@@ -39,7 +41,7 @@ def check_networks(study: StudyConfig) -> dict[str, int]:
             if alike and parameters[name] == parameters[other] and torch.equal(output, other_output):
                 mine, theirs = config.model.to_dict(), other_config.model.to_dict()
                 axes = ", ".join(key for key in mine if mine[key] != theirs[key])
-                change = describe_delta(cell.delta) or "no changes"
+                change = describe_delta(variant.delta) or "no changes"
                 raise StudyError(
                     f"variants {name} ({change}) and {other} are the same network, with the same output: "
                     f"{axes} does nothing there; take one of the two out, or exclude it"
@@ -125,12 +127,12 @@ _NOTEBOOK = 1.5
 """Megabytes of an executed notebook, curves and record."""
 
 
-def estimate(study: StudyConfig, parameters: dict[str, int], speeds: dict[str, Speed]) -> list[Estimate]:
+def estimate(study: Study, parameters: dict[str, int], speeds: dict[str, Speed]) -> list[Estimate]:
     """The cost of each variant, from measured speeds; ``parameters`` and ``speeds`` by variant."""
     pixels: dict[tuple[str, ...], int] = {}
     rows = []
-    for name, cell in study.cells.items():
-        config = study.config(name, study.seeds[0])
+    for name, variant in study.variants.items():
+        config = study.run_config(name)
         train, scale, speed = config.train, config.model.scale, speeds[name]
         for sources in (config.evaluate.data, (config.data.validation,)):
             if sources not in pixels:
@@ -148,11 +150,11 @@ def estimate(study: StudyConfig, parameters: dict[str, int], speeds: dict[str, S
         )
         seconds = _START + train.steps * speed.seconds_a_step + lr_pixels * speed.seconds_a_pixel
         megabytes = _megabytes(parameters[name], pixels[config.evaluate.data])
-        count = len(study.seeds)
+        count = len(study.config.seeds)
         rows.append(
             Estimate(
                 name,
-                describe_delta(cell.delta) or "–",
+                describe_delta(variant.delta) or "–",
                 count,
                 parameters[name],
                 count_macs(config.model),
@@ -165,10 +167,10 @@ def estimate(study: StudyConfig, parameters: dict[str, int], speeds: dict[str, S
     return rows
 
 
-def disk_megabytes(study: StudyConfig, parameters: dict[str, int]) -> float:
+def disk_megabytes(study: Study, parameters: dict[str, int]) -> float:
     """What all runs of a study leave on disk, in MB."""
-    pixels = _count_pixels(study.config(study.base_name, study.seeds[0]).evaluate.data)
-    return len(study.seeds) * sum(_megabytes(count, pixels) for count in parameters.values())
+    pixels = _count_pixels(study.run_config(study.base_name).evaluate.data)
+    return len(study.config.seeds) * sum(_megabytes(count, pixels) for count in parameters.values())
 
 
 def _megabytes(parameters: int, pixels: int) -> float:

@@ -22,8 +22,9 @@ from asid.ablation.engine.cluster import (
 )
 from asid.ablation.engine.execution import execute_run, kill_kernel
 from asid.ablation.engine.progress import Progress
-from asid.ablation.study.plan import PlannedRun, plan_study, read_plan, write_plan
-from asid.ablation.study.study import StudyConfig, StudyError
+from asid.ablation.study.expand import Study
+from asid.ablation.study.plan import PlannedRun, plan_study, write_plan
+from asid.ablation.study.study import StudyError
 from asid.config import RunConfig
 from asid.files import GRID_LOCK, IMAGES
 from asid.runs.record import (
@@ -50,7 +51,7 @@ class Outcome:
 
 
 def run_study(
-    study: StudyConfig,
+    study: Study,
     notebook: Path,
     output: str | Path,
     cluster: ClusterConfig | None = None,
@@ -269,22 +270,13 @@ def check_disk(output: Path, megabytes: float) -> None:
         )
 
 
-def read_study(folder: str | Path) -> tuple[StudyConfig, Path, str | None]:
-    """The study that was run in ``folder``, its notebook, and the command that ran it.
-
-    Raises ``FileNotFoundError`` where there is none, ``ValueError`` where it is damaged.
-    """
-    plan = read_plan(folder)
-    return StudyConfig.model_validate(plan.study), plan.notebook, plan.command
-
-
-def _write_references(study: StudyConfig, config: RunConfig, output: Path) -> None:
+def _write_references(study: Study, config: RunConfig, output: Path) -> None:
     """Score what needs no training, on the base's evaluation sets; what was scored before is kept."""
     from asid.evaluation.evaluate import bicubic_upscaler, evaluate
 
     manifests = data_manifests(config)
     run_id = run_identity(config, manifests)
-    for name in study.references:
+    for name in study.config.references:
         folder = output / "references" / name
         try:
             read_record(folder, run_id)
@@ -296,7 +288,7 @@ def _write_references(study: StudyConfig, config: RunConfig, output: Path) -> No
             bicubic_upscaler(scale, config.evaluate), scale, config.evaluate, save_to=folder / IMAGES
         ).scores
         record = Record(
-            study=study.name,
+            study=study.config.name,
             variant=name,
             run_id=run_id,
             config=config,

@@ -1,4 +1,4 @@
-"""Matched controls: the width, or the number of groups, that brings a variant to the size of the base."""
+"""Matched controls: the width, or the number of groups, at which a variant has the size of the base."""
 
 from bisect import bisect_left
 from collections.abc import Callable, Iterator, Mapping
@@ -9,7 +9,7 @@ from typing import Literal
 
 import torch
 
-from asid.ablation.study.variants import Cell, merge
+from asid.ablation.study.variants import Variant, merge
 from asid.config import ModelConfig
 from asid.model.complexity import count_macs, count_parameters
 from asid.model.network import ASID
@@ -55,13 +55,23 @@ def match_size(model: ModelConfig, target: int, measure: Measure) -> ModelConfig
 
 
 def add_controls(
-    cells: Mapping[str, Cell], models: Mapping[str, ModelConfig], base: str, measure: Measure
-) -> dict[str, Cell]:
-    """``cells``, and after each whose size differs from the base's by more than :data:`TOLERANCE` its control, ``<name>-matched``."""
+    variants: Mapping[str, Variant], models: Mapping[str, ModelConfig], base: str, measure: Measure
+) -> dict[str, Variant]:
+    """Add a control, ``<name>-matched``, after each variant that differs in size from the base.
+
+    Args:
+        variants: All variants by name.
+        models: The networks of the valid variants; others get no control.
+        base: Name of the base.
+        measure: What size means; sizes within :data:`TOLERANCE` count as equal.
+
+    Raises:
+        ValueError: A variant cannot be matched, or the name of its control is already in use.
+    """
     target = size(models[base], measure)
-    result: dict[str, Cell] = {}
-    for name, cell in cells.items():
-        result[name] = cell
+    result: dict[str, Variant] = {}
+    for name, variant in variants.items():
+        result[name] = variant
         if name in models and _error(models[name], target, measure) > TOLERANCE:
             try:
                 matched = match_size(models[name], target, measure)
@@ -72,9 +82,9 @@ def add_controls(
                 key: matched.to_dict()[key] for key in wanted if getattr(matched, key) != getattr(models[name], key)
             }
             control = f"{name}-matched"
-            if control in cells:
+            if control in variants:
                 raise ValueError(f"match: there is already a variant {control}: choose another name for it")
-            result[control] = Cell(control, merge(cell.delta, {"model": changed}), control_of=name)
+            result[control] = Variant(control, merge(variant.delta, {"model": changed}), control_of=name)
     return result
 
 

@@ -1,11 +1,11 @@
-"""The plan of a study, ``study.json``: what is to be run, and the folder and identity of each run. No torch in here."""
+"""The plan of a study, ``study.json``: its runs with their folders and identities. Free of torch."""
 
 import os
 from pathlib import Path
-from typing import Any
 
 from pydantic import ValidationError
 
+from asid.ablation.study.expand import Study
 from asid.ablation.study.study import StudyConfig
 from asid.ablation.study.variants import Dropped, describe_delta
 from asid.config import Config, RunConfig, describe_errors
@@ -50,26 +50,14 @@ class PlannedRun(Config):
 class Plan(Config):
     """What a study is going to run, as stored in ``study.json``: the report needs nothing else from the study file."""
 
-    name: str
-    """Name of the study."""
-    question: str
-    """What the study asks, in one sentence."""
-    profile: str | None = None
-    """Profile of the study file that was chosen."""
-    preset: str
-    """Preset of the base network."""
-    base: str
-    """Name of the variant without changes, against which all others are compared."""
-    references: tuple[str, ...]
-    """Rows for comparison that need no training."""
-    margin: float
-    """Change of PSNR, in dB, below which two variants count as equivalent."""
+    study: StudyConfig
+    """The study as written, with its profile applied."""
     command: str | None = None
     """Shell command that runs the study."""
+    notebook: Path
+    """Notebook that executes one run; in ``study.json`` relative to the study's folder."""
     variants: dict[str, str]
     """Every variant with its change over the base as text."""
-    factors: tuple[str, ...]
-    """Fields of which all combinations were run, without their sections."""
     levels: dict[str, dict[str, str]]
     """For each variant that is such a combination: the value of each factor, as text."""
     matched: dict[str, str]
@@ -78,24 +66,55 @@ class Plan(Config):
     """Variants that an exclude rule took out."""
     runs: tuple[PlannedRun, ...]
     """Every run, in the order of the study."""
-    notebook: Path
-    """Notebook that executes one run; in ``study.json`` relative to the study's folder."""
-    study: dict[str, Any]
-    """The study as it was read (:class:`~asid.ablation.study.study.StudyConfig` as JSON values), for resuming it."""
+
+    @property
+    def name(self) -> str:
+        """Name of the study."""
+        return self.study.name
+
+    @property
+    def question(self) -> str:
+        """What the study asks, in one sentence."""
+        return self.study.question
+
+    @property
+    def profile(self) -> str | None:
+        """Profile of the study file that was applied."""
+        return self.study.profile
+
+    @property
+    def base(self) -> str:
+        """Name of the variant without changes, against which all others are compared."""
+        return self.study.base_name
+
+    @property
+    def references(self) -> tuple[str, ...]:
+        """Rows for comparison that need no training."""
+        return self.study.references
+
+    @property
+    def margin(self) -> float:
+        """Change of PSNR, in dB, below which two variants count as equivalent."""
+        return self.study.margin
+
+    @property
+    def factors(self) -> tuple[str, ...]:
+        """Fields of which all combinations are run, without their sections."""
+        return tuple(name.rpartition(".")[2] for name in self.study.factors)
 
 
-def plan_runs(study: StudyConfig, output: str | Path) -> tuple[PlannedRun, ...]:
+def plan_runs(study: Study, output: str | Path) -> tuple[PlannedRun, ...]:
     """The runs of a study, in the order of its file. A folder's name contains the run's identity: a changed run gets a new folder."""
     source = source_hash()
     runs = []
-    for variant in study.cells:
-        for seed in study.seeds:
-            config = study.config(variant, seed)
+    for variant in study.variants:
+        for seed in study.config.seeds:
+            config = study.run_config(variant, seed)
             manifests = data_manifests(config)
             run_id = run_identity(config, manifests)
             runs.append(
                 PlannedRun(
-                    study=study.name,
+                    study=study.config.name,
                     variant=variant,
                     seed=seed,
                     run_id=run_id,
@@ -108,7 +127,7 @@ def plan_runs(study: StudyConfig, output: str | Path) -> tuple[PlannedRun, ...]:
     return tuple(runs)
 
 
-def plan_study(study: StudyConfig, output: str | Path, notebook: Path, command: str | None = None) -> Plan:
+def plan_study(study: Study, output: str | Path, notebook: Path, command: str | None = None) -> Plan:
     """The plan of a study whose results go to the folder ``output``.
 
     Args:
@@ -118,22 +137,14 @@ def plan_study(study: StudyConfig, output: str | Path, notebook: Path, command: 
         command: Shell command that runs the study, for the report.
     """
     return Plan(
-        name=study.name,
-        question=study.question,
-        profile=study.profile,
-        preset=study.preset,
-        base=study.base_name,
-        references=study.references,
-        margin=study.margin,
+        study=study.config,
         command=command,
-        variants={name: describe_delta(cell.delta) for name, cell in study.cells.items()},
-        factors=tuple(name.rpartition(".")[2] for name in study.factors),
-        levels={name: cell.levels for name, cell in study.cells.items() if cell.levels},
-        matched={name: cell.control_of for name, cell in study.cells.items() if cell.control_of},
+        notebook=notebook,
+        variants={name: describe_delta(variant.delta) for name, variant in study.variants.items()},
+        levels={name: variant.levels for name, variant in study.variants.items() if variant.levels},
+        matched={name: variant.control_of for name, variant in study.variants.items() if variant.control_of},
         dropped=tuple(study.dropped),
         runs=plan_runs(study, output),
-        notebook=notebook,
-        study=study.to_dict(),
     )
 
 

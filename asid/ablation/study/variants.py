@@ -1,27 +1,28 @@
-"""A cell of a grid: a named change over the base of a study."""
+"""A variant of a study: a named change over the study's base."""
 
 from dataclasses import dataclass, field
 from typing import Any
 
 Delta = dict[str, dict[str, Any]]
-"""Changes by section (``model``, ``data``, ``train``, ``evaluate``) of a :class:`RunConfig`."""
+"""Changes by section (``model``, ``data``, ``train``, ``evaluate``) of a :class:`~asid.config.RunConfig`."""
 
 
 @dataclass(frozen=True)
-class Cell:
-    """One variant of a study: what it changes over the base."""
+class Variant:
+    """One variant of a study."""
 
     name: str
     delta: Delta
+    """What it changes over the base."""
     levels: dict[str, str] = field(default_factory=dict)
-    """For a cell of the product of ``factors``: the value of each, in words."""
+    """For a combination of ``factors``: the value of each factor, as text."""
     control_of: str | None = None
-    """For a matched control: the variant of which it is the same network at the base's size."""
+    """For a matched control: the variant that it repeats at the size of the base."""
 
 
 @dataclass(frozen=True)
 class Dropped:
-    """A variant that an exclude rule took out of a study."""
+    """A variant that an exclude rule removed from a study."""
 
     variant: str
     rule: str
@@ -33,16 +34,16 @@ def merge(base: Delta, delta: Delta) -> Delta:
 
 
 def describe_delta(delta: Delta) -> str:
-    """A change in words, e.g. ``attention_sharing: none``; several joined by commas."""
-    words = []
-    for fields in delta.values():
-        for name, value in fields.items():
-            words.append(f"{name.replace('_', ' ')}: {in_words(value)}")
-    return ", ".join(words)
+    """A change as text, e.g. ``attention sharing: none``; several changes are separated by commas."""
+    return ", ".join(
+        f"{name.replace('_', ' ')}: {format_value(value)}"
+        for fields in delta.values()
+        for name, value in fields.items()
+    )
 
 
-def in_words(value: Any) -> str:
-    """A value as a reader wants it: on and off, windows joined by +."""
+def format_value(value: Any) -> str:
+    """A value of a configuration as a reader expects it: on and off, windows joined by ``+``."""
     if isinstance(value, bool):
         return "on" if value else "off"
     if isinstance(value, list | tuple):

@@ -13,6 +13,7 @@ import pytest
 from asid.ablation.engine.cluster import ClusterConfig, environment_of, open_cluster, threads_each
 from asid.ablation.engine.runner import plan, run_study
 from asid.ablation.report.page import write_report
+from asid.ablation.study.expand import Study, expand
 from asid.ablation.study.study import StudyConfig
 
 TRAIN_VARIANT = Path(__file__).resolve().parents[3] / "notebooks" / "03_train_variant.ipynb"
@@ -29,22 +30,24 @@ kill -- "-$1" 2>/dev/null || kill "$1"
 
 
 @pytest.fixture
-def study(crops: Path) -> StudyConfig:
+def study(crops: Path) -> Study:
     train = {"steps": 4, "batch_size": 2, "validate_every": 2, "checkpoint_every": 4, "accelerator": "cpu"}
     data = {"train": str(crops / "train"), "validation": str(crops / "validation"), "patch_size": 16}
-    return StudyConfig.model_validate(
-        {
-            "name": "elsewhere",
-            "question": "Does the grid run on another cluster?",
-            "preset": "asid-tiny",
-            "base": {
-                "model": {"num_groups": 1},
-                "data": data,
-                "train": train,
-                "evaluate": {"data": [str(crops / "validation")]},
-            },
-            "variants": {"no-esa": {"model": {"esa": False}}},
-        }
+    return expand(
+        StudyConfig.model_validate(
+            {
+                "name": "elsewhere",
+                "question": "Does the grid run on another cluster?",
+                "preset": "asid-tiny",
+                "base": {
+                    "model": {"num_groups": 1},
+                    "data": data,
+                    "train": train,
+                    "evaluate": {"data": [str(crops / "validation")]},
+                },
+                "variants": {"no-esa": {"model": {"esa": False}}},
+            }
+        )
     )
 
 
@@ -82,7 +85,7 @@ def scheduler(tmp_path: Path) -> Iterator[str]:
             process.wait(20)
 
 
-def test_a_study_runs_to_its_table_on_an_existing_cluster(study: StudyConfig, scheduler: str, tmp_path: Path) -> None:
+def test_a_study_runs_to_its_table_on_an_existing_cluster(study: Study, scheduler: str, tmp_path: Path) -> None:
     outcomes = run_study(study, TRAIN_VARIANT, tmp_path / "out", ClusterConfig(scheduler=scheduler))
     assert [outcome.error for outcome in outcomes] == [None, None]
     assert all(run.is_done() for run in plan(study, tmp_path / "out"))
@@ -98,7 +101,7 @@ def test_a_scheduler_that_does_not_answer_is_told(tmp_path: Path) -> None:
         pass
 
 
-def test_a_study_runs_through_slurm(study: StudyConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_study_runs_through_slurm(study: Study, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The commands of SLURM are stand-ins; the job scripts, the workers in them and the study are real."""
     for name, text in (("sbatch", SBATCH.format(tmp_path)), ("scancel", SCANCEL)):
         (tmp_path / name).write_text(text)

@@ -13,8 +13,8 @@ import psutil
 import pytest
 
 from asid.ablation.report.page import write_report
+from asid.ablation.study.expand import load_study
 from asid.ablation.study.plan import plan_runs
-from asid.ablation.study.study import load_study
 from asid.files import RECORD
 from asid.runs.record import read_record
 

@@ -10,7 +10,8 @@ import yaml
 
 from asid.ablation.engine import preflight
 from asid.ablation.engine.preflight import Estimate, Speed, check_networks, disk_megabytes, estimate, measure_speed
-from asid.ablation.study.study import StudyConfig, StudyError, load_study
+from asid.ablation.study.expand import Study, expand, load_study
+from asid.ablation.study.study import StudyConfig, StudyError
 from asid.config import RunConfig
 from asid.model.complexity import count_macs
 from asid.model.network import ASID
@@ -18,9 +19,9 @@ from asid.model.network import ASID
 COMMITTED = sorted((Path(__file__).resolve().parents[3] / "ablations").glob("*.yaml"))
 
 
-def make(**content: Any) -> StudyConfig:
+def make(**content: Any) -> Study:
     """A study of the tiny network."""
-    return StudyConfig.model_validate({"name": "s", "question": "What?", "preset": "asid-tiny", **content})
+    return expand(StudyConfig.model_validate({"name": "s", "question": "What?", "preset": "asid-tiny", **content}))
 
 
 # Axes that do nothing
@@ -31,7 +32,7 @@ def test_networks_that_differ_are_counted() -> None:
     parameters = check_networks(study)
     assert list(parameters) == ["base", "wide", "no-esa"]
     for name, count in parameters.items():
-        assert count == sum(parameter.numel() for parameter in ASID(study.config(name, 0).model).parameters())
+        assert count == sum(parameter.numel() for parameter in ASID(study.run_config(name, 0).model).parameters())
 
 
 WITHOUT_SPATIAL: dict[str, Any] = {"model": {"spatial_windows": []}}
@@ -149,7 +150,7 @@ def test_every_component_does_something() -> None:
 def test_no_axis_of_a_committed_study_does_nothing(path: Path) -> None:
     for profile in yaml.safe_load(path.read_text()).get("profiles") or [None]:
         study = load_study(path, profile)
-        assert list(check_networks(study)) == list(study.cells)
+        assert list(check_networks(study)) == list(study.variants)
 
 
 # Speed
@@ -216,7 +217,7 @@ def test_an_estimate_describes_its_variant(tiny_run: Callable[..., RunConfig]) -
         ("base", "–", 2, 10, 6, 0.5),
         ("b", "num groups: 2, esa: off, steps: 9", 2, 20, 9, 1.5),
     ]
-    assert [row.macs for row in rows] == [count_macs(study.config(name, 0).model) for name in study.cells]
+    assert [row.macs for row in rows] == [count_macs(study.run_config(name, 0).model) for name in study.variants]
     assert rows[0].to_dict()["hours"] == rows[0].hours
 
 
@@ -262,7 +263,7 @@ def test_the_disk_holds_what_every_run_leaves(
         seeds=[0, 1],
     )
     parameters = {"base": 1_000_000, "b": 2_000_000}
-    rows = estimate(study, parameters, dict.fromkeys(study.cells, SPEED))
+    rows = estimate(study, parameters, dict.fromkeys(study.variants, SPEED))
     assert disk_megabytes(study, parameters) == pytest.approx(sum(row.megabytes for row in rows))
     assert rows[1].megabytes - rows[0].megabytes == pytest.approx(2 * 16), (
         "weights, and those of a checkpoint with two moments each"

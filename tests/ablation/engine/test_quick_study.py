@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from asid.ablation.study.study import load_study
+from asid.ablation.study.expand import load_study
 from asid.config import ModelConfig
 from asid.model.network import ASID
 

@@ -17,8 +17,9 @@ from asid.ablation.engine.cluster import ClusterConfig
 from asid.ablation.engine.execution import execute_run
 from asid.ablation.engine.runner import Outcome, run_study
 from asid.ablation.report.page import load_results, write_report
+from asid.ablation.study.expand import Study, load_study
 from asid.ablation.study.plan import PlannedRun, plan_runs, read_plan
-from asid.ablation.study.study import StudyConfig, StudyError, load_study
+from asid.ablation.study.study import StudyError
 from asid.cli import main as cli
 from asid.files import CHECKPOINT, ERROR, HISTORY, NOTEBOOK, RECORD, WEIGHTS
 from asid.runs.record import read_record
@@ -62,7 +63,7 @@ its kernel then has to go with that process, however long it would still work.""
 class Grid:
     """A study that has been run once from the command line."""
 
-    study: StudyConfig
+    study: Study
     folder: Path
     runs: dict[str, PlannedRun]
     status: int
@@ -87,7 +88,7 @@ def grid(crops: Path, tmp_path_factory: pytest.TempPathFactory) -> Grid:
     return Grid(study, folder / "out", runs, ended.value.code, output.getvalue())
 
 
-def without(study: StudyConfig, variant: str) -> StudyConfig:
+def without(study: Study, variant: str) -> Study:
     return study.override(variants={name: delta for name, delta in study.variants.items() if name != variant})
 
 
@@ -205,7 +206,9 @@ def test_what_is_done_is_not_run_again(grid: Grid, monkeypatch: pytest.MonkeyPat
 
 
 def test_a_changed_run_gets_a_folder_of_its_own(grid: Grid) -> None:
-    longer = grid.study.override(base={**grid.study.base, "train": {**grid.study.base["train"], "steps": 5}})
+    longer = grid.study.override(
+        base={**grid.study.config.base, "train": {**grid.study.config.base["train"], "steps": 5}}
+    )
     assert not {run.folder for run in plan_runs(longer, grid.folder)} & {run.folder for run in grid.runs.values()}
 
 
@@ -262,7 +265,7 @@ def test_a_missing_notebook_is_told_before_anything_runs(
     assert not (tmp_path / "out").exists()
 
 
-def make_study(crops: Path, folder: Path) -> StudyConfig:
+def make_study(crops: Path, folder: Path) -> Study:
     path = folder / "study.yaml"
     path.write_text(STUDY.format(crops, TRAIN_VARIANT))
     return load_study(path)

@@ -26,6 +26,7 @@ from asid.ablation.engine.status import (
     study_states,
 )
 from asid.ablation.study.plan import Plan, PlannedRun, write_plan
+from asid.ablation.study.study import StudyConfig
 from asid.config import RunConfig
 from asid.files import CONFIG, ERROR, GRID_LOCK, HEARTBEAT, HISTORY, RECORD, STUDY
 from asid.runs.record import Record, write_record
@@ -325,20 +326,13 @@ def study(tmp_path: Path) -> Path:
         for name, run_id in (("base", RUN_ID), ("other", "b" * 12))
     ]
     plan = Plan(
-        name="s",
-        question="?",
-        preset="asid",
-        base="base",
-        references=(),
-        margin=0.05,
+        study=StudyConfig(name="s", question="?"),
+        notebook=tmp_path / "run.ipynb",
         variants={"base": "", "other": "esa: off"},
-        factors=(),
         levels={},
         matched={},
         dropped=(),
         runs=tuple(runs),
-        notebook=tmp_path / "run.ipynb",
-        study={},
     )
     write_plan(plan, tmp_path)
     write_record(record, tmp_path / "runs" / f"base-seed0-{RUN_ID}")

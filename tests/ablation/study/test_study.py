@@ -10,9 +10,10 @@ import pytest
 import yaml
 from pydantic import ValidationError
 
+from asid.ablation.study.expand import Study, expand, load_study
 from asid.ablation.study.plan import plan_runs
-from asid.ablation.study.study import StudyConfig, StudyError, StudyFile, load_study
-from asid.ablation.study.variants import Cell, Dropped, describe_delta, merge
+from asid.ablation.study.study import StudyConfig, StudyError, StudyFile
+from asid.ablation.study.variants import Dropped, Variant, describe_delta, merge
 from asid.config import describe_errors
 from asid.model.complexity import count_parameters
 from asid.model.network import ASID
@@ -47,22 +48,23 @@ def messages(path: Path, profile: str | None = None) -> list[str]:
     return describe_errors(caught.value) if isinstance(caught.value, ValidationError) else [str(caught.value)]
 
 
-def make(**content: Any) -> StudyConfig:
+def make(**content: Any) -> Study:
     """A study of the tiny network."""
-    return StudyConfig.model_validate({"name": "s", "question": "What?", "preset": "asid-tiny", **content})
+    return expand(StudyConfig.model_validate({"name": "s", "question": "What?", "preset": "asid-tiny", **content}))
 
 
 def problem(**content: Any) -> str:
     """The one line that is told about a study that is refused."""
-    with pytest.raises(ValidationError) as caught:
+    with pytest.raises((StudyError, ValidationError)) as caught:
         make(**content)
-    (line,) = describe_errors(caught.value)
+    lines = describe_errors(caught.value) if isinstance(caught.value, ValidationError) else [str(caught.value)]
+    (line,) = lines
     assert "\n" not in line
     return line
 
 
-def deltas(study: StudyConfig) -> dict[str, Any]:
-    return {name: cell.delta for name, cell in study.cells.items()}
+def deltas(study: Study) -> dict[str, Any]:
+    return {name: cell.delta for name, cell in study.variants.items()}
 
 
 def test_a_study_stands_for_each_variant_with_each_seed_in_the_order_of_the_file(tmp_path: Path) -> None:
@@ -76,7 +78,7 @@ def test_a_study_stands_for_each_variant_with_each_seed_in_the_order_of_the_file
 
 def test_a_variant_is_the_preset_then_the_base_then_its_own_changes(tmp_path: Path) -> None:
     study = load_study(write(tmp_path, STUDY))
-    plain, gated, longer = (study.config(name, 5) for name in study.variants)
+    plain, gated, longer = (study.run_config(name, 5) for name in study.variants)
     assert (plain.model.num_features, plain.model.scale, plain.model.esa, plain.train.steps) == (16, 3, False, 7)
     assert gated == plain.override(model=plain.model.override(esa=True).to_dict())
     assert (longer.train.steps, longer.train.batch_size, longer.data.patch_size) == (9, 4, 16)
@@ -133,11 +135,11 @@ def profiles_of(path: Path) -> list[str | None]:
 )
 def test_every_committed_study_loads_in_every_profile_and_its_networks_build(path: Path, profile: str | None) -> None:
     study = load_study(path, profile)
-    assert study.name == path.stem, "a study is called as its file"
-    assert study.profile == profile
-    assert (path.parent / study.notebook).is_file()
-    assert len(study.cells) > 1
-    models = {name: study.config(name, study.seeds[0]).model for name in study.cells}
+    assert study.config.name == path.stem, "a study is called as its file"
+    assert study.config.profile == profile
+    assert (path.parent / study.config.notebook).is_file()
+    assert len(study.variants) > 1
+    models = {name: study.run_config(name, study.config.seeds[0]).model for name in study.variants}
     for name, config in models.items():
         assert ASID(config).config == config, name
 
@@ -177,11 +179,11 @@ BAD_STUDIES: dict[str, tuple[str, list[str]]] = {
     ),
     "variant with its own tiles": (
         "variants: {a: , b: {evaluate: {tile: 64}}}",
-        ["variant b is evaluated otherwise than the base"],
+        ["variant b is evaluated differently from the base"],
     ),
     "variant of another scale": (
         "variants: {a: , b: {model: {scale: 4}}}",
-        ["variant b is evaluated otherwise", "model.scale"],
+        ["variant b is evaluated differently", "model.scale"],
     ),
     "two bases": (
         "variants: {a: , b: {model: {}}}",
@@ -227,7 +229,7 @@ BAD_STUDIES: dict[str, tuple[str, list[str]]] = {
     "seeds of a profile": ("profiles: {a: {seeds: [1, 1]}}", ["seeds: expected different seeds, got [1, 1]"]),
     "name of a profile": ("profiles: {'a/b': {}}", ["a/b", "pattern"]),
     "preset of a profile": ("profiles: {a: {preset: asid-tinny}}", ["did you mean 'asid-tiny'?"]),
-    "profiles that are no mapping": ("profiles: [a]", ["profiles:", "dictionary"]),
+    "profiles that are no mapping": ("profiles: [a]", ["profile a is empty"]),
 }
 
 
@@ -253,7 +255,7 @@ def test_all_missing_keys_are_told_at_once(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "words"),
     [
-        ("name: [\n", "no valid YAML"),
+        ("name: [\n", "not valid YAML"),
         ("- a\n- b\n", "expected a mapping"),
         ("", "expected a mapping"),
         ("just words\n", "expected a mapping"),
@@ -295,25 +297,25 @@ def test_a_variant_that_changes_nothing_is_refused(tmp_path: Path) -> None:
 
 
 def test_a_study_is_frozen() -> None:
-    study = StudyConfig.model_validate({"name": "s", "question": "What?", "variants": {"a": {}}})
+    study = expand(StudyConfig.model_validate({"name": "s", "question": "What?", "variants": {"a": {}}}))
     with pytest.raises(ValidationError):
-        study.name = "other"
+        study.config.name = "other"
 
 
 # The base
 
 
 def test_the_base_is_there_without_being_named() -> None:
-    assert make().cells == {"base": Cell("base", {})}
+    assert make().variants == {"base": Variant("base", {})}
     study = make(variants={"gated": {"model": {"esa": False}}})
-    assert list(study.cells) == ["base", "gated"]
+    assert list(study.variants) == ["base", "gated"]
     assert study.base_name == "base"
-    assert study.config("base", 0) == make().config("base", 0)
+    assert study.run_config("base", 0) == make().run_config("base", 0)
 
 
 def test_a_base_that_is_named_is_not_there_twice() -> None:
     study = make(variants={"gated": {"model": {"esa": False}}, "plain": {}}, leave_one_out=["sharing"])
-    assert list(study.cells) == ["gated", "plain", "no-sharing"]
+    assert list(study.variants) == ["gated", "plain", "no-sharing"]
     assert study.base_name == "plain"
 
 
@@ -335,9 +337,9 @@ def test_factors_make_all_combinations_named_by_what_differs_from_the_base() -> 
         },
     }
     assert (
-        study.config("attention-sharing-none_distillation-ratio-1-8", 0).model
+        study.run_config("attention-sharing-none_distillation-ratio-1-8", 0).model
         == make(variants={"b": {"model": {"attention_sharing": "none", "distillation_ratio": "1/8"}}})
-        .config("b", 0)
+        .run_config("b", 0)
         .model
     )
 
@@ -351,12 +353,12 @@ def test_each_cell_of_the_product_has_the_level_of_every_factor() -> None:
             "train.learning_rate": [0.0005, 0.001],
         }
     )
-    assert len(study.cells) == 8
-    assert study.cells["base"].levels == {"esa": "on", "spatial_windows": "meso + global", "learning_rate": "0.0005"}
-    last = study.cells["esa-off_spatial-windows-none_learning-rate-0.001"]
+    assert len(study.variants) == 8
+    assert study.variants["base"].levels == {"esa": "on", "spatial_windows": "meso + global", "learning_rate": "0.0005"}
+    last = study.variants["esa-off_spatial-windows-none_learning-rate-0.001"]
     assert last.levels == {"esa": "off", "spatial_windows": "none", "learning_rate": "0.001"}
     assert last.delta == {"model": {"esa": False, "spatial_windows": []}, "train": {"learning_rate": 0.001}}
-    assert len({tuple(cell.levels.values()) for cell in study.cells.values()}) == 8
+    assert len({tuple(cell.levels.values()) for cell in study.variants.values()}) == 8
 
 
 def test_the_combination_that_is_the_base_is_the_base() -> None:
@@ -365,19 +367,19 @@ def test_the_combination_that_is_the_base_is_the_base() -> None:
         variants={"plain": {}},
         factors={"esa": [True, False], "position_bias": [True, False]},
     )
-    assert list(study.cells) == ["plain", "esa-on", "esa-on_position-bias-off", "position-bias-off"]
-    assert study.cells["plain"] == Cell("plain", {}, {"esa": "off", "position_bias": "on"})
+    assert list(study.variants) == ["plain", "esa-on", "esa-on_position-bias-off", "position-bias-off"]
+    assert study.variants["plain"] == Variant("plain", {}, {"esa": "off", "position_bias": "on"})
 
 
 def test_factors_that_leave_the_base_out_do_not_make_it_a_cell_of_the_product() -> None:
     study = make(factors={"window_size": [4, 16]})
-    assert list(study.cells) == ["base", "window-size-4", "window-size-16"]
-    assert study.cells["base"].levels == {}
+    assert list(study.variants) == ["base", "window-size-4", "window-size-16"]
+    assert study.variants["base"].levels == {}
 
 
 @pytest.mark.parametrize("value", ["1/4", "2/8", "0.25", 0.25], ids=repr)
 def test_a_value_of_the_base_is_recognised_however_it_is_written(value: Any) -> None:
-    assert list(make(factors={"distillation_ratio": [value, "1/8"]}).cells) == ["base", "distillation-ratio-1-8"]
+    assert list(make(factors={"distillation_ratio": [value, "1/8"]}).variants) == ["base", "distillation-ratio-1-8"]
 
 
 def test_a_value_is_recognised_though_the_default_network_could_not_have_it() -> None:
@@ -388,7 +390,7 @@ def test_a_value_is_recognised_though_the_default_network_could_not_have_it() ->
         factors={"distillation_ratio": [0.2, 0.1], "esa": [True, False]},
         exclude=[{"distillation_ratio": "1/10", "esa": False}],
     )
-    assert list(study.cells) == ["base", "esa-off", "distillation-ratio-0.1"]
+    assert list(study.variants) == ["base", "esa-off", "distillation-ratio-0.1"]
 
 
 def test_zip_makes_a_variant_of_each_row() -> None:
@@ -401,17 +403,17 @@ def test_zip_makes_a_variant_of_each_row() -> None:
             "train": {"batch_size": 8},
         },
     }
-    assert all(cell.levels == {} for cell in study.cells.values()), "rows are no factors"
+    assert all(cell.levels == {} for cell in study.variants.values()), "rows are no factors"
 
 
 def test_a_row_that_is_the_base_leaves_it_a_cell_of_the_product() -> None:
     study = make(factors={"esa": [True, False]}, zip={"window_size": [8, 4]})
-    assert study.cells["base"].levels == {"esa": "on"}
+    assert study.variants["base"].levels == {"esa": "on"}
 
 
 def test_columns_of_unequal_length_are_refused() -> None:
     line = problem(zip={"window_size": [4, 16], "global_size": [4, 8, 16]})
-    assert line == "zip: expected as many values for each field, got 2 for window_size, 3 for global_size"
+    assert line == "zip: expected equally many values for each field, got 2 for window_size, 3 for global_size"
 
 
 # Components
@@ -426,7 +428,7 @@ def test_components_are_taken_out_of_the_base() -> None:
         "no-meso": {"model": without_meso},
         "no-esa_no-sharing": {"model": {"esa": False, "attention_sharing": "none"}},
     }
-    assert not study.config("no-esa", 0).model.position_bias, "a change of the base is kept"
+    assert not study.run_config("no-esa", 0).model.position_bias, "a change of the base is kept"
 
 
 def test_components_are_added_to_a_network_without_any_of_them() -> None:
@@ -457,7 +459,7 @@ def test_variants_come_in_one_order() -> None:
         "only-local-module",
         "only-channel-attention",
     ]
-    assert list(study.cells) == ["base", "named", *generated, "no-sharing_no-distillation"]
+    assert list(study.variants) == ["base", "named", *generated, "no-sharing_no-distillation"]
 
 
 # Exclusion
@@ -467,9 +469,9 @@ def test_a_rule_drops_the_cells_that_have_all_its_values_and_lists_them() -> Non
     study = make(
         factors={"esa": [True, False], "position_bias": [True, False]}, exclude=[{"esa": False, "position_bias": False}]
     )
-    assert list(study.cells) == ["base", "position-bias-off", "esa-off"]
+    assert list(study.variants) == ["base", "position-bias-off", "esa-off"]
     assert study.dropped == [Dropped("esa-off_position-bias-off", "esa: off, position bias: off")]
-    assert {run.variant for run in plan_runs(study, "out")} == set(study.cells)
+    assert {run.variant for run in plan_runs(study, "out")} == set(study.variants)
 
 
 def test_a_rule_sees_what_a_cell_has_from_the_base_and_from_the_defaults() -> None:
@@ -489,16 +491,16 @@ def test_a_rule_sees_what_a_cell_has_from_the_base_and_from_the_defaults() -> No
 @pytest.mark.parametrize(("value", "rule"), [("1/8", 0.125), (0.125, "1/8"), ("2/16", "1/8")])
 def test_a_rule_compares_values_as_the_configuration_holds_them(value: Any, rule: Any) -> None:
     study = make(factors={"distillation_ratio": ["1/4", value]}, exclude=[{"distillation_ratio": rule}])
-    assert list(study.cells) == ["base"]
+    assert list(study.variants) == ["base"]
     study = make(factors={"spatial_windows": [["meso"], ["meso", "global"]]}, exclude=[{"spatial_windows": ["meso"]}])
-    assert list(study.cells) == ["base"]
+    assert list(study.variants) == ["base"]
 
 
 def test_a_rule_reaches_cells_of_every_generator() -> None:
     study = make(
         leave_one_out=["esa", "sharing"], zip={"window_size": [4]}, exclude=[{"esa": False}, {"window_size": 4}]
     )
-    assert list(study.cells) == ["base", "no-sharing"]
+    assert list(study.variants) == ["base", "no-sharing"]
     assert study.dropped == [Dropped("window-size-4", "window size: 4"), Dropped("no-esa", "esa: off")]
 
 
@@ -508,8 +510,8 @@ def test_named_variants_and_the_base_are_never_excluded() -> None:
         factors={"esa": [True, False], "position_bias": [True, False]},
         exclude=[{"esa": False}, {"position_bias": True}],
     )
-    assert list(study.cells) == ["base", "named", "position-bias-off"]
-    assert study.cells["base"].levels == {"esa": "on", "position_bias": "on"}
+    assert list(study.variants) == ["base", "named", "position-bias-off"]
+    assert study.variants["base"].levels == {"esa": "on", "position_bias": "on"}
     assert [item.variant for item in study.dropped] == ["esa-off", "esa-off_position-bias-off"]
 
 
@@ -525,14 +527,14 @@ def test_a_rule_that_drops_nothing_is_refused(rule: dict[str, Any]) -> None:
 def test_rules_may_overlap() -> None:
     rules = [{"esa": False}, {"esa": False, "position_bias": False}]
     study = make(factors={"esa": [True, False], "position_bias": [True, False]}, exclude=rules)
-    assert list(study.cells) == ["base", "position-bias-off"]
+    assert list(study.variants) == ["base", "position-bias-off"]
 
 
 def test_an_impossible_combination_can_be_excluded() -> None:
     factors = {"distillation_ratio": ["1/4", "3/8"], "distillation_steps": [3, 2]}
     assert "3/8" in problem(factors=factors)
     study = make(factors=factors, exclude=[{"distillation_ratio": "3/8", "distillation_steps": 3}])
-    assert list(study.cells) == ["base", "distillation-steps-2", "distillation-ratio-3-8_distillation-steps-2"]
+    assert list(study.variants) == ["base", "distillation-steps-2", "distillation-ratio-3-8_distillation-steps-2"]
 
 
 # What is refused
@@ -553,7 +555,7 @@ def test_two_variants_of_one_name_are_refused(content: dict[str, Any]) -> None:
 
 def test_two_variants_that_are_the_same_run_are_refused() -> None:
     line = problem(variants={"gateless": {"model": {"esa": False}}}, leave_one_out=["esa"])
-    assert "variant no-esa is the same network, data and training as gateless: take one of the two out" in line
+    assert "variant no-esa is the same network, data and training as gateless: remove one of the two" in line
     assert "changes nothing" not in line
 
 
@@ -595,16 +597,16 @@ def test_a_change_that_a_person_wrote_is_not_to_be_excluded() -> None:
 # Controls of the same size
 
 
-def parameters(study: StudyConfig, variant: str) -> int:
-    return count_parameters(ASID(study.config(variant, 0).model))
+def parameters(study: Study, variant: str) -> int:
+    return count_parameters(ASID(study.run_config(variant, 0).model))
 
 
 def test_match_adds_a_control_of_the_size_of_the_base_behind_each_variant_of_another_size() -> None:
     # Meso windows alone have as many parameters.
     named = {"meso-only": {"model": {"spatial_windows": ["meso", "meso"]}}}
     study = make(variants=named, leave_one_out=["sharing", "esa"], match="params")
-    assert list(study.cells) == ["base", "meso-only", "no-sharing", "no-sharing-matched", "no-esa", "no-esa-matched"]
-    assert {name: cell.control_of for name, cell in study.cells.items() if cell.control_of} == {
+    assert list(study.variants) == ["base", "meso-only", "no-sharing", "no-sharing-matched", "no-esa", "no-esa-matched"]
+    assert {name: cell.control_of for name, cell in study.variants.items() if cell.control_of} == {
         "no-sharing-matched": "no-sharing",
         "no-esa-matched": "no-esa",
     }
@@ -612,7 +614,7 @@ def test_match_adds_a_control_of_the_size_of_the_base_behind_each_variant_of_ano
     for name in ("no-sharing", "no-esa"):
         assert abs(parameters(study, name) / target - 1) > 0.02
         assert abs(parameters(study, f"{name}-matched") / target - 1) <= 0.02
-        variant, control = study.config(name, 0), study.config(f"{name}-matched", 0)
+        variant, control = study.run_config(name, 0), study.run_config(f"{name}-matched", 0)
         changed = {key for key, value in control.model.to_dict().items() if value != variant.model.to_dict()[key]}
         assert changed <= {"num_features", "num_groups", "distillation_ratio"}
         assert "num_features" in changed
@@ -620,7 +622,7 @@ def test_match_adds_a_control_of_the_size_of_the_base_behind_each_variant_of_ano
 
 
 def test_without_match_there_are_no_controls() -> None:
-    assert list(make(leave_one_out=["sharing"]).cells) == ["base", "no-sharing"]
+    assert list(make(leave_one_out=["sharing"]).variants) == ["base", "no-sharing"]
 
 
 def test_a_variant_that_cannot_be_brought_to_the_size_of_the_base_is_told() -> None:
@@ -649,8 +651,8 @@ def test_the_steps_of_a_variant_are_over_those_of_the_base_and_its_own() -> None
         variants={"b": {"train": {"steps": 9}}, "c": {"model": {"esa": False}}},
         steps_of={"b": 3, "base": 2},
     )
-    assert [study.config(name, 0).train.steps for name in ("base", "b", "c")] == [2, 3, 7]
-    assert study.config("b", 0).train.override(steps=7) == study.config("c", 0).train
+    assert [study.run_config(name, 0).train.steps for name in ("base", "b", "c")] == [2, 3, 7]
+    assert study.run_config("b", 0).train.override(steps=7) == study.run_config("c", 0).train
 
 
 def test_a_study_is_the_same_after_it_was_written_and_read() -> None:
@@ -666,11 +668,13 @@ def test_a_study_is_the_same_after_it_was_written_and_read() -> None:
         steps_of={"base": 3},
         seeds=[1, 0],
     )
-    again = StudyConfig.model_validate(json.loads(json.dumps(study.to_dict())))
+    again = expand(StudyConfig.model_validate(json.loads(json.dumps(study.config.to_dict()))))
     assert again == study
-    assert again.cells == study.cells
+    assert again.variants == study.variants
     assert again.dropped == study.dropped
-    assert [again.config(name, 1) for name in again.cells] == [study.config(name, 1) for name in study.cells]
+    assert [again.run_config(name, 1) for name in again.variants] == [
+        study.run_config(name, 1) for name in study.variants
+    ]
 
 
 # Profiles
@@ -692,25 +696,30 @@ profiles:
 def test_the_first_profile_is_the_default(tmp_path: Path) -> None:
     path = write(tmp_path, PROFILES)
     assert load_study(path) == load_study(path, "laptop")
-    assert load_study(path).profile == "laptop"
+    assert load_study(path).config.profile == "laptop"
 
 
 def test_a_profile_is_merged_into_the_base_section_by_section(tmp_path: Path) -> None:
     study = load_study(write(tmp_path, PROFILES), "laptop")
-    assert study.base == {
+    assert study.config.base == {
         "model": {"esa": False, "scale": 3},
         "train": {"steps": 9, "batch_size": 4},
         "data": {"patch_size": 16},
     }
-    assert (study.preset, study.seeds, study.minutes) == ("asid-tiny", (4,), 5)
-    assert list(study.cells) == ["base", "position-bias-off"]
+    assert (study.config.preset, study.config.seeds, study.config.minutes) == ("asid-tiny", (4,), 5)
+    assert list(study.variants) == ["base", "position-bias-off"]
 
 
 def test_a_profile_replaces_preset_seeds_and_minutes(tmp_path: Path) -> None:
     study = load_study(write(tmp_path, PROFILES), "paper")
-    assert (study.profile, study.preset, study.seeds, study.minutes) == ("paper", "asid", (1, 2), 60)
-    assert study.config("base", 1).model.num_features == 48
-    assert study.base == {"model": {"esa": False, "scale": 3}, "train": {"steps": 7, "batch_size": 4}}
+    assert (study.config.profile, study.config.preset, study.config.seeds, study.config.minutes) == (
+        "paper",
+        "asid",
+        (1, 2),
+        60,
+    )
+    assert study.run_config("base", 1).model.num_features == 48
+    assert study.config.base == {"model": {"esa": False, "scale": 3}, "train": {"steps": 7, "batch_size": 4}}
 
 
 def test_a_study_need_not_be_valid_without_its_profile(tmp_path: Path) -> None:
@@ -720,7 +729,7 @@ def test_a_study_need_not_be_valid_without_its_profile(tmp_path: Path) -> None:
         + "factors: {distillation_ratio: [1/4, 1/6]}\nprofiles: {wide: {base: {model: {num_features: 24}}}, narrow: {}}"
     )
     path = write(tmp_path, text)
-    assert list(load_study(path).cells) == ["base", "distillation-ratio-1-6"]
+    assert list(load_study(path).variants) == ["base", "distillation-ratio-1-6"]
     assert "1/6" in messages(path, "narrow")[0]
 
 
@@ -738,8 +747,8 @@ def test_an_unknown_profile_is_told_with_those_there_are(text: str, words: str, 
 @pytest.mark.parametrize("text", ["", "profiles: {}\n", "profiles:\n"])
 def test_a_study_without_profiles_is_itself(text: str, tmp_path: Path) -> None:
     study = load_study(write(tmp_path, HEAD + text))
-    assert study.profile is None
-    assert type(study) is StudyConfig
+    assert study.config.profile is None
+    assert type(study.config) is StudyConfig
 
 
 # The schema for editors

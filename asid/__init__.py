@@ -18,6 +18,7 @@ _EXPORTS = {
     "preset": "asid.config",
     "save_checkpoint": "asid.model.checkpoint",
     "measure_complexity": "asid.model.complexity",
+    "results": "asid.ablation.report.results:load_results",
 }
 __all__ = sorted(_EXPORTS)
 
@@ -25,7 +26,8 @@ __all__ = sorted(_EXPORTS)
 def __getattr__(name: str) -> Any:
     if name not in _EXPORTS:
         raise AttributeError(f"module 'asid' has no attribute {name!r}")
-    return getattr(import_module(_EXPORTS[name]), name)
+    module, _, attribute = _EXPORTS[name].partition(":")
+    return getattr(import_module(module), attribute or name)
 
 
 def __dir__() -> list[str]:

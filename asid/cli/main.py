@@ -197,33 +197,32 @@ def verify(data_root: RootOption = None, as_json: JsonOption = False) -> None:
 @app.command()
 def report(folder: Annotated[Path, typer.Argument(help="Folder of a study, e.g. results/quick.")]) -> None:
     """Write a study's report from its records: a page (HTML), tables (Markdown, LaTeX, CSV, JSON) and figures (PNG, SVG)."""
-    from asid.ablation.report.page import write_report
-    from asid.ablation.report.results import comparison, load_results, statistics
-    from asid.ablation.report.tables import alignment, conclude, describe, explain, to_text
+    from asid.ablation.report.results import load_results
+    from asid.ablation.report.sentences import conclude, describe, explain
+    from asid.ablation.report.tables import alignment, to_text
+    from asid.ablation.report.write import write_report
 
-    files = write_report(folder)
-    study = load_results(folder)
-    found = statistics(study)
-    results = comparison(study)
-    shown = to_text(results, compact=True).drop(columns=["change", "data"]).rename(columns={"p (Holm)": "p"})
+    results = load_results(folder)
+    files = write_report(results)
+    shown = to_text(results.table, compact=True).drop(columns=["change", "data"]).rename(columns={"p (Holm)": "p"})
     for name in ("seeds", "SSIM", "MACs (G)", "params"):
         if sum(2 + max(map(len, [column, *shown[column]])) for column in shown) > console.width:
             shown = shown.drop(columns=name)
     table = Table(
-        title=escape(study.question), title_justify="left", box=SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False
+        title=escape(results.plan.question), title_justify="left", box=SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False
     )
     for name, side in zip(shown.columns, alignment(shown.columns), strict=True):
         table.add_column(
             name, justify="left" if side == "left" else "right", no_wrap=name != "variant", overflow="fold"
         )
-    for data, rows in shown.groupby(results["data"], sort=False):
-        if len(set(results["data"])) > 1:
+    for data, rows in shown.groupby(results.table["data"], sort=False):
+        if len(results.sets) > 1:
             table.add_section()
             table.add_row(f"[bold]{escape(str(data))}")
         for row in rows.itertuples(index=False):
             table.add_row(*(escape(str(cell)) for cell in row))
     console.print(table)
-    for sentence in [*conclude(study, found), *explain(study, found), *describe(study)]:
+    for sentence in [*conclude(results), *explain(results), *describe(results)]:
         console.print(f"  {escape(sentence)}", highlight=False)
     console.print(
         f"Written: {len(files)} files; start with {escape(str(folder))}/report.html", highlight=False, soft_wrap=True

@@ -1,10 +1,9 @@
-"""A panel that compares the variants of a study: its table with intervals, its figures and crops, narrowed to what is asked for.
+"""A panel that compares the variants of a study: its table with intervals, its figures and crops, narrowed to a choice.
 
-All numbers are those of ``asid report``: choosing variants hides rows, it computes nothing anew.
+All numbers are those of ``asid report``: choosing variants hides rows and computes nothing again.
 """
 
 import base64
-import html
 import textwrap
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -17,94 +16,60 @@ import pandas as pd
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
+from asid.ablation.report.crops import Example, draw_crops, find_examples
 from asid.ablation.report.figures import (
-    Example,
-    Picture,
-    axis_words,
-    draw_crops,
+    ReportFigure,
     draw_curves,
     draw_forest,
     draw_interaction,
     draw_pareto,
     draw_seeds,
     file_name,
-    find_examples,
 )
-from asid.ablation.report.page import table_html
-from asid.ablation.report.results import ReportError, Study, comparison, load_results, statistics
-from asid.ablation.report.tables import conclude_set, explain, limits, to_latex, to_markdown
-from asid.ablation.study.variants import format_value
+from asid.ablation.report.latex import to_latex
+from asid.ablation.report.markdown import to_markdown
+from asid.ablation.report.results import ReportError, Selection, load_results
+from asid.ablation.report.studies import find_studies, latest_study
 from asid.data.images import ImageError
-from asid.files import STUDY
+from asid.files import write_text
 from asid.panels.panel import Drawing, Panel
-from asid.plots.study import VERDICTS
+from asid.panels.study_html import caption_html, selection_html, selection_note
 from asid.plots.style import colours, new_figure
 
 _ANY = ""
-"""The choice of an axis, or of its level, that leaves nothing out."""
-_CROPS = 10
+"""The choice of an axis, or of its value, that leaves nothing out."""
+_CROPS_WIDTH = 10
 """Inches: a row of crops is wider on a screen than in a paper."""
 _VIEWS = [("forest", "forest"), ("Pareto", "pareto"), ("seeds", "seeds"), ("curves", "curves"), ("crops", "crops")]
 
 
 def compare_variants(results: str | Path = "../results", study: str = "") -> "Comparison":
-    """The panel, on the studies under ``results``; it shows ``study`` first, by default the latest of your own that has a finished run.
+    """Show the panel on the studies under a folder.
 
-    Raises :class:`ReportError` where there is no study, or none of that name.
+    Args:
+        results: Folder of the studies.
+        study: The study to show first, by its path in ``results``; by default the latest of your own that has a finished run.
+
+    Raises:
+        ReportError: If there is no study, or none of that name.
     """
     studies = find_studies(results)
     if study and study not in studies:
         raise ReportError(
-            f"no study '{study}' in {results}: expected one of {', '.join(studies)}; set study to one of them or to nothing"
+            f"no study '{study}' in {results}: expected one of {', '.join(studies)}; set study to one of them or to ''"
         )
-    return Comparison(Path(results), studies, study or _latest(studies))
-
-
-def find_studies(results: str | Path) -> dict[str, Path]:
-    """The folders of the studies in ``results``, the kept ones in its ``reference`` last, by their path in ``results``.
-
-    Raises :class:`ReportError` where there is none.
-    """
-    results = Path(results)
-    folders = [file.parent for pattern in ("*", "reference/*") for file in sorted(results.glob(f"{pattern}/{STUDY}"))]
-    if not folders:
-        raise ReportError(
-            f"no study in {results}: expected <study>/{STUDY} there; run 'asid ablate run ablations/quick.yaml' first"
-        )
-    return {folder.relative_to(results).as_posix(): folder for folder in folders}
-
-
-def _latest(studies: Mapping[str, Path]) -> str:
-    """The latest study that can be read, a kept one only where there is no other; the first where none can."""
-    latest_first = sorted(studies, key=lambda name: ("/" in name, -(studies[name] / STUDY).stat().st_mtime))
-    for name in latest_first:
-        try:
-            load_results(studies[name])
-        except ReportError:
-            continue
-        return name
-    return latest_first[0]
-
-
-def find_axes(study: Study) -> dict[str, dict[str, str]]:
-    """For each field in which the trained variants differ, e.g. ``attention sharing``: the value in words of each variant."""
-    values: dict[str, dict[str, str]] = {}
-    for _, record in study.trained:
-        for section in ("model", "data", "train"):
-            for field, value in getattr(record.config, section).to_dict().items():
-                values.setdefault(axis_words(field), {})[record.variant] = format_value(value)
-    return {axis: levels for axis, levels in values.items() if len(set(levels.values())) > 1}
+    return Comparison(Path(results), studies, study or latest_study(studies))
 
 
 class Comparison(Panel):
     """Controls that narrow a study down, its table, and one of its figures. Made by :func:`compare_variants`.
 
-    The other controls follow the study that is chosen: they offer its evaluation sets, axes, variants and images, and keep what they
-    were set to where it is offered still. The base and the references stay in.
+    The other controls follow the study: they offer its evaluation sets, axes, variants and images, and keep their value if the study
+    offers it too. The base and the references are always shown.
     """
 
-    def __init__(self, results: Path, studies: Mapping[str, Path], name: str) -> None:
-        self._results, self._studies = results, studies
+    def __init__(self, root: Path, studies: Mapping[str, Path], name: str) -> None:
+        self._root, self._studies = root, studies
         self._open(name)
         self.table, self.caption = widgets.HTML(), widgets.HTML()
         self.table_button = widgets.Button(
@@ -117,35 +82,33 @@ class Comparison(Panel):
             "axis": _dropdown("axis"),
             "level": _dropdown("value"),
             "variants": widgets.SelectMultiple(
-                description="variants",
-                rows=6,
-                layout=widgets.Layout(width="360px"),
-                style={"description_width": "70px"},
+                description="variants", rows=6, layout=widgets.Layout(width="360px"), style=_LABEL
             ),
             "view": widgets.ToggleButtons(style={"button_width": "auto"}),
             "image": _dropdown("image"),
         }
         super().__init__("compare", self._view, controls, self.folder)
         self.save_button.description = "Save figure"
-        narrow = widgets.VBox([controls[name] for name in ("study", "data", "axis", "level")])
-        top = widgets.HBox([narrow, controls["variants"]], layout=_WRAPPED)
-        row = widgets.HBox([controls["view"], controls["image"]], layout=_WRAPPED)
-        buttons = widgets.HBox([self.table_button, self.save_button], layout=_WRAPPED)
-        self.box.children = [top, buttons, self.message, self.table, row, self.picture, self.caption]
+        self.box.children = [
+            _row(widgets.VBox([controls[name] for name in ("study", "data", "axis", "level")]), controls["variants"]),
+            _row(self.table_button, self.save_button),
+            self.message,
+            self.table,
+            _row(controls["view"], controls["image"]),
+            self.picture,
+            self.caption,
+        ]
 
     # The study and what it offers
 
     def _open(self, name: str) -> None:
-        study = load_results(self._studies[name])
-        self._table, self._found, self._axes = (
-            comparison(study),
-            statistics(study),
-            find_axes(study),
-        )  # where one fails, all stays
-        self._name, self.study = name, study
-        self.folder = self._results / "export" / name
+        results = load_results(self._studies[name])
+        _ = results.table, results.statistics, results.axes  # if one of them fails, the panel stays as it is
+        self._name, self.results = name, results
+        self.folder = self._root / "export" / name
 
     def prepare(self) -> None:
+        """Offer what the chosen study has, and the variants that the chosen axis leaves."""
         study, data, axis, level, variants, view, image = self.controls.values()
         if study.value != self._name:
             try:
@@ -153,161 +116,101 @@ class Comparison(Panel):
             except (ReportError, OSError):
                 study.value = self._name
                 raise
-        _offer(data, list(dict.fromkeys(self._table["data"])))
-        _offer(axis, [("all", _ANY), *((axis, axis) for axis in self._axes)])
-        levels = self._axes.get(axis.value, {})
-        base = levels.get(self.study.base)
-        named = [(f"{value} (base)" if value == base else value, value) for value in dict.fromkeys(levels.values())]
+        results = self.results
+        _offer(data, results.sets)
+        _offer(axis, [("all", _ANY), *((axis, axis) for axis in results.axes)])
+        levels = results.axes.get(axis.value, {})
+        of_base = levels.get(results.plan.base)
+        named = [(f"{value} (base)" if value == of_base else value, value) for value in dict.fromkeys(levels.values())]
         _offer(level, [("any change" if levels else "–", _ANY), *named])
         level.disabled = not levels
         _offer(variants, self._matching(levels, level.value))
-        crossed = len(self.study.plan.factors) > 1
+        crossed = len(results.plan.factors) > 1
         _offer(view, [*_VIEWS, *([("interaction", "interaction")] if crossed else [])])
-        changed = next((example.image for example in find_examples(self.study) if example.data == data.value), None)
-        _offer(image, self._images(data.value), changed)
+        scores = results.scores
+        images = list(dict.fromkeys(scores.loc[scores["data"] == data.value, "image"]))
+        _offer(image, images, next((e.image for e in find_examples(results) if e.data == data.value), None))
         image.layout.display = None if view.value == "crops" else "none"
 
     def _matching(self, levels: Mapping[str, str], level: str) -> list[str]:
-        """The variants with a level of an axis; of an axis without a level, those that differ from the base in it."""
-        base = levels.get(self.study.base)
-        others = [variant for variant in self.study.variants if variant != self.study.base]
+        """The variants with a value of an axis; without a value, those that differ from the base in it."""
+        base = self.results.plan.base
+        others = [variant for variant in self.results.variants if variant != base]
         if not levels:
             return others
-        return [variant for variant in others if (levels[variant] == level if level else levels[variant] != base)]
-
-    def _images(self, data: str) -> list[str]:
-        scores = self.study.scores
-        return list(dict.fromkeys(scores.loc[scores["data"] == data, "image"]))
+        return [name for name in others if (levels[name] == level if level else levels[name] != levels.get(base))]
 
     # What is shown
 
     @property
-    def stem(self) -> str:
-        values = self.values
-        return file_name(
-            f"{values['view']}-{values['data']}" + (f"-{values['image']}" if values["view"] == "crops" else "")
+    def selection(self) -> Selection:
+        """What is shown of the study."""
+        return self.results.select(
+            {self.results.plan.base, *self.controls["variants"].value}, self.controls["data"].value
         )
 
     @property
-    def rows(self) -> pd.DataFrame:
-        """The shown rows of :func:`asid.ablation.report.results.comparison`."""
-        data, shown = self.controls["data"].value, {self.study.base, *self.controls["variants"].value}
-        hidden = set(self.study.variants) - shown
-        return self._table[(self._table["data"] == data) & ~self._table["variant"].isin(hidden)]
+    def stem(self) -> str:
+        """Name of a saved figure: the view, the evaluation set and, of crops, the image."""
+        values = self.values
+        parts = [values["view"], values["data"], *([values["image"]] if values["view"] == "crops" else [])]
+        return file_name("-".join(parts))
 
-    def _shown(self) -> Study:
-        """The study with the shown variants only: for figures, not for statistics, which adjust for all."""
-        shown = set(self.rows["variant"])
-        return replace(
-            self.study, records=[(folder, record) for folder, record in self.study.records if record.variant in shown]
-        )
+    def _view(self, *, view: str, image: str, **_: Any) -> Drawing:
+        selection = self.selection
+        arrays = _columns("table", selection.table) | _columns("scores", selection.scores)
+        drawn = self._draw_view(selection, view, image)
+        if isinstance(drawn, str):
+            drawn = ReportFigure(view, _text_figure(drawn), "", "")
+        elif view == "curves":
+            arrays |= _columns("curves", _histories(selection))
+        elif view == "crops":
+            arrays |= _crop_arrays(drawn.figure)
+        self.table.value = selection_html(selection)
+        self.caption.value = caption_html(drawn.title, drawn.caption)
+        return drawn.figure, arrays
 
-    def _note(self) -> str:
-        """What a narrowed table is part of; empty where all variants are shown."""
-        shown, everything = len(self._shown().variants), len(self.study.variants)
-        return (
-            f"Shown: {shown} of {everything} variants. Tests are adjusted for all of them."
-            if shown < everything
-            else ""
-        )
-
-    def _view(self, *, data: str, view: str, image: str, **_: Any) -> Drawing:
-        shown, rows = self._shown(), self.rows
-        palette = colours(self.study.variants)
-        arrays = _columns("table", rows) | _columns("scores", shown.scores[shown.scores["data"] == data])
-        picture: Picture | str | None
+    def _draw_view(self, selection: Selection, view: str, image: str) -> ReportFigure | str:
+        """The figure, or why there is none."""
+        data, palette = selection.data, colours(self.results.variants)
         match view:
             case "forest":
-                found = self._found.get(data)
-                comparable = found and shown.variants != [shown.base] and set(found.comparisons) & set(shown.variants)
-                picture = draw_forest(shown, rows, found) if comparable else None
-                picture = (
-                    picture
-                    or f"Nothing to compare with {shown.base}: choose variants that have a seed in common with it."
-                )
+                base = selection.plan.base
+                reason = f"Nothing to compare with {base}: choose variants that have a seed in common with it."
+                return draw_forest(selection, data) or reason
             case "pareto":
-                picture = draw_pareto(shown, rows, palette)
+                return draw_pareto(selection, data, palette)
             case "seeds":
-                picture = (
-                    draw_seeds(shown, data)
-                    or "One seed: how much seeds differ is not known here. Run the study with three or more."
-                )
+                reason = "One seed: how much seeds differ is not known here. Run the study with three or more."
+                return draw_seeds(selection, data) or reason
             case "curves":
-                picture = draw_curves(shown, palette)
-                histories = [
-                    pd.DataFrame(r.history).assign(variant=r.variant, seed=r.config.seed) for _, r in shown.trained
-                ]
-                arrays |= _columns("curves", pd.concat(histories))
-            case "crops":
-                picture = self._crops(shown, data, image)
-                arrays |= _crop_arrays(picture.figure) if isinstance(picture, Picture) else {}
+                return draw_curves(selection, palette)
+            case "interaction":
+                reason = "No two factors are crossed in what is shown: choose more variants."
+                return draw_interaction(selection, data) or reason
             case _:
-                picture = (
-                    draw_interaction(shown, rows)
-                    or "No two factors are crossed in what is shown: choose more variants."
-                )
-        if isinstance(picture, str):
-            picture = Picture(view, _in_words(picture), "", "")
-        self.table.value = self._describe(data)
-        self.caption.value = (
-            f'<div class="asid-words"><p><b>{html.escape(picture.title)}</b> {html.escape(picture.caption)}</p></div>'
-        )
-        return picture.figure, arrays
-
-    def _crops(self, shown: Study, data: str, image: str) -> Picture | str:
-        try:
-            picture = draw_crops(shown, [Example(data, image, f"{image} ({data})", tuple(shown.variants))])
-        except ImageError as error:
-            command = self.study.plan.command or f"asid ablate run ablations/{self.study.name}.yaml"
-            return (
-                f"No crops: {error}. They need the SR images of the runs, which results/reference does not keep, and the "
-                f"photographs that were scored (a benchmark: in ASID_DATA). Run the study here, '{command}', and choose it above."
-            )
-        columns = len(picture.figure.axes)
-        left_out = 1 + len({record.variant for _, record in shown.records}) - columns
-        more = f" {left_out} more do not fit in the row: choose fewer variants to see them." if left_out > 0 else ""
-        width, height = picture.figure.get_size_inches()
-        picture.figure.set_size_inches(_CROPS, height + (_CROPS - width) / columns)
-        return replace(picture, title="", caption=picture.caption + more)
-
-    def _describe(self, data: str) -> str:
-        """The question, the table, and what its numbers say and rest on."""
-        shown, found = set(self.rows["variant"]), self._found.get(data)
-        sentences = limits(self.study, self._found)
-        if found:
-            # Only for what is shown; the numbers are those of the whole study.
-            compared = {name: result for name, result in found.comparisons.items() if name in shown}
-            sentences += conclude_set(self.study, replace(found, comparisons=compared))
-        rules = _paragraphs(explain(self.study, self._found))  # none where nothing was tested
-        details = (
-            f"<details><summary>How changes, intervals and verdicts are computed</summary>{rules}</details>"
-            if rules
-            else ""
-        )
-        foot = f"{data}. Bold: the best trained value of those shown. Changes are against {self.study.base}. {self._note()}"
-        return (
-            f'{_STYLE}<div class="asid-words"><p><b>{html.escape(self.study.question)}</b></p>'
-            f'<div class="asid-table"><table>{table_html(self.study, self.rows)}</table></div><p class="soft">{html.escape(foot)}</p>'
-            f"{_paragraphs(sentences)}{details}</div>"
-        )
+                return _draw_crops(selection, image)
 
     # Files
 
     def save_table(self) -> list[Path]:
-        """Write the shown table as CSV (all digits), Markdown (with its sentences) and LaTeX; returns the files."""
-        data, note, rows = self.controls["data"].value, self._note(), self.rows
-        found = {name: result for name, result in self._found.items() if name == data}
+        """Write the shown table as CSV (all digits), Markdown (with its sentences) and LaTeX.
+
+        Returns:
+            The files.
+        """
+        selection = self.selection
+        note = selection_note(selection)
         texts = {
-            "csv": rows.to_csv(index=False),
-            "md": to_markdown(self.study, rows, found, skipped=[note] if note else []),
-            "tex": (f"% {note}\n" if note else "") + to_latex(self.study, rows),
+            "csv": selection.table.to_csv(index=False),
+            "md": to_markdown(selection, notes=[note] if note else []),
+            "tex": (f"% {note}\n" if note else "") + to_latex(selection),
         }
-        self.folder.mkdir(parents=True, exist_ok=True)
-        path = self.folder / f"comparison-{file_name(data)}"
-        files = {path.with_name(f"{path.name}.{ending}"): text for ending, text in texts.items()}
-        for file, text in files.items():
-            file.write_text(text, encoding="utf-8")
-        return list(files)
+        files = []
+        for ending, text in texts.items():
+            files.append(self.folder / f"comparison-{file_name(selection.data)}.{ending}")
+            write_text(files[-1], text)
+        return files
 
     def _repr_mimebundle_(self, **options: Any) -> dict[str, Any]:
         bundle = super()._repr_mimebundle_(**options)
@@ -317,59 +220,59 @@ class Comparison(Panel):
 
 # Controls
 
+_LABEL = {"description_width": "70px"}
 
-_WRAPPED = widgets.Layout(flex_flow="row wrap", align_items="center")
+
+def _row(*children: widgets.Widget) -> widgets.HBox:
+    return widgets.HBox(children, layout=widgets.Layout(flex_flow="row wrap", align_items="center"))
 
 
 def _dropdown(description: str, **options: Any) -> widgets.Dropdown:
-    return widgets.Dropdown(
-        description=description, layout=widgets.Layout(width="330px"), style={"description_width": "70px"}, **options
-    )
+    return widgets.Dropdown(description=description, layout=widgets.Layout(width="330px"), style=_LABEL, **options)
 
 
 def _offer(control: Any, options: Sequence[Any], first: Any = None) -> None:
-    """Let a control offer ``options``. What it is set to stays where it is offered still, else it is set to ``first``.
+    """Let a control offer other options. It keeps its value if that is one of them, and several choices are all chosen.
 
-    ``first`` is by default the first option, and all of them for several choices.
+    Args:
+        control: A widget with options.
+        options: Values, or pairs of a label and a value.
+        first: The value to choose otherwise; by default the first one.
     """
     if list(control.options) == list(options):
         return
-    kept = control.value
+    current = control.value
     control.options = options
     values = [option[1] if isinstance(option, tuple) else option for option in options]
     if isinstance(control, widgets.SelectMultiple):
         control.value = values
     else:
-        control.value = kept if kept in values else first or values[0]
+        control.value = current if current in values else first or values[0]
 
 
-# Pieces
+# Figures and arrays
 
 
-_STYLE = "<style>{}</style>".format(
-    textwrap.dedent(
-        """\
-        .asid-words { line-height: 1.45; max-width: 62rem; } .asid-words p { margin: .4rem 0; } .asid-words summary { cursor: pointer; }
-        .asid-words .soft, .asid-table .change, .asid-table .quiet { opacity: .75; } .asid-table { overflow-x: auto; }
-        .asid-table table { border-collapse: collapse; font-size: 13px; font-variant-numeric: tabular-nums; margin: .6rem 0; }
-        .asid-table th, .asid-table td { padding: .3rem .6rem; text-align: right; white-space: nowrap; vertical-align: baseline; }
-        .asid-table td { border-bottom: 1px solid rgba(128, 128, 128, .3); } .asid-table th { border-bottom: 1.5px solid currentColor; }
-        .asid-table .left { text-align: left; } .asid-table .name, .asid-table .verdict { font-weight: 600; }
-        .asid-table .change { display: block; font-weight: 400; font-size: 12px; white-space: normal; max-width: 17rem; }
-        .asid-table .control td:first-child { padding-left: 1.4rem; } .asid-table .best { font-weight: 700; }
-        """
-    )
-    + " ".join(
-        f".asid-table .{verdict} {{ color: {VERDICTS[verdict]}; }}" for verdict in ("better", "worse", "equivalent")
-    )
-)
+def _draw_crops(selection: Selection, image: str) -> ReportFigure | str:
+    """The crops of one image, as wide as a screen; or why there are none."""
+    try:
+        example = Example(selection.data, image, f"{image} ({selection.data})", tuple(selection.variants))
+        crops = draw_crops(selection, [example])
+    except ImageError as error:
+        return (
+            f"No crops: {error}. They need the SR images of the runs, which results/reference does not keep, and the "
+            "photographs that were scored (a benchmark: in ASID_DATA). "
+            f"Run the study here, '{selection.command}', and choose it above."
+        )
+    columns = len(crops.figure.axes)
+    left_out = 1 + len(selection.references) + len(selection.variants) - columns
+    more = f" {left_out} more do not fit in the row: choose fewer variants to see them." if left_out > 0 else ""
+    width, height = crops.figure.get_size_inches()
+    crops.figure.set_size_inches(_CROPS_WIDTH, height + (_CROPS_WIDTH - width) / columns)
+    return replace(crops, title="", caption=crops.caption + more)
 
 
-def _paragraphs(sentences: Sequence[str]) -> str:
-    return "".join(f"<p>{html.escape(sentence)}</p>" for sentence in sentences)
-
-
-def _in_words(sentence: str) -> Figure:
+def _text_figure(sentence: str) -> Figure:
     """A figure that says why there is none."""
     lines = textwrap.wrap(sentence, 95, break_on_hyphens=False)  # a command stays whole
     figure = new_figure(7, 0.4 + 0.18 * len(lines))
@@ -377,8 +280,14 @@ def _in_words(sentence: str) -> Figure:
     return figure
 
 
+def _histories(selection: Selection) -> pd.DataFrame:
+    """The training curves of all runs, with the columns variant and seed."""
+    records = [stored.record for stored in selection.trained]
+    return pd.concat(pd.DataFrame(r.history).assign(variant=r.variant, seed=r.config.seed) for r in records)
+
+
 def _columns(prefix: str, table: pd.DataFrame) -> dict[str, NDArray[Any]]:
-    """The columns of a table as arrays, numbers as float, all else as text."""
+    """The columns of a table as arrays: numbers as float, all else as text."""
     return {
         f"{prefix}_{name}": column.to_numpy(float, na_value=np.nan)
         if pd.api.types.is_numeric_dtype(column)
@@ -388,7 +297,7 @@ def _columns(prefix: str, table: pd.DataFrame) -> dict[str, NDArray[Any]]:
 
 
 def _crop_arrays(figure: Figure) -> dict[str, NDArray[Any]]:
-    """The crops (columns, height, width, 3), and what stands above each."""
+    """The crops (columns, height, width, 3), and the title of each."""
     return {
         "crops": np.stack([np.asarray(ax.images[0].get_array()) for ax in figure.axes]),
         "crop_titles": np.array([ax.get_title() for ax in figure.axes]),

@@ -12,7 +12,6 @@ from matplotlib.patches import Rectangle
 from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
-
 _QUERY: dict[str, Any] = {"marker": "x", "color": "#d62728", "ms": 7, "mew": 1.8, "zorder": 5}
 
 

@@ -11,9 +11,10 @@ import pytest
 from PIL import Image
 from written_study import make_study
 
-from asid.ablation.report.page import write_report
-from asid.ablation.report.results import ReportError, comparison, load_results
-from asid.panels.compare_variants import Comparison, compare_variants, find_axes, find_studies
+from asid.ablation.report.results import ReportError, load_results
+from asid.ablation.report.studies import find_studies
+from asid.ablation.report.write import write_report
+from asid.panels.compare_variants import Comparison, compare_variants
 from asid.runs.record import read_record, write_record
 
 SETTINGS: dict[str, dict[str, Any]] = {
@@ -115,8 +116,7 @@ def test_an_unknown_study_and_a_folder_without_any_are_told_in_a_line(results: P
 
 
 def test_axes_are_the_settings_in_which_variants_differ(results: Path) -> None:
-    axes = find_axes(load_results(results / "two"))
-    assert axes == {
+    assert load_results(results / "two").axes == {
         "attention sharing": {"base": "all", "no_sharing": "none", "100%-meso": "none"},
         "spatial windows": {"base": "meso + global", "no_sharing": "meso + global", "100%-meso": "meso + meso"},
     }
@@ -149,29 +149,29 @@ def test_each_view_has_another_picture(panel: Comparison) -> None:
 
 
 def test_another_evaluation_set_has_its_own_rows(panel: Comparison) -> None:
-    assert set(panel.rows["data"]) == {"set_5"}
+    assert set(panel.selection.table["data"]) == {"set_5"}
     set_to(panel, data="Set 2")
-    assert set(panel.rows["data"]) == {"Set 2"}
+    assert set(panel.selection.table["data"]) == {"Set 2"}
     assert "Set 2." in panel.table.value
 
 
 def test_an_axis_leaves_the_variants_that_change_it(panel: Comparison) -> None:
     set_to(panel, axis="spatial windows")
     assert offered(panel, "variants") == ["100%-meso"]
-    assert list(panel.rows["variant"]) == ["bicubic", "base", "100%-meso"]
+    assert list(panel.selection.table["variant"]) == ["bicubic", "base", "100%-meso"]
     set_to(panel, level="meso + global")
-    assert list(panel.rows["variant"]) == ["bicubic", "base", "no_sharing"]
+    assert list(panel.selection.table["variant"]) == ["bicubic", "base", "no_sharing"]
     set_to(panel, axis="attention sharing")
     assert panel.values["variants"] == ("no_sharing", "100%-meso")
 
 
 def test_fewer_variants_change_picture_and_table_but_no_number(panel: Comparison) -> None:
-    everything, before = panel.rows, bytes(panel.picture.value)
+    everything, before = panel.selection.table, bytes(panel.picture.value)
     assert "100%-meso" in panel.table.value
     assert set_to(panel, variants=("no_sharing",)) != before
     assert "100%-meso" not in panel.table.value
     assert "2 of 3 variants" in panel.table.value
-    pd.testing.assert_frame_equal(panel.rows, everything[everything["variant"] != "100%-meso"])
+    pd.testing.assert_frame_equal(panel.selection.table, everything[everything["variant"] != "100%-meso"])
     assert "Holm-adjusted for 2 variants" in panel.table.value
     assert panel.drawing is not None
     assert set(panel.drawing[1]["scores_variant"]) == {"bicubic", "base", "no_sharing"}
@@ -180,7 +180,7 @@ def test_fewer_variants_change_picture_and_table_but_no_number(panel: Comparison
 def test_with_the_base_alone_the_forest_says_that_there_is_nothing_to_compare(panel: Comparison) -> None:
     full = set_to(panel, view="forest")
     assert set_to(panel, variants=()) != full
-    assert list(panel.rows["variant"]) == ["bicubic", "base"]
+    assert list(panel.selection.table["variant"]) == ["bicubic", "base"]
     for view in ("pareto", "seeds", "curves", "crops"):
         set_to(panel, view=view)
 
@@ -236,7 +236,7 @@ def test_the_saved_table_is_the_report_s(results: Path) -> None:
     panel.table_button.click()
     folder = results / "export" / "single"
     assert str(folder.resolve()) in panel.message.value
-    write_report(results / "single")
+    write_report(load_results(results / "single"))
     for ending in ("csv", "tex"):
         assert (folder / f"comparison-set_5.{ending}").read_bytes() == (
             results / "single" / f"comparison.{ending}"
@@ -249,7 +249,7 @@ def test_the_saved_table_of_some_variants_has_their_rows_and_says_so(panel: Comp
     set_to(panel, data="Set 2", variants=("100%-meso",))
     csv, markdown, latex = panel.save_table()
     assert csv == results / "export" / "two" / "comparison-Set-2.csv"
-    expected = comparison(load_results(results / "two")).query("data == 'Set 2' and variant != 'no_sharing'")
+    expected = load_results(results / "two").table.query("data == 'Set 2' and variant != 'no_sharing'")
     assert csv.read_text() == expected.to_csv(index=False)
     for file in (markdown, latex):
         assert "2 of 3 variants" in file.read_text()
@@ -260,8 +260,8 @@ def test_a_saved_figure_carries_its_numbers(panel: Comparison) -> None:
     panel.save_button.click()
     assert "pareto-set_5.png, pareto-set_5.svg, pareto-set_5.npz" in panel.message.value
     saved = np.load(panel.folder / "pareto-set_5.npz")
-    np.testing.assert_allclose(saved["table_psnr"], panel.rows["psnr"])
-    assert saved["table_variant"].tolist() == list(panel.rows["variant"])
+    np.testing.assert_allclose(saved["table_psnr"], panel.selection.table["psnr"])
+    assert saved["table_variant"].tolist() == list(panel.selection.table["variant"])
     assert saved["setting_view"] == "pareto"
 
 

@@ -12,7 +12,8 @@ import pytest
 
 from asid.ablation.engine.cluster import ClusterConfig, environment_of, open_cluster, threads_each
 from asid.ablation.engine.runner import plan, run_study
-from asid.ablation.report.page import write_report
+from asid.ablation.report.results import load_results
+from asid.ablation.report.write import write_report
 from asid.ablation.study.expand import Study, expand
 from asid.ablation.study.study import StudyConfig
 
@@ -89,7 +90,7 @@ def test_a_study_runs_to_its_table_on_an_existing_cluster(study: Study, schedule
     outcomes = run_study(study, TRAIN_VARIANT, tmp_path / "out", ClusterConfig(scheduler=scheduler))
     assert [outcome.error for outcome in outcomes] == [None, None]
     assert all(run.is_done() for run in plan(study, tmp_path / "out"))
-    write_report(tmp_path / "out")
+    write_report(load_results(tmp_path / "out"))
     assert "| no-esa" in (tmp_path / "out" / "comparison.md").read_text()
 
 

@@ -12,7 +12,8 @@ from pathlib import Path
 import psutil
 import pytest
 
-from asid.ablation.report.page import write_report
+from asid.ablation.report.results import load_results
+from asid.ablation.report.write import write_report
 from asid.ablation.study.expand import load_study
 from asid.ablation.study.plan import plan_runs
 from asid.files import RECORD
@@ -96,7 +97,7 @@ def test_a_grid_that_is_killed_ends_as_one_that_is_not(kills: int, steps: int, c
         runs = plan_runs(load_study(study), tmp_path / folder)
         assert len(runs) == 4
         assert all(run.is_done() for run in runs)
-        write_report(tmp_path / folder)
+        write_report(load_results(tmp_path / folder))
     assert {name: (tmp_path / "killed" / name).read_bytes() for name in TABLES} == {
         name: (tmp_path / "quiet" / name).read_bytes() for name in TABLES
     }

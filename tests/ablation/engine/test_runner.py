@@ -16,7 +16,8 @@ from asid.ablation.engine import runner
 from asid.ablation.engine.cluster import ClusterConfig
 from asid.ablation.engine.execution import execute_run
 from asid.ablation.engine.runner import Outcome, run_study
-from asid.ablation.report.page import load_results, write_report
+from asid.ablation.report.results import load_results
+from asid.ablation.report.write import write_report
 from asid.ablation.study.expand import Study, load_study
 from asid.ablation.study.plan import PlannedRun, plan_runs, read_plan
 from asid.ablation.study.study import StudyError
@@ -191,7 +192,7 @@ def test_only_the_failed_run_is_left_to_do(grid: Grid) -> None:
 
 def test_the_report_lists_the_failed_run_as_without_a_record(grid: Grid) -> None:
     assert load_results(grid.folder).missing == [f"{BAD} seed 0"]
-    write_report(grid.folder)
+    write_report(load_results(grid.folder))
     text = (grid.folder / "comparison.md").read_text()
     assert f"Without a record, not in the table: {BAD} seed 0." in text
     assert f"| {BAD}" not in text

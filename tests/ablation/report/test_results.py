@@ -1,6 +1,7 @@
-"""Results: right numbers from hand-written records, on arrays with named axes, and nothing mixed that does not belong together."""
+"""Results: the right numbers from hand-written records, on arrays with named axes, and no mixture of evaluations."""
 
 import json
+from dataclasses import FrozenInstanceError
 from pathlib import Path
 from typing import Any
 
@@ -9,17 +10,9 @@ import pandas as pd
 import pytest
 from written_study import PARAMETERS, PSNR, SSIM, make_study, seeded
 
+import asid
 from asid.ablation.report import stats
-from asid.ablation.report.results import (
-    ReportError,
-    comparison,
-    load_results,
-    score_arrays,
-    score_changes,
-    score_table,
-    statistics,
-    timings,
-)
+from asid.ablation.report.results import ReportError, load_results
 from asid.files import RECORD
 
 
@@ -44,7 +37,7 @@ def edit(path: Path, **changes: Any) -> None:
     [("nowhere", "no study in"), (".", "asid ablate")],
     ids=["no such folder", "folder of something else"],
 )
-def test_a_folder_without_a_study_is_told(folder: str, words: str, tmp_path: Path) -> None:
+def test_a_folder_without_a_study_is_reported(folder: str, words: str, tmp_path: Path) -> None:
     with pytest.raises(ReportError, match=words) as caught:
         load_results(tmp_path / folder)
     assert str(tmp_path / folder) in str(caught.value)
@@ -55,20 +48,20 @@ def test_missing_damaged_and_foreign_records_are_listed(tmp_path: Path) -> None:
     damaged, foreign = folder / "runs" / "base-1" / RECORD, folder / "runs" / "100%-meso-0" / RECORD
     damaged.write_text(damaged.read_text()[:-50])
     foreign.write_text(foreign.read_text().replace('"100%-meso-0"', '"another"'))
-    assert load_results(folder).missing == ["base seed 1", "no_sharing seed 1", "100%-meso seed 0"]
+    assert load_results(folder).missing == ("base seed 1", "no_sharing seed 1", "100%-meso seed 0")
 
 
-def test_a_study_without_its_reference_is_told_not_crashed_on(tmp_path: Path) -> None:
+def test_a_missing_reference_is_listed(tmp_path: Path) -> None:
     folder = make_study(tmp_path)
     (folder / "references" / "bicubic" / RECORD).unlink()
-    study = load_results(folder)
-    assert study.missing == ["bicubic"]
-    assert list(comparison(study)["variant"]) == list(PSNR)
+    results = load_results(folder)
+    assert results.missing == ("bicubic",)
+    assert list(results.table["variant"]) == list(PSNR)
 
 
 def test_a_study_names_its_seeds_and_variants(tmp_path: Path) -> None:
-    study = load_results(make_study(tmp_path))
-    assert (study.seeds, study.variants) == ([0, 1], list(PSNR))
+    results = load_results(make_study(tmp_path))
+    assert (results.seeds, results.variants) == ([0, 1], list(PSNR))
 
 
 @pytest.mark.parametrize(
@@ -86,7 +79,7 @@ def test_a_table_never_mixes_two_ways_of_evaluating(section: str, field: str, va
     content = json.loads(path.read_text())
     content["config"][section][field] = value
     path.write_text(json.dumps(content))
-    with pytest.raises(ReportError, match=rf"no_sharing-1 was evaluated with {field} {value}, .*bicubic with "):
+    with pytest.raises(ReportError, match=rf"no_sharing-1 .* {field} {value}, .*bicubic"):
         load_results(folder)
 
 
@@ -97,15 +90,26 @@ def test_a_table_never_mixes_two_sets_of_images(manifest: str, tmp_path: Path) -
     content = json.loads(path.read_text())
     content["data"][f"evaluate {tmp_path / 'set_5'}"][manifest] = "0123"
     path.write_text(json.dumps(content))
-    with pytest.raises(ReportError, match=r"no_sharing-1 was evaluated with images .*0123.* one way of evaluating"):
+    with pytest.raises(ReportError, match=r"no_sharing-1 .* images .*0123"):
         load_results(folder)
+
+
+def test_the_package_names_the_results(tmp_path: Path) -> None:
+    results = asid.results(make_study(tmp_path))
+    assert results.table.equals(load_results(results.folder).table)
+
+
+def test_results_are_frozen(tmp_path: Path) -> None:
+    results = load_results(make_study(tmp_path))
+    with pytest.raises(FrozenInstanceError):
+        results.missing = ("base",)  # type: ignore[misc]
 
 
 # Scores
 
 
 def test_every_score_is_kept(tmp_path: Path) -> None:
-    table = score_table(load_results(make_study(tmp_path)))
+    table = load_results(make_study(tmp_path)).scores
     assert len(table) == 3 * 2 * 2 + 2
     kept = table.set_index(["variant", "seed", "image"])["psnr"]
     for variant, seeds in PSNR.items():
@@ -115,8 +119,8 @@ def test_every_score_is_kept(tmp_path: Path) -> None:
 
 
 def test_the_array_has_an_axis_for_variants_seeds_and_images(tmp_path: Path) -> None:
-    study = load_results(make_study(tmp_path, missing=(("no_sharing", 1),), sets=("set_5", "set_14")))
-    arrays = score_arrays(study)
+    results = load_results(make_study(tmp_path, missing=(("no_sharing", 1),), sets=("set_5", "set_14")))
+    arrays = results.arrays
     assert list(arrays) == ["set_5", "set_14"]
     scores = arrays["set_14"]
     assert (scores.variants, scores.seeds, scores.images) == (list(PSNR), [0, 1], ["ant", "bee"])
@@ -130,7 +134,7 @@ def test_the_array_has_an_axis_for_variants_seeds_and_images(tmp_path: Path) -> 
 
 
 def test_means_are_over_images_and_seeds(tmp_path: Path) -> None:
-    table = rows(comparison(load_results(make_study(tmp_path))))
+    table = rows(load_results(make_study(tmp_path)).table)
     assert {name: row["psnr"] for name, row in table.items()} == pytest.approx(
         {"bicubic": 27.5, "base": 30.0, "no_sharing": 30.75, "100%-meso": 29.5}
     )
@@ -138,12 +142,12 @@ def test_means_are_over_images_and_seeds(tmp_path: Path) -> None:
 
 
 def test_changes_are_against_the_base(tmp_path: Path) -> None:
-    study = load_results(make_study(tmp_path))
-    table = rows(comparison(study))
+    results = load_results(make_study(tmp_path))
+    table = rows(results.table)
     assert {name: row["delta"] for name, row in table.items()} == pytest.approx(
         {"bicubic": -2.5, "base": 0.0, "no_sharing": 0.75, "100%-meso": -0.5}
     )
-    by_image = score_changes(study).groupby(["variant", "seed", "image"])["change"].mean()
+    by_image = results.changes.groupby(["variant", "seed", "image"])["change"].mean()
     assert by_image["no_sharing", 1, "bee"] == pytest.approx(0.5)
     assert by_image["100%-meso", 0, "ant"] == pytest.approx(-1.0)
     assert by_image["bicubic", 0, "ant"] == pytest.approx(27 - 29.5), (
@@ -152,7 +156,7 @@ def test_changes_are_against_the_base(tmp_path: Path) -> None:
 
 
 def test_costs_are_those_of_the_records(tmp_path: Path) -> None:
-    table = rows(comparison(load_results(make_study(tmp_path))))
+    table = rows(load_results(make_study(tmp_path)).table)
     assert {name: table[name]["parameters"] for name in PSNR} == PARAMETERS
     assert table["base"]["macs"] == pytest.approx(5.6164)
     assert table["base"]["macs_ptflops"] == pytest.approx(2 * 5.6164)
@@ -163,14 +167,14 @@ def test_costs_are_those_of_the_records(tmp_path: Path) -> None:
 
 
 def test_rows_are_in_the_order_of_the_plan_set_after_set(tmp_path: Path) -> None:
-    table = comparison(load_results(make_study(tmp_path, sets=("set_5", "set_14"))))
+    table = load_results(make_study(tmp_path, sets=("set_5", "set_14"))).table
     assert list(table["variant"]) == ["bicubic", *PSNR] * 2
     assert list(table["data"]) == ["set_5"] * 4 + ["set_14"] * 4
 
 
 def test_a_variant_is_compared_on_what_it_shares_with_the_base(tmp_path: Path) -> None:
     """Where a seed of a variant is missing, its difference must not be that of the seeds."""
-    table = rows(comparison(load_results(make_study(tmp_path, missing=(("no_sharing", 0),)))))
+    table = rows(load_results(make_study(tmp_path, missing=(("no_sharing", 0),))).table)
     assert table["no_sharing"]["psnr"] == pytest.approx(31.25)
     assert table["no_sharing"]["seeds"] == table["no_sharing"]["pairs"] == 1
     assert table["no_sharing"]["delta"] == pytest.approx(31.25 - 30.5), (
@@ -180,16 +184,16 @@ def test_a_variant_is_compared_on_what_it_shares_with_the_base(tmp_path: Path) -
 
 
 def test_without_the_base_there_is_no_difference(tmp_path: Path) -> None:
-    study = load_results(make_study(tmp_path, missing=(("base", 0), ("base", 1))))
-    table = comparison(study)
+    results = load_results(make_study(tmp_path, missing=(("base", 0), ("base", 1))))
+    table = results.table
     assert "base" not in set(table["variant"])
     assert table["delta"].isna().all()
     assert table["verdict"].isna().all()
-    assert statistics(study) == {}
+    assert results.statistics == {}
 
 
 def test_without_a_seed_in_common_there_is_no_difference(tmp_path: Path) -> None:
-    table = rows(comparison(load_results(make_study(tmp_path, missing=(("base", 0), ("no_sharing", 1))))))
+    table = rows(load_results(make_study(tmp_path, missing=(("base", 0), ("no_sharing", 1)))).table)
     assert pd.isna(table["no_sharing"]["delta"])
     assert pd.isna(table["no_sharing"]["verdict"])
     assert table["100%-meso"]["delta"] == pytest.approx(0.0)
@@ -206,8 +210,8 @@ CHANGES = {
 
 def test_the_table_holds_the_statistics_of_its_scores(tmp_path: Path) -> None:
     psnr = seeded({**CHANGES, "noisy": [0.2, -0.2, 0.1, -0.1, 0.1]})
-    study = load_results(make_study(tmp_path, psnr))
-    table = rows(comparison(study))
+    results = load_results(make_study(tmp_path, psnr))
+    table = rows(results.table)
     assert {name: table[name]["verdict"] for name in psnr} == {
         "base": "base",
         "more": "better",
@@ -226,46 +230,62 @@ def test_the_table_holds_the_statistics_of_its_scores(tmp_path: Path) -> None:
         assert more[name] == pytest.approx(getattr(expected, name)), name
     assert more["pairs"] == 5
     assert more["p_holm"] > more["p_t"], "adjusted for the other variants"
-    assert statistics(study)["set_5"].noise == pytest.approx(np.std([0.01, -0.02, 0.03, 0.0, -0.01], ddof=1))
+    assert results.statistics["set_5"].noise == pytest.approx(np.std([0.01, -0.02, 0.03, 0.0, -0.01], ddof=1))
 
 
 def test_the_margin_is_that_of_the_plan(tmp_path: Path) -> None:
-    table = rows(comparison(load_results(make_study(tmp_path, seeded(CHANGES), margin=0.001))))
+    table = rows(load_results(make_study(tmp_path, seeded(CHANGES), margin=0.001)).table)
     assert table["same"]["verdict"] == "undecided"
 
 
 def test_each_evaluation_set_is_a_family_of_its_own(tmp_path: Path) -> None:
-    one = comparison(load_results(make_study(tmp_path / "one", seeded(CHANGES))))
-    two = comparison(load_results(make_study(tmp_path / "two", seeded(CHANGES), sets=("set_5", "set_14"))))
+    one = load_results(make_study(tmp_path / "one", seeded(CHANGES))).table
+    two = load_results(make_study(tmp_path / "two", seeded(CHANGES), sets=("set_5", "set_14"))).table
     np.testing.assert_allclose(two["p_holm"], [*one["p_holm"], *one["p_holm"]])
 
 
 def test_one_seed_has_a_change_and_no_test(tmp_path: Path) -> None:
-    study = load_results(make_study(tmp_path, seeds=(1,)))
-    row = rows(comparison(study))["no_sharing"]
+    results = load_results(make_study(tmp_path, seeds=(1,)))
+    row = rows(results.table)["no_sharing"]
     assert row["delta"] == pytest.approx(0.75)
     assert row["verdict"] == "one seed"
     for name in ("low", "high", "p_holm", "p_t", "p_equivalent", "detectable"):
         assert pd.isna(row[name]), name
-    assert row["image_low"] < 0.75 < row["image_high"], "images can be told apart from one training"
-    assert np.isnan(statistics(study)["set_5"].noise)
+    assert row["image_low"] < 0.75 < row["image_high"], "one training is enough to compare images"
+    assert np.isnan(results.statistics["set_5"].noise)
 
 
 def test_an_image_without_an_error_is_left_out_of_the_statistics_and_named(tmp_path: Path) -> None:
     psnr = {name: {seed: dict(images) for seed, images in seeds.items()} for name, seeds in PSNR.items()}
     psnr["no_sharing"][0]["ant"] = np.inf
-    study = load_results(make_study(tmp_path, psnr))
-    found = statistics(study)["set_5"]
-    assert found.left_out == ["ant"]
-    assert found.comparisons["no_sharing"].seeds.mean == pytest.approx(0.5)
-    assert rows(comparison(study))["no_sharing"]["delta"] == pytest.approx(0.5)
+    results = load_results(make_study(tmp_path, psnr))
+    statistics = results.statistics["set_5"]
+    assert statistics.left_out == ["ant"]
+    assert statistics.comparisons["no_sharing"].seeds.mean == pytest.approx(0.5)
+    assert rows(results.table)["no_sharing"]["delta"] == pytest.approx(0.5)
+
+
+# A selection
+
+
+def test_a_selection_hides_variants_and_changes_no_number(tmp_path: Path) -> None:
+    results = load_results(make_study(tmp_path, seeded(CHANGES), sets=("set_5", "set_14")))
+    selection = results.select(["base", "more"], "set_14")
+    assert (selection.variants, selection.sets) == (["base", "more"], ["set_14"])
+    assert list(selection.table["variant"]) == ["bicubic", "base", "more"]
+    pd.testing.assert_frame_equal(selection.table, results.table.loc[selection.table.index])
+    pd.testing.assert_frame_equal(selection.scores, results.scores.loc[selection.scores.index])
+    assert list(selection.statistics) == ["set_14"]
+    shown, everything = selection.statistics["set_14"], results.statistics["set_14"]
+    assert shown.comparisons == {"more": everything.comparisons["more"]}
+    assert (shown.family, shown.noise) == (everything.family, everything.noise) == (3, everything.noise)
 
 
 # Times
 
 
 def test_latency_is_the_time_in_the_network_for_one_image(tmp_path: Path) -> None:
-    table = timings(load_results(make_study(tmp_path, seconds={"train": 60.0, "evaluate": 3.0, "upscale": 0.5})))
+    table = load_results(make_study(tmp_path, seconds={"train": 60.0, "evaluate": 3.0, "upscale": 0.5})).timings
     assert len(table) == 6
     assert set(table["latency"]) == {250.0}
     assert set(table["train"]) == {60.0}
@@ -273,14 +293,12 @@ def test_latency_is_the_time_in_the_network_for_one_image(tmp_path: Path) -> Non
 
 
 def test_a_record_without_times_has_none(tmp_path: Path) -> None:
-    assert (
-        timings(load_results(make_study(tmp_path)))[["train", "evaluate", "upscale", "latency"]].isna().all(axis=None)
-    )
+    assert load_results(make_study(tmp_path)).timings[["train", "evaluate", "upscale", "latency"]].isna().all(axis=None)
 
 
 def test_the_comparison_does_not_depend_on_the_machine_or_its_speed(tmp_path: Path) -> None:
     slow = make_study(tmp_path, seconds={"train": 60.0, "evaluate": 3.0, "upscale": 0.5})
-    first = comparison(load_results(slow))
+    first = load_results(slow).table
     for path in slow.rglob(RECORD):
         edit(path, seconds__train=1.0, provenance__cpus=1, provenance__finished="later")
-    pd.testing.assert_frame_equal(comparison(load_results(slow)), first)
+    pd.testing.assert_frame_equal(load_results(slow).table, first)

@@ -1,0 +1,140 @@
+"""The figure of crops: for a few images, the same detail as each variant restores it."""
+
+import textwrap
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from asid.ablation.report.figures import WIDTH, ReportFigure
+from asid.ablation.report.results import StoredRecord, StudyResults
+from asid.data.crops import most_detailed_box
+from asid.data.images import ImageError, read_image
+from asid.data.resize import crop_to_multiple
+from asid.data.sources import find_pairs
+from asid.files import IMAGES
+from asid.plots import study as plots
+from asid.plots import style
+
+_SIDE = 64
+"""Side of a crop, in HR pixels."""
+_COLUMNS = 8
+"""Most images in a row of crops."""
+
+
+@dataclass(frozen=True)
+class Example:
+    """An image to show, why, and the variants it is shown for."""
+
+    data: str
+    image: str
+    reason: str
+    variants: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class _Image:
+    """An image of a row, with its title and a note under it."""
+
+    title: str
+    note: str
+    pixels: NDArray[np.uint8]
+
+
+def find_examples(results: StudyResults) -> list[Example]:
+    """The images with the largest and the smallest change of PSNR against the base, over all variants, as means over seeds.
+
+    One example if both are the same image; the first two images if there is no change to go by.
+    """
+    changes = results.changes[results.changes["variant"].isin(results.variants)]
+    means = changes.groupby(["data", "image", "variant"], sort=False)["change"].mean()
+    ranked = means.reset_index().sort_values("change", ascending=False, kind="stable").to_dict("records")
+    if not ranked:
+        images = results.scores[["data", "image"]].drop_duplicates().head(2).to_dict("records")
+        return [Example(row["data"], row["image"], row["image"]) for row in images]
+    chosen: dict[tuple[str, str], list[tuple[str, str]]] = {}
+    for title, row in (("best", ranked[0]), ("worst", ranked[-1])):
+        reason = f"{title} change {row['variant']}, {style.signed(row['change'], 2)} dB"
+        chosen.setdefault((row["data"], row["image"]), []).append((reason, row["variant"]))
+    examples = []
+    for (data, image), reasons in chosen.items():
+        name = f"{image} ({data})" if len(results.sets) > 1 else image
+        why = "; ".join(reason for reason, _ in reasons)
+        examples.append(Example(data, image, f"{name}: {why}", tuple(variant for _, variant in reasons)))
+    return examples
+
+
+def draw_best_and_worst(results: StudyResults) -> ReportFigure:
+    """The crops of :func:`find_examples`.
+
+    Raises:
+        ImageError: If HR or SR images are not here any more.
+    """
+    examples = find_examples(results)
+    why = f"Chosen among all images and variants by the change of PSNR against {results.plan.base} in the mean over seeds. "
+    return draw_crops(results, examples, why if examples[0].variants else "")
+
+
+def draw_crops(results: StudyResults, examples: Sequence[Example], why: str = "") -> ReportFigure:
+    """Draw the most detailed region of each example: HR, the references, the base and other variants, all with one seed.
+
+    Args:
+        results: The study, or a selection of it.
+        examples: One row of crops each.
+        why: A sentence for the caption: how the examples were chosen.
+
+    Raises:
+        ImageError: If HR or SR images are not here any more.
+    """
+    shown = [_choose_runs(results, example, examples) for example in examples]
+    rows = [_read_row(results, example, runs) for example, runs in zip(examples, shown, strict=True)]
+    columns = max(map(len, rows))
+    lines = max(image.title.count("\n") for row in rows for image in row)
+    figure = style.new_figure(WIDTH, (0.6 + 0.12 * lines + WIDTH / columns) * len(rows))
+    parts = figure.subfigures(len(rows), 1, squeeze=False)[:, 0]
+    for part, example, row in zip(parts, examples, rows, strict=True):
+        part.suptitle(example.reason, x=0.01, ha="left", fontsize=9)
+        pixels = {image.title: image.pixels for image in row}
+        notes = {image.title: image.note for image in row}
+        plots.plot_crops(pixels, part, most_detailed_box(row[0].pixels, _SIDE), notes)
+    seeds = sorted({run.record.config.seed for runs in shown for run in runs if run.record.complexity})
+    caption = (
+        f"The {_SIDE}×{_SIDE} pixels with the strongest edges of each image, and the PSNR of the whole image. {why}"
+        f"From the SR images of the runs with seed {' and '.join(map(str, seeds))}."
+    )
+    return ReportFigure("crops", figure, "Best and worst images", caption)
+
+
+def _choose_runs(results: StudyResults, example: Example, examples: Sequence[Example]) -> list[StoredRecord]:
+    """The references, and the runs with the first seed that the base and the example's variants share; as many as fit beside HR.
+
+    Every row shows the same variants: the base, those of all examples, then the others in the order of the plan.
+    """
+    seeds = set(results.seeds)
+    for name in {results.plan.base, *example.variants} & set(results.variants):
+        seeds &= {record.config.seed for record in results.runs_of(name)}
+    runs = {run.record.variant: run for run in results.trained if run.record.config.seed in sorted(seeds)[:1]}
+    first = [results.plan.base, *(name for other in examples for name in other.variants), *results.variants]
+    room = _COLUMNS - 1 - len(results.references)
+    chosen = [name for name in dict.fromkeys(first) if name in runs][:room]
+    return [*results.references, *(runs[name] for name in results.variants if name in chosen)]
+
+
+def _read_row(results: StudyResults, example: Example, runs: Sequence[StoredRecord]) -> list[_Image]:
+    """The HR image, and the SR image of each run."""
+    config = results.config
+    source = next(source for source in config.evaluate.data if Path(source).name == example.data)
+    pair = next((pair for pair in find_pairs(source, config.model.scale) if pair.name == example.image), None)
+    if pair is None:
+        raise ImageError(f"{source} has no image {example.image} any more")
+    hr = crop_to_multiple(read_image(pair.hr), config.model.scale)
+    row = [_Image("HR", example.image, hr)]
+    for run in runs:
+        sr = read_image(run.folder / IMAGES / example.data / f"{example.image}.png")
+        if sr.shape != hr.shape:
+            raise ImageError(f"{pair.hr} is not the image that {run.folder} was evaluated on: its size differs")
+        scores = run.record.score_table.query("data == @example.data and image == @example.image")
+        row.append(_Image(textwrap.fill(run.record.variant, 15), f"{scores['psnr'].iloc[0]:.2f} dB", sr))
+    return row

@@ -1,0 +1,96 @@
+"""The comparison as a LaTeX table for a paper."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import pandas as pd
+
+from asid.ablation.report.results import StudyResults
+from asid.ablation.report.sentences import ALPHA, describe
+from asid.ablation.report.tables import COVERAGE, HALF_WIDTH, alignment, best_values, to_text
+
+_COLUMNS = ("variant", "params", "MACs (G)", "PSNR (dB)", "SSIM", "Δ dB", "p (Holm)", "seeds")
+_MARKS = {
+    "undecided": ("ns", "not significant"),
+    "equivalent": ("eq", "not significant, and equivalent within $\\pm${margin:g}~dB"),
+    "one seed": (r"\dag", "one seed, no test"),
+}
+"""For each verdict that is not significant: its mark, and what the caption says about it."""
+
+
+def to_latex(results: StudyResults) -> str:
+    """Write the comparison with booktabs rules: the best value of each column in bold, changes that may be noise marked."""
+    changes = results.table.drop_duplicates("variant")
+    comments = [
+        r"needs \usepackage{booktabs}; written by asid report",
+        *(f"{variant}: {change}" for variant, change in zip(changes["variant"], changes["change"], strict=True)),
+        *describe(results),
+    ]
+    table = _rows(results)
+    latex = table.style.hide(axis="index").to_latex(
+        column_format="".join(side[0] for side in alignment(_COLUMNS)),
+        position="t",
+        position_float="centering",
+        hrules=True,
+        label=f"tab:{results.plan.name}",
+        caption=_caption(results),
+        environment="table*",
+    )
+    return "".join(f"% {comment}\n" for comment in comments) + latex
+
+
+def _rows(results: StudyResults) -> pd.DataFrame:
+    """The table as LaTeX. Several evaluation sets have a heading each, which stands before the first variant, in its cell."""
+    table = results.table.reset_index(drop=True)
+    best = best_values(table)
+    rows = [
+        {name: _entry(row, name, (index, name) in best) for name in _COLUMNS}
+        for index, row in enumerate(to_text(table, compact=True).to_dict("records"))
+    ]
+    if len(results.sets) > 1:
+        for index in table.drop_duplicates("data").index:
+            heading = rf"\multicolumn{{{len(_COLUMNS)}}}{{l}}{{\emph{{{_escape(table['data'][index])}}}}} \\"
+            rule = "\\midrule\n" if index else ""
+            rows[index]["variant"] = f"{rule}{heading}\n{rows[index]['variant']}"
+    return pd.DataFrame(rows).rename(columns=_escape)
+
+
+def _entry(row: Mapping[Any, str], name: str, is_best: bool) -> str:
+    text = row[name]
+    if name != "Δ dB" or text == "–":
+        entry = _escape(text)
+        entry = entry.replace(" ", r"\,") if name == "params" else entry
+        return rf"\textbf{{{entry}}}" if is_best else entry
+    entry = rf"$\mathbf{{{text}}}$" if is_best else f"${text}$"
+    entry += rf" $\pm$ {row[HALF_WIDTH]}" if row[HALF_WIDTH] != "–" else ""
+    # The mark hangs over, so that the digits stay in line.
+    return entry + (rf"\rlap{{\textsuperscript{{{_MARKS[row['verdict']][0]}}}}}" if row["verdict"] in _MARKS else "")
+
+
+def _caption(results: StudyResults) -> str:
+    table = results.table
+    width, height = results.output_size
+    half = rf", $\pm$ half of the {COVERAGE} interval (Student's t over seeds)".replace(" %", r"~\%")
+    legend = [
+        rf"$\Delta$~dB: change of PSNR against {_escape(results.plan.base)}, paired by seed"
+        + (half if table["low"].notna().any() else ""),
+        *([f"p: paired t-test, Holm-adjusted, significant below {ALPHA}"] if table["p_holm"].notna().any() else []),
+        "bold: the best trained value",
+    ]
+    used = [mark for verdict, mark in _MARKS.items() if verdict in set(table["verdict"])]
+    legend += [rf"\textsuperscript{{{mark}}}: {meaning.format(margin=results.plan.margin)}" for mark, meaning in used]
+    return (
+        rf"{_escape(results.plan.question)} Scale $\times${results.config.model.scale}, {_escape(', '.join(results.sets))}; "
+        rf"multiply-adds for an output of {width}$\times${height}. {'; '.join(legend)}."
+    )
+
+
+_SPECIAL = str.maketrans(
+    {letter: rf"\{letter}" for letter in "_%&#${}"}
+    | {"\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}"}
+    | {"×": r"$\times$", "±": r"$\pm$", "Δ": r"$\Delta$", "<": "$<$", ">": "$>$", "–": "--"}
+)
+
+
+def _escape(text: str) -> str:
+    return text.translate(_SPECIAL)

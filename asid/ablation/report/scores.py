@@ -1,0 +1,111 @@
+"""Scores as arrays with named axes, and their changes against the base: pure functions of tables."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from asid.ablation.report import stats
+
+LEVEL = 0.95
+"""Nominal coverage of every interval; verdicts err with probability 1 - LEVEL."""
+
+
+@dataclass(frozen=True)
+class Scores:
+    """PSNR in dB on one evaluation set, as an array with named axes."""
+
+    variants: list[str]
+    seeds: list[int]
+    images: list[str]
+    psnr: NDArray[np.float64]
+    """(variants, seeds, images); NaN where a run has no record."""
+
+
+@dataclass(frozen=True)
+class Statistics:
+    """What the seeds say on one evaluation set."""
+
+    images: list[str]
+    left_out: list[str]
+    """Images that some run restored without error: their PSNR is infinite, so they have no mean."""
+    seeds: list[int]
+    base_seeds: int
+    """Number of seeds the base has a record for."""
+    noise: float
+    """Standard deviation of the base from seed to seed, in dB; NaN with one seed."""
+    comparisons: dict[str, stats.Comparison]
+    """For each variant that shares a seed with the base."""
+    family: int
+    """Number of comparisons that could be tested, and for which p-values are adjusted."""
+
+
+def score_arrays(scores: pd.DataFrame, variants: Sequence[str], seeds: Sequence[int]) -> dict[str, Scores]:
+    """Arrange the PSNR of some variants by evaluation set.
+
+    Args:
+        scores: Columns variant, seed, data, image, psnr (dB).
+        variants: First axis of the arrays.
+        seeds: Second axis of the arrays.
+    """
+    arrays = {}
+    for data, rows in scores.groupby("data", sort=False):
+        axes = list(variants), list(seeds), list(dict.fromkeys(rows["image"]))
+        index = pd.MultiIndex.from_product(axes)
+        psnr = rows.groupby(["variant", "seed", "image"])["psnr"].mean().reindex(index).to_numpy(dtype=np.float64)
+        arrays[str(data)] = Scores(*axes, psnr.reshape([len(axis) for axis in axes]))
+    return arrays
+
+
+def compare_with_base(scores: Scores, base: str, margin: float) -> Statistics | None:
+    """Compare every variant with the base on one evaluation set.
+
+    Args:
+        scores: PSNR of all variants.
+        base: Name of the base.
+        margin: Change in dB below which two variants count as equivalent.
+
+    Returns:
+        None if the base has no record, or if no image is left to compare.
+    """
+    perfect = np.isposinf(scores.psnr).any(axis=(0, 1))
+    psnr = scores.psnr[:, :, ~perfect]
+    if base not in scores.variants or not psnr.size:
+        return None
+    index = scores.variants.index(base)
+    results = zip(scores.variants, stats.compare(psnr, index, margin, LEVEL), strict=True)
+    comparisons = {variant: result for variant, result in results if result}
+    return Statistics(
+        images=scores.images,
+        left_out=[scores.images[image] for image in np.flatnonzero(perfect)],
+        seeds=scores.seeds,
+        base_seeds=int((~np.isnan(psnr[index]).all(axis=1)).sum()),
+        noise=stats.noise_floor(psnr[index]),
+        comparisons=comparisons,
+        family=sum(result.n > 1 for result in comparisons.values()),
+    )
+
+
+def score_changes(scores: pd.DataFrame, base: str, references: Sequence[str]) -> pd.DataFrame:
+    """Change of PSNR against the base, seed by seed and image by image; of a reference, against the base's mean over seeds.
+
+    Args:
+        scores: Columns variant, seed, data, image, psnr (dB).
+        base: Name of the base.
+        references: Names of the rows that were not trained.
+
+    Returns:
+        Columns variant, seed, data, image, change (dB), without the base and without scores that the base lacks.
+    """
+    of_base = scores[scores["variant"] == base]
+    untrained = scores["variant"].isin(references)
+    tables = []
+    for rows, keys in ((scores[~untrained], ["seed", "data", "image"]), (scores[untrained], ["data", "image"])):
+        paired = rows.merge(of_base.groupby(keys)["psnr"].mean().rename("base"), left_on=keys, right_index=True)
+        # Two perfect scores are equal; inf - inf would be NaN.
+        change = (paired["psnr"] - paired["base"]).where(paired["psnr"] != paired["base"], 0.0)
+        tables.append(paired.assign(change=change))
+    changes = pd.concat(tables)[["variant", "seed", "data", "image", "change"]]
+    return changes[changes["variant"] != base]

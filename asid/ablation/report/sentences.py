@@ -1,0 +1,153 @@
+"""What a study's numbers mean and rest on, a sentence each."""
+
+import math
+
+from asid.ablation.report.results import StudyResults
+from asid.ablation.report.scores import LEVEL, Statistics
+from asid.ablation.report.stats import can_reach, smallest_p
+from asid.ablation.report.tables import COVERAGE
+
+ALPHA = f"{1 - LEVEL:g}"
+_NARROWER = f"{2 * LEVEL - 1:.0%}".replace("%", " %")
+_TITLES = {
+    "better": "Better than {base}",
+    "worse": "Worse than {base}",
+    "equivalent": "Equivalent to {base} within ±{margin:g} dB",
+    "undecided": "Undecided, the change may be noise",
+    "one seed": "One seed in common with {base}, no verdict",
+}
+
+
+def conclude(results: StudyResults) -> list[str]:
+    """What the numbers say: what so few seeds cannot show, verdicts, and the noise behind them."""
+    sentences = limits(results)
+    for data, statistics in results.statistics.items():
+        where = f"{data}: " if len(results.statistics) > 1 else ""
+        sentences += [where + sentence for sentence in conclude_set(results, statistics)]
+    return sentences
+
+
+def limits(results: StudyResults) -> list[str]:
+    """What so few seeds cannot show."""
+    if len(results.seeds) == 1:
+        return [
+            "One seed: no interval and no test over seeds, so no verdict. "
+            "How much seeds differ is not known here: run three or more."
+        ]
+    tested = [r.n for statistics in results.statistics.values() for r in statistics.comparisons.values() if r.n > 1]
+    seeds = max(tested, default=0)
+    if not seeds or can_reach(seeds, 1 - LEVEL):
+        return []
+    enough = next(n for n in range(seeds, 100) if can_reach(n, 1 - LEVEL))
+    return [
+        f"{seeds} seeds are few: the exact sign-flip test, which supposes no distribution, cannot go below "
+        f"p = {smallest_p(seeds):g} with them, whatever the data ({enough} seeds can reach {ALPHA}). "
+        "A verdict rests on the t-test: on seeds that vary normally."
+    ]
+
+
+def conclude_set(results: StudyResults, statistics: Statistics) -> list[str]:
+    """What the numbers of one evaluation set say."""
+    return [
+        *_verdicts(results, statistics),
+        *_noise(results, statistics),
+        *_detectable(statistics),
+        *_left_out(statistics),
+    ]
+
+
+def _verdicts(results: StudyResults, statistics: Statistics) -> list[str]:
+    if len(results.seeds) == 1:
+        return []
+    groups: dict[str, list[str]] = {}
+    for name, result in statistics.comparisons.items():
+        groups.setdefault(result.verdict, []).append(f"{name} ({result.change:+z.3f} dB)".replace("(-", "(−"))
+    titles = {
+        verdict: title.format(base=results.plan.base, margin=results.plan.margin) for verdict, title in _TITLES.items()
+    }
+    verdicts = [f"{title}: {', '.join(groups[verdict])}." for verdict, title in titles.items() if verdict in groups]
+    return [" ".join(verdicts)] if verdicts else []
+
+
+def _noise(results: StudyResults, statistics: Statistics) -> list[str]:
+    if math.isnan(statistics.noise):
+        return []
+    return [
+        f"Noise floor: {results.plan.base} varies by {statistics.noise:.3f} dB from seed to seed "
+        f"(SD of {statistics.base_seeds} trainings)."
+    ]
+
+
+def _detectable(statistics: Statistics) -> list[str]:
+    sizes = [(result.detectable, name) for name, result in statistics.comparisons.items() if result.n > 1]
+    if not sizes:
+        return []
+    (low, easiest), (high, hardest) = min(sizes), max(sizes)
+    reach = f"{low:.3f} dB ({easiest})" + (f" to {high:.3f} dB ({hardest})" if len(sizes) > 1 else "")
+    return [f"Smallest detectable difference, with a power of 80 % before adjustment: {reach}."]
+
+
+def _left_out(statistics: Statistics) -> list[str]:
+    if not statistics.left_out:
+        return []
+    return [
+        f"Restored without an error in some run, so left out of changes and tests: {', '.join(statistics.left_out)}."
+    ]
+
+
+def explain(results: StudyResults) -> list[str]:
+    """How the changes and their noise are computed; empty if nothing was tested."""
+    family = max((statistics.family for statistics in results.statistics.values()), default=0)
+    if not family:
+        return []
+    return [
+        f"Δ dB: mean change of PSNR against {results.plan.base}, paired by seed. Interval: {COVERAGE}, Student's t over seeds, "
+        "so for new trainings on these images; for each variant alone.",
+        f"p: paired t-test over seeds, Holm-adjusted for {family} variant{'s' if family > 1 else ''}; better or worse: "
+        f"p below {ALPHA}. Equivalent: two one-sided t-tests at {ALPHA} put the change within ±{results.plan.margin:g} dB, "
+        f"where the {_NARROWER} interval lies, too.",
+    ]
+
+
+def describe(results: StudyResults) -> list[str]:
+    """What the numbers rest on: protocol, data, steps, seeds, costs, code, and what is missing."""
+    record, config = results.first, results.config
+    evaluated = [
+        f"{data['source']} ({len(data['images'])} images, {data['manifest']})"
+        for use, data in record.data.items()
+        if use.startswith("evaluate")
+    ]
+    made_by = sorted({row.get("lr", "unknown") for row in record.scores})
+    train = record.data["train"]
+    records = [stored.record for stored in results.trained]
+    steps = sorted({record.config.train.steps for record in records})
+    commits = sorted({str(record.provenance["commit"]) for record in records})
+    width, height = results.output_size
+    sentences = [
+        f"Scale: ×{config.model.scale}. Protocol: {record.protocol}.",
+        f"Evaluated on {', '.join(evaluated)}, {config.evaluate.describe()}; LR images: {', '.join(made_by)}.",
+        f"Trained on {train['source']} ({len(train['images'])} images, {train['manifest']}) for "
+        f"{', '.join(map(str, steps))} steps, batch {config.train.batch_size}, LR patches of {config.data.patch_size}; "
+        f"{'seeds' if len(results.seeds) > 1 else 'seed'} {', '.join(map(str, results.seeds))}.",
+        f"Multiply-adds for an output of {width}×{height}.",
+        f"asid {record.provenance['asid']}, commit {', '.join(commits)}; torch {record.provenance['torch']}.",
+    ]
+    if results.plan.profile:
+        sentences.insert(0, f"Profile: {results.plan.profile}.")
+    return [*sentences, *_exceptions(results)]
+
+
+def _exceptions(results: StudyResults) -> list[str]:
+    """Controls, and variants and runs that are not in the table."""
+    sentences = []
+    if controls := [f"{control} for {variant}" for control, variant in results.plan.matched.items()]:
+        sentences.append(
+            f"Controls of matched size, the same change at the size of {results.plan.base}: {', '.join(controls)}."
+        )
+    rules: dict[str, list[str]] = {}
+    for dropped in results.plan.dropped:
+        rules.setdefault(dropped.rule, []).append(dropped.variant)
+    sentences += [f"Dropped by the rule {rule}: {', '.join(variants)}." for rule, variants in rules.items()]
+    if results.missing:
+        sentences.append(f"Without a record, not in the table: {', '.join(results.missing)}.")
+    return sentences

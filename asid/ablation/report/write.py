@@ -1,0 +1,95 @@
+"""The files of a report. Nothing is trained: the same records give the same bytes."""
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from matplotlib import rc_context
+
+from asid.ablation.report.crops import draw_best_and_worst
+from asid.ablation.report.figures import ReportFigure, draw_figures
+from asid.ablation.report.latex import to_latex
+from asid.ablation.report.markdown import to_markdown
+from asid.ablation.report.page import to_html
+from asid.ablation.report.results import StudyResults
+from asid.ablation.report.scores import LEVEL
+from asid.ablation.report.sentences import conclude, describe, explain
+from asid.data.images import ImageError
+from asid.files import json_text, write_text
+from asid.plots import style
+from asid.runs.record import to_rows
+
+OF_THE_CODE = ("commit", "source", "python", "asid", "torch", "lightning", "numpy", "scikit-image", "pillow")
+"""Provenance that does not depend on the machine or on when it ran."""
+
+
+def write_report(results: StudyResults) -> list[Path]:
+    """Write the report into the study's folder.
+
+    ``report.html`` is the page to read and to send; ``comparison.md``, ``.tex``, ``.csv`` and ``.json``, ``scores.csv`` (each
+    image) and ``figures/`` (PNG and SVG) are its parts. What depends on the machine's speed is in ``timings.csv``, on the page, and in
+    the figure of costs.
+
+    Returns:
+        The files.
+    """
+    with rc_context(style.STYLE):
+        figures, notes = _draw(results)
+        folder = results.folder / "figures"
+        drawn = [file for figure in figures for file in style.save_figure(figure.figure, folder / figure.name)]
+    texts = {
+        "comparison.csv": results.table.to_csv(index=False),
+        "comparison.json": to_json(results),
+        "comparison.tex": to_latex(results),
+        "scores.csv": results.scores.to_csv(index=False),
+        "timings.csv": results.timings.to_csv(index=False),
+        "comparison.md": to_markdown(results, [figure.name for figure in figures], notes),
+        "report.html": to_html(results, figures, notes),
+    }
+    for name, text in texts.items():
+        write_text(results.folder / name, text)
+    return [*(results.folder / name for name in texts), *drawn]
+
+
+def _draw(results: StudyResults) -> tuple[list[ReportFigure], list[str]]:
+    """The figures, and a sentence for each that could not be drawn."""
+    figures = draw_figures(results)
+    try:
+        return [*figures, draw_best_and_worst(results)], []
+    except ImageError as error:
+        return figures, [f"No crops: {error}."]
+
+
+def to_json(results: StudyResults) -> str:
+    """Write everything but run times for other programs: table, statistics, sentences, runs, provenance. Missing numbers are null."""
+    content = {
+        "name": results.plan.name,
+        "question": results.plan.question,
+        "base": results.plan.base,
+        "margin": results.plan.margin,
+        "level": LEVEL,
+        "table": to_rows(results.table),
+        "statistics": {
+            data: {
+                "images": statistics.images,
+                "seeds": statistics.seeds,
+                "left_out": statistics.left_out,
+                "noise_floor": statistics.noise,
+                "comparisons": {variant: asdict(result) for variant, result in statistics.comparisons.items()},
+            }
+            for data, statistics in results.statistics.items()
+        },
+        "conclusions": conclude(results),
+        "explanations": explain(results),
+        "description": describe(results),
+        "matched": results.plan.matched,
+        "dropped": [asdict(dropped) for dropped in results.plan.dropped],
+        "missing": results.missing,
+        "runs": [
+            {"variant": run.variant, "seed": run.seed, "run_id": run.run_id, "folder": results.relative(run.folder)}
+            for run in results.plan.runs
+        ],
+        "data": results.first.data,
+        "provenance": {key: values for key, values in results.provenance.items() if key in OF_THE_CODE},
+    }
+    return json_text(content)

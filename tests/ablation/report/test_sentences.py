@@ -1,0 +1,111 @@
+"""Sentences: every verdict and limit is reported, with the numbers it rests on."""
+
+from pathlib import Path
+
+import pytest
+from written_study import PROTOCOL, make_study, seeded
+
+from asid.ablation.report.results import StudyResults, load_results
+from asid.ablation.report.sentences import conclude, describe, explain
+from asid.files import RECORD
+
+CHANGES = {
+    "more": [0.10, 0.11, 0.09, 0.10, 0.12],
+    "less": [-0.2, -0.21, -0.19, -0.2, -0.2],
+    "same": [0.01, -0.01, 0.0, 0.01, -0.01],
+    "noisy": [0.2, -0.2, 0.1, -0.1, 0.1],
+}
+
+
+@pytest.fixture
+def five(tmp_path: Path) -> StudyResults:
+    """A study of five seeds with each verdict."""
+    return load_results(make_study(tmp_path, seeded(CHANGES)))
+
+
+def test_verdicts_and_noise_are_reported(five: StudyResults) -> None:
+    first, noise, detectable = conclude(five)[1:]
+    for words in ("Better than base: more (+0.104 dB)", "Worse than base: less (−0.200 dB)", "same (+0.000 dB)"):
+        assert words in first
+    assert "Undecided, the change may be noise: noisy (+0.020 dB)" in first
+    assert "0.019 dB from seed to seed (SD of 5 trainings)" in noise
+    low, high = (five.statistics["set_5"].comparisons[name].detectable for name in ("less", "noisy"))
+    assert "power of 80 %" in detectable
+    assert f"{low:.3f} dB (less) to {high:.3f} dB (noisy)" in detectable
+
+
+@pytest.mark.parametrize(("seeds", "smallest"), [(3, "0.25"), (5, "0.0625")])
+def test_too_few_seeds_for_the_exact_test_are_reported(seeds: int, smallest: str, tmp_path: Path) -> None:
+    results = load_results(make_study(tmp_path, seeded({"more": [0.1, 0.2, 0.1, 0.2, 0.1][:seeds]})))
+    (sentence,) = [sentence for sentence in conclude(results) if "sign-flip" in sentence]
+    assert f"{seeds} seeds are few" in sentence
+    assert f"cannot go below p = {smallest} " in sentence
+    assert "6 seeds can reach 0.05" in sentence
+
+
+def test_enough_seeds_for_the_exact_test_are_not_called_few(tmp_path: Path) -> None:
+    results = load_results(make_study(tmp_path, seeded({"more": [0.1, 0.2, 0.1, 0.2, 0.1, 0.1]})))
+    assert not any("few" in sentence for sentence in conclude(results))
+
+
+def test_one_seed_has_no_verdict(tmp_path: Path) -> None:
+    one, two = (load_results(make_study(tmp_path / str(len(seeds)), seeds=seeds)) for seeds in ((1,), (0, 1)))
+    assert any("One seed: no interval and no test" in sentence for sentence in conclude(one))
+    assert explain(one) == []
+    assert not any("One seed" in sentence for sentence in conclude(two))
+
+
+def test_a_variant_with_one_seed_of_several_is_reported(tmp_path: Path) -> None:
+    results = load_results(make_study(tmp_path, missing=(("no_sharing", 0),)))
+    assert any("One seed in common with base, no verdict: no_sharing (+0.750 dB)." in s for s in conclude(results))
+
+
+def test_the_method_is_explained_with_its_family_and_margin(five: StudyResults) -> None:
+    text = " ".join(explain(five))
+    for words in (
+        "paired by seed",
+        "95 %, Student's t over seeds",
+        "Holm-adjusted for 4 variants",
+        "within ±0.05 dB",
+        "new trainings",
+    ):
+        assert words in text
+
+
+def test_each_set_has_its_sentences(tmp_path: Path) -> None:
+    results = load_results(make_study(tmp_path, seeded(CHANGES), sets=("set_5", "set_14")))
+    sentences = conclude(results)
+    assert [sum(sentence.startswith(f"{data}: ") for sentence in sentences) for data in ("set_5", "set_14")] == [3, 3]
+
+
+def test_an_image_left_out_is_named(tmp_path: Path) -> None:
+    psnr = seeded({"more": [0.1, 0.2]})
+    psnr["more"][0]["bee"] = float("inf")
+    results = load_results(make_study(tmp_path, psnr))
+    assert any("left out of changes and tests: bee." in sentence for sentence in conclude(results))
+
+
+def test_the_sentences_name_data_steps_and_seeds(tmp_path: Path) -> None:
+    text = " ".join(describe(load_results(make_study(tmp_path))))
+    for words in ("×2", PROTOCOL, "set_5 (2 images, ", "for 70 steps", "seeds 0, 1", "1280×720", "0123456789ab"):
+        assert words in text
+
+
+def test_runs_without_a_record_are_listed(tmp_path: Path) -> None:
+    folder = make_study(tmp_path, missing=(("no_sharing", 1),))
+    (folder / "runs" / "base-1" / RECORD).unlink()
+    assert "Without a record, not in the table: base seed 1, no_sharing seed 1." in describe(load_results(folder))
+
+
+def test_controls_dropped_variants_and_the_profile_are_listed(tmp_path: Path) -> None:
+    dropped = [
+        {"variant": "x", "rule": "esa: false"},
+        {"variant": "y", "rule": "esa: false"},
+        {"variant": "z", "rule": "ratio 0"},
+    ]
+    folder = make_study(tmp_path, matched={"100%-meso": "no_sharing"}, dropped=dropped, profile="laptop")
+    sentences = describe(load_results(folder))
+    assert "Profile: laptop." in sentences
+    assert "Controls of matched size, the same change at the size of base: 100%-meso for no_sharing." in sentences
+    assert "Dropped by the rule esa: false: x, y." in sentences
+    assert "Dropped by the rule ratio 0: z." in sentences

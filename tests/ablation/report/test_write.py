@@ -1,0 +1,167 @@
+"""The files of a report: all of them, the same bytes each time, and nothing trained."""
+
+import json
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from PIL import Image
+from written_study import FINISHED, PSNR, make_study, seeded
+
+from asid.ablation.report.results import ReportError, load_results
+from asid.ablation.report.sentences import conclude, describe, explain
+from asid.ablation.report.write import to_json, write_report
+from asid.files import RECORD
+
+TABLES = {f"comparison.{ending}" for ending in ("csv", "json", "md", "tex")}
+"""What does not depend on the machine."""
+FILES = (
+    TABLES
+    | {"scores.csv", "timings.csv", "report.html"}
+    | {
+        f"figures/{name}.{ending}"
+        for name in ("forest", "pareto", "seeds", "curves", "crops")
+        for ending in ("png", "svg")
+    }
+)
+
+
+@pytest.fixture(scope="module")
+def written(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a study with its report, written once."""
+    folder = make_study(tmp_path_factory.mktemp("written"))
+    files = write_report(load_results(folder))
+    assert {path.relative_to(folder).as_posix() for path in files} == FILES
+    return folder
+
+
+def contents(folder: Path, names: set[str] = FILES) -> dict[str, bytes]:
+    return {name: (folder / name).read_bytes() for name in names}
+
+
+def test_the_files_hold_the_numbers(written: Path) -> None:
+    for name, content in contents(written).items():
+        assert len(content) > 100, name
+        if name.endswith(".png"):
+            with Image.open(written / name) as image:
+                assert min(image.size) > 200
+                assert np.asarray(image.convert("L")).std() > 1, f"{name} is empty"
+    read = pd.read_csv(written / "comparison.csv")
+    expected = load_results(written).table
+    assert list(read.columns) == list(expected.columns)
+    for column in ("psnr", "ssim", "delta", "low", "high", "p_holm", "macs"):
+        np.testing.assert_allclose(read[column].astype(float), expected[column].astype(float))
+    assert len(pd.read_csv(written / "scores.csv")) == len(load_results(written).scores) == 14
+    assert len(pd.read_csv(written / "timings.csv")) == 6
+
+
+def test_another_process_writes_the_same_bytes_and_needs_no_torch(written: Path) -> None:
+    """Nothing is trained: the module that could is not even loaded."""
+    first = contents(written)
+    for name in FILES:
+        (written / name).unlink()
+    code = (
+        "import sys\n"
+        "from asid.ablation.report.results import load_results\n"
+        "from asid.ablation.report.write import write_report\n"
+        f"write_report(load_results({str(written)!r}))\n"
+        "print({'torch', 'lightning', 'asid.training.train', 'asid.model.network'} & set(sys.modules))\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120)
+    assert (done.returncode, done.stdout) == (0, "set()\n"), done.stderr
+    assert [name for name, content in contents(written).items() if content != first[name]] == []
+
+
+def test_the_tables_are_the_same_on_another_machine_and_the_times_are_not(tmp_path: Path, written: Path) -> None:
+    first = contents(written)
+    folder = shutil.copytree(written, tmp_path / "results")
+    for path in (folder / "runs").rglob(RECORD):
+        content = json.loads(path.read_text())
+        content["seconds"] = {"train": 60.0, "evaluate": 3.0, "upscale": 0.5}
+        content["provenance"] |= {"machine": "another", "cpus": 3, "finished": "2031-01-01T00:00:00+00:00"}
+        path.write_text(json.dumps(content))
+    write_report(load_results(folder))
+    second = contents(folder)
+    assert {name for name in FILES if second[name] != first[name]} == {
+        "timings.csv",
+        "report.html",
+        "figures/pareto.png",
+        "figures/pareto.svg",
+    }
+    assert "time in the network" in second["figures/pareto.svg"].decode()
+    assert "time in the network" not in first["figures/pareto.svg"].decode()
+    assert FINISHED not in b"".join(first[name] for name in TABLES).decode()
+
+
+def test_a_study_without_a_finished_run_is_reported(tmp_path: Path) -> None:
+    folder = make_study(tmp_path, missing=tuple((variant, seed) for variant in PSNR for seed in (0, 1)))
+    with pytest.raises(ReportError, match="no finished run"):
+        write_report(load_results(folder))
+    assert not (folder / "comparison.md").exists()
+
+
+def test_without_base_and_photographs_the_rest_is_written_and_shown(tmp_path: Path) -> None:
+    folder = make_study(tmp_path, missing=(("base", 0), ("base", 1)))
+    shutil.rmtree(tmp_path / "set_5")
+    write_report(load_results(folder))
+    text = (folder / "comparison.md").read_text()
+    pictures = re.findall(r"!\[.*?\]\((.*?)\)", text)
+    assert pictures == [f"figures/{name}.png" for name in ("pareto", "seeds", "curves")]
+    assert {path.name for path in (folder / "figures").glob("*.png")} == {Path(name).name for name in pictures}
+    assert f"- No crops: no folder of images at {tmp_path / 'set_5'}" in text
+    html = (folder / "report.html").read_text()
+    assert "No crops: no folder of images" in html
+    assert "No variant can be compared with base" in html
+
+
+def test_a_study_that_was_moved_is_reported_as_before(tmp_path: Path, written: Path) -> None:
+    """Its photographs stay where they were, everything else is found relative to the folder."""
+    folder = tmp_path / "another parent" / "renamed"
+    shutil.copytree(written, folder, ignore=shutil.ignore_patterns("comparison.*", "*.csv", "*.html", "figures"))
+    write_report(load_results(folder))
+    moved, first = contents(folder), contents(written)
+    assert {name for name in FILES if moved[name] != first[name]} == {"report.html"}
+    assert b"asid report results/renamed" in moved["report.html"]
+    assert str(written) not in moved["report.html"].decode()
+
+
+# JSON
+
+
+def test_the_json_holds_table_statistics_and_provenance(tmp_path: Path) -> None:
+    dropped = [{"variant": "x", "rule": "esa: false"}]
+    folder = make_study(tmp_path, seeded({"more": [0.1, 0.2, 0.1]}), matched={"more": "base"}, dropped=dropped)
+    results = load_results(folder)
+    table = results.table
+    content = json.loads(to_json(results), parse_constant=lambda name: pytest.fail(f"{name} is not JSON"))
+    read = pd.DataFrame(content["table"])
+    assert list(read.columns) == list(table.columns)
+    for name in table.columns:
+        expected = [None if pd.isna(value) else value for value in table[name]]
+        assert [None if pd.isna(value) else value for value in read[name]] == expected, name
+    result = content["statistics"]["set_5"]
+    assert result["comparisons"]["more"]["seeds"]["mean"] == pytest.approx(0.4 / 3)
+    assert result["comparisons"]["more"]["verdict"] == "undecided"
+    assert result["noise_floor"] == pytest.approx(np.std([0.01, -0.02, 0.03], ddof=1))
+    assert (result["images"], result["seeds"]) == (["ant", "bee"], [0, 1, 2])
+    assert content["conclusions"] == conclude(results)
+    assert content["explanations"] == explain(results)
+    assert content["description"] == describe(results)
+    assert (content["matched"], content["dropped"]) == ({"more": "base"}, dropped)
+    assert (content["margin"], content["level"], content["base"]) == (0.05, 0.95, "base")
+    assert content["provenance"] == {"commit": ["0123456789ab"], "asid": ["0.1.0"], "torch": ["2.6.0"]}
+    assert [run["run_id"] for run in content["runs"]] == [
+        f"{name}-{seed}" for name in ("base", "more") for seed in range(3)
+    ]
+    assert content["data"][f"evaluate {tmp_path / 'set_5'}"]["images"] == ["ant.png", "bee.png"]
+
+
+def test_infinite_scores_are_valid_json(tmp_path: Path) -> None:
+    results = load_results(make_study(tmp_path, {"base": {0: {"ant": np.inf, "bee": 30.0}}}))
+    content = json.loads(to_json(results), parse_constant=lambda name: pytest.fail(name))
+    assert content["table"][1]["psnr"] == "inf"

@@ -14,11 +14,11 @@ from asid.data.crops import detailed_crops
 from asid.data.sources import find_images
 from asid.interpret.architecture import costs
 from asid.model.pretrained import load_model
-from asid.panels.attention_maps import AttentionPanel, similarity_panel, spread_panel
+from asid.panels.attention_maps import AttentionMapPanel, similarity_panel, spread_panel
 from asid.panels.compare_variants import compare_variants
 from asid.panels.panel import Panel
 from asid.panels.quickstart import QuickStart
-from asid.panels.receptive_field import Reach
+from asid.panels.receptive_field import InfluenceMaps
 from asid.plots import style
 from asid.plots.architecture import plot_costs_by_group, plot_group, plot_network
 
@@ -43,20 +43,20 @@ def draw() -> Iterator[tuple[str, Figure]]:
     yield "compare-forest", _figure(compare)
     compare.controls["view"].value = "pareto"
     yield "compare-pareto", _figure(compare)
-    attention = AttentionPanel(["asid-tiny", "asid-tiny-no-sharing"], photograph="coffee")
+    attention = AttentionMapPanel(["asid-tiny", "asid-tiny-no-sharing"], photograph="coffee")
     attention.controls["networks"].value = ("asid-tiny", "asid-tiny-no-sharing")
     yield "attention", _figure(attention)
     yield "attention-spread", _figure(spread_panel(["asid-tiny-no-sharing"]))
     yield "attention-similarity", _figure(similarity_panel(["asid-tiny-no-sharing"]))
     networks = {label: load_model(name, "cpu") for label, name in _WINDOWS.items()}
-    reach = Reach(networks, detailed_crops(find_images("samples"), 2, 128))
+    influence = InfluenceMaps(networks, detailed_crops(find_images("samples"), 2, 128))
     yield (
         "receptive-field",
-        reach.draw("effective receptive field", "chelsea", (56, 56), list(networks), ["whole image", "tile"])[0],
+        influence.draw("effective receptive field", "chelsea", (56, 56), list(networks), ["whole image", "tile"])[0],
     )
     yield (
         "attribution",
-        reach.draw("local attribution", "chelsea", (56, 56), list(networks), ["whole image", "tile"])[0],
+        influence.draw("local attribution", "chelsea", (56, 56), list(networks), ["whole image", "tile"])[0],
     )
 
 

@@ -1,1 +1,1 @@
-"""Looking inside a network: attention maps, effective receptive field, local attribution. Arrays in, arrays out; plots apart."""
+"""Looking inside a network: attention maps, receptive field, local attribution. Arrays out; nothing is drawn here."""

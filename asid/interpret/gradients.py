@@ -1,4 +1,4 @@
-"""A network as a function of an image's pixels, with images in [0, 1] whatever its weights expect: what gradients are taken of."""
+"""A network as a differentiable function of an image in [0, 1], whatever value range its weights expect."""
 
 import numpy as np
 import torch
@@ -10,20 +10,19 @@ from asid.model.observe import evaluation_mode
 
 
 def forward(model: nn.Module, image: NDArray[np.floating]) -> tuple[Tensor, Tensor]:
-    """Run ``model`` on an image, in evaluation mode, and keep what gradients with respect to the image need.
+    """Run ``model`` on an image, in evaluation mode, so that gradients with respect to the image can be taken.
 
-    Parameters
-    ----------
-    model : from a batch (1, 3, H, W) to (1, 3, sH, sW), both in ``model.value_range``; without that attribute, in [0, 1].
-    image : (H, W, 3) RGB in [0, 1].
+    Args:
+        model: From a batch (1, 3, H, W) to (1, 3, sH, sW), both in ``model.value_range``, or in [0, 1] if the model
+            does not have this attribute.
+        image: (H, W, 3) RGB in [0, 1].
 
-    Returns
-    -------
-    The image as a leaf tensor (1, 3, H, W) and the output (1, 3, sH, sW), both in [0, 1], on the model's device and in its type.
+    Returns:
+        The image as a leaf tensor (1, 3, H, W) and the output (1, 3, sH, sW), both in [0, 1], on the model's device and
+        in its dtype.
 
-    Raises
-    ------
-    ValueError : the output is no batch of one RGB image.
+    Raises:
+        ValueError: The output is not a batch of one RGB image.
     """
     parameter = next(model.parameters(), torch.empty(0))
     leaf = torch.from_numpy(image).permute(2, 0, 1)[None].to(parameter.device, parameter.dtype).requires_grad_()

@@ -1,7 +1,7 @@
-"""Effective receptive field: how strongly each input pixel moves one output pixel (Luo et al., NIPS 2016, arXiv 1701.04128).
+"""Effective receptive field: how strongly input pixels affect an output pixel (Luo et al. 2016, arXiv 1701.04128).
 
-The theoretical receptive field says which pixels can have an influence at all; the effective one says how much they have, to first
-order, around a given image. Attention makes it depend on the image.
+The theoretical receptive field tells which pixels can have an influence at all; the effective one how much they have,
+to first order, around a given image. With attention it depends on the image.
 """
 
 from collections.abc import Sequence
@@ -12,41 +12,40 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from asid.data.images import check_image
+from asid.data.images import RGBImage, check_image
 from asid.evaluation.inference import tile_corners
 from asid.interpret.gradients import forward
 
 Pixel = tuple[int, int]
+"""Row and column, from 0."""
 
 
 def effective_receptive_field(
-    model: nn.Module, images: NDArray[np.uint8] | Sequence[NDArray[np.uint8]], pixels: Pixel | Sequence[Pixel]
+    model: nn.Module, images: RGBImage | Sequence[RGBImage], pixels: Pixel | Sequence[Pixel]
 ) -> NDArray[np.float64]:
-    """The share that each LR pixel has in the gradient of an output pixel.
+    """Compute the share of each LR pixel in the gradient of an output pixel.
 
-    Of one output pixel: Σ |∂ output channel / ∂ input channel| over all pairs of channels, divided by its sum over the image. No two
-    terms cancel, so that what is zero has no influence to first order.
+    For one output pixel: Σ |∂ output channel / ∂ input channel| over all pairs of channels, divided by its sum over the
+    image. Terms cannot cancel, so a pixel with 0 has no influence to first order.
 
-    Parameters
-    ----------
-    model : from a batch (1, 3, H, W) to (1, 3, sH, sW) (see :func:`asid.interpret.gradients.forward`).
-    images : LR image, uint8 (H, W, 3) RGB, or several of the same size.
-    pixels : (row, column) in the output, or several; the mean over all images and pixels is returned, each counting the same.
+    Args:
+        model: From a batch (1, 3, H, W) to (1, 3, sH, sW); see :func:`asid.interpret.gradients.forward`.
+        images: An LR image, uint8 (H, W, 3) RGB, or several of the same size.
+        pixels: (row, column) in the output, or several. The fields of all images and pixels are averaged with equal
+            weight.
 
-    Returns
-    -------
-    float64 (H, W), not negative, sums to 1.
+    Returns:
+        float64 (H, W), not negative; sums to 1.
 
-    Raises
-    ------
-    ValueError : another kind of image, no such pixel, or a pixel that depends on no input.
+    Raises:
+        ValueError: An image is not uint8 RGB, a pixel is outside the output, or it does not depend on the input.
     """
     stack = np.stack(images) if isinstance(images, Sequence) else images if images.ndim == 4 else images[None]
     fields = [_field(model, image, (int(row), int(column))) for image in stack for row, column in np.atleast_2d(pixels)]
     return np.mean(fields, axis=0)
 
 
-def _field(model: nn.Module, image: NDArray[np.uint8], pixel: Pixel) -> NDArray[np.float64]:
+def _field(model: nn.Module, image: RGBImage, pixel: Pixel) -> NDArray[np.float64]:
     check_image(image)
     leaf, output = forward(model, image / 255)
     row, column = pixel
@@ -62,21 +61,21 @@ def _field(model: nn.Module, image: NDArray[np.uint8], pixel: Pixel) -> NDArray[
     return (total / total.sum()).numpy()
 
 
-def reached_share(field: NDArray[np.floating]) -> float:
-    """Share of the pixels of a map (H, W) that are not zero, in [0, 1]: what influences the output at all."""
+def nonzero_share(field: NDArray[np.floating]) -> float:
+    """Return the share of the pixels of a map (H, W) that are not zero, in [0, 1]: those with any influence."""
     return float(np.count_nonzero(field) / field.size)
 
 
-def holding_pixels(field: NDArray[np.floating], share: float) -> int:
-    """The fewest pixels of a map (H, W) that hold ``share`` (in [0, 1]) of its sum, wherever they lie. A square of side n has n²."""
+def pixels_holding(field: NDArray[np.floating], share: float) -> int:
+    """Count the fewest pixels of a map (H, W) that hold ``share`` (in [0, 1]) of its sum, wherever they are."""
     strongest = np.sort(field, axis=None)[::-1].cumsum()
     return _first(strongest, share) + 1
 
 
-def holding_radius(field: NDArray[np.floating], centre: Pixel, share: float) -> float:
-    """Radius in pixels of the smallest disc around the pixel ``centre`` of a map (H, W) that holds ``share`` of its sum.
+def radius_holding(field: NDArray[np.floating], centre: Pixel, share: float) -> float:
+    """Find the radius in pixels of the smallest disc around ``centre`` that holds ``share`` of the sum of a map (H, W).
 
-    0 where the pixel alone holds it. What a border cuts off is not made up for.
+    It is 0 if the centre alone holds it. Nothing is added for the part of a disc that is outside the image.
     """
     rows, columns = np.indices(field.shape)
     distances = np.hypot(rows - centre[0], columns - centre[1]).ravel()
@@ -85,22 +84,37 @@ def holding_radius(field: NDArray[np.floating], centre: Pixel, share: float) -> 
 
 
 def _first(cumulated: NDArray[np.floating], share: float) -> int:
-    """Index at which a cumulated sum first reaches ``share`` of its last value, rounding errors forgiven."""
+    """Index at which a cumulative sum first reaches ``share`` of its last value, up to rounding errors."""
     return int(np.argmax(cumulated >= (share - 1e-12) * cumulated[-1]))
 
 
 def summarise_field(field: NDArray[np.floating], centre: Pixel) -> dict[str, float]:
-    """An effective receptive field in a few numbers: radii and numbers of LR pixels that hold 50 and 95 %, and the share reached (%)."""
-    radii = {f"radius {share:.0%}": holding_radius(field, centre, share) for share in (0.5, 0.95)}
-    pixels = {f"pixels {share:.0%}": float(holding_pixels(field, share)) for share in (0.5, 0.95)}
-    return {**radii, **pixels, "reached %": 100 * reached_share(field)}
+    """Summarise an effective receptive field (H, W) around ``centre``.
+
+    Returns:
+        ``radius 50%`` and ``radius 95%``: see :func:`radius_holding`; ``pixels 50%`` and ``pixels 95%``: see
+        :func:`pixels_holding`; ``reached %``: percentage of pixels with any influence.
+    """
+    radii = {f"radius {share:.0%}": radius_holding(field, centre, share) for share in (0.5, 0.95)}
+    pixels = {f"pixels {share:.0%}": float(pixels_holding(field, share)) for share in (0.5, 0.95)}
+    return {**radii, **pixels, "reached %": 100 * nonzero_share(field)}
 
 
 def tile_around(pixel: Pixel, height: int, width: int, tile: int, overlap: int = 24) -> tuple[slice, slice]:
-    """The tile of tiled inference (:func:`asid.evaluation.inference.upscale`) whose middle is nearest to an LR pixel, as rows and columns.
+    """Find the tile of tiled inference whose centre is nearest to an LR pixel.
 
-    Where the image is smaller than a tile, all of it. The tile is one that inference would cut, not one centred on the pixel: windows
-    lie where they lie then.
+    It is one of the tiles of :func:`asid.evaluation.inference.upscale`, not a tile centred on the pixel, because
+    windows are aligned to the tile.
+
+    Args:
+        pixel: Row and column in the LR image.
+        height: Height of the LR image.
+        width: Width of the LR image.
+        tile: Side of the tiles; a smaller image is one tile.
+        overlap: Overlap of neighbouring tiles.
+
+    Returns:
+        The rows and columns of the tile.
     """
     sides = min(tile, height), min(tile, width)
 

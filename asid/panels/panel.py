@@ -1,4 +1,4 @@
-"""A picture that is drawn anew when a control changes, with a static form for where there is no browser."""
+"""A picture that is redrawn when a control changes, with a static form for use without a browser."""
 
 import base64
 import html
@@ -20,36 +20,39 @@ from numpy.typing import NDArray
 from asid.plots.style import STYLE, save_figure
 
 Drawing = tuple[Figure, Mapping[str, NDArray[Any]]]
-"""A figure, and the arrays it shows by name: what is saved beside it, so that it can be drawn again."""
+"""A figure, and the arrays it shows by name; they are saved beside it, so that it can be plotted again."""
 
 _WORKING = "<i>working …</i>"
 _LOCK = threading.RLock()
-"""JupyterLab runs callbacks in another thread than cells, and matplotlib's settings are shared by all threads."""
+"""JupyterLab runs callbacks and cells in different threads, and matplotlib's settings are shared by all threads."""
 
 
 @contextmanager
 def drawing() -> Iterator[None]:
-    """Draw in the suite's style, one thread at a time."""
+    """Use the suite's style within the block, one thread at a time."""
     with _LOCK, rc_context(STYLE):
         yield
 
 
 class Panel:
-    """Controls, and a picture of what they are set to.
+    """Controls, and a picture that follows them.
 
-    Displayed in JupyterLab or a Voilà page it is live; where a program executes the notebook (papermill, nbconvert) it is the picture
-    of what the controls are set to first. A live output carries that picture, too, for where the notebook is only read.
+    The panel is live in JupyterLab and on a Voilà page. If a program executes the notebook (papermill, nbconvert), it
+    is the picture for the initial values of the controls. A live output also contains this picture, for readers without
+    a kernel.
 
-    The first drawing raises its errors. A later one shows them in the panel, where they would else be lost in a log; the picture
-    stays as it was. Controls that depend on others are set in :meth:`prepare`, which a subclass may give.
+    The first drawing raises its errors. Errors of later ones are shown in the panel, because they would otherwise be
+    lost in a log, and the picture stays as it was. A subclass can override :meth:`prepare` to set controls that depend
+    on others.
 
-    Parameters
-    ----------
-    name : in files that are saved, and the CSS class ``asid-<name>`` of the panel.
-    draw : takes the value of each control by name, returns the figure and the arrays it shows. It makes a
-        ``matplotlib.figure.Figure`` (:func:`asid.plots.study.new_figure`); pyplot would draw blank pictures from a callback.
-    controls : a widget with a ``value`` for each argument of ``draw``. For sliders, ``continuous_update=False`` draws once a move.
-    folder : where *Save* puts ``<name>.png``, ``.svg`` and ``.npz``.
+    Args:
+        name: Name of the saved files; also in the CSS class of the panel, ``asid-<name>``.
+        draw: Called with the value of each control by name; returns the figure and the arrays it shows. The figure must
+            be a ``matplotlib.figure.Figure`` (:func:`asid.plots.style.new_figure`): pyplot would draw blank pictures
+            from a callback.
+        controls: A widget with a ``value`` for each argument of ``draw``. Sliders with ``continuous_update=False`` draw
+            once per move.
+        folder: Where *Save* writes ``<name>.png``, ``.svg`` and ``.npz``.
     """
 
     def __init__(
@@ -63,7 +66,7 @@ class Panel:
         self.drawing: Drawing | None = None
         self._preparing = False
         self.message = widgets.HTML()
-        # In its own size: a box would stretch it to its width, and blur it.
+        # In its natural size: a box would stretch it to the full width, and blur it.
         self.picture = widgets.Image(format="png", layout=widgets.Layout(align_self="flex-start", max_width="100%"))
         self.save_button = widgets.Button(
             description="Save", icon="download", tooltip="Write PNG, SVG and the arrays (.npz)"
@@ -82,29 +85,35 @@ class Panel:
 
     @property
     def values(self) -> dict[str, Any]:
-        """What each control is set to."""
+        """The value of each control, by name."""
         return {name: control.value for name, control in self.controls.items()}
 
     @property
     def stem(self) -> str:
-        """Name of the files that *Save* writes, without their ending."""
+        """Name of the files that *Save* writes, without extension."""
         return self.name
 
     def prepare(self) -> None:
-        """Called before each drawing, to set controls that depend on others; what it sets draws nothing by itself."""
+        """Set controls that depend on others. Called before each drawing; its changes do not trigger another one."""
 
     def update(self) -> None:
-        """Draw what the controls are set to."""
+        """Redraw the picture for the current values of the controls."""
         if not self._preparing:
             self._guard(self._draw)
 
     def save(self) -> list[Path]:
-        """Write the picture (PNG, SVG) and its arrays (.npz); returns the files.
+        """Write the picture (PNG, SVG) and its arrays (.npz).
 
-        Raises ``ValueError`` where the controls are set to what could not be drawn: the picture is not of them.
+        Returns:
+            The files.
+
+        Raises:
+            ValueError: The current values could not be drawn, so that the picture does not belong to them.
         """
         if self.drawing is None:
-            raise ValueError("expected settings that can be drawn, got some that cannot: change them, then save")
+            raise ValueError(
+                "the current settings could not be drawn, and the picture shows others: change them, then save"
+            )
         figure, arrays = self.drawing
         path = self.folder / self.stem
         files = save_figure(figure, path)
@@ -117,7 +126,7 @@ class Panel:
         return [*files, path.with_suffix(".npz")]
 
     def write(self, save: Callable[[], list[Path]]) -> None:
-        """What a button does: call ``save``, and say in the panel which files it wrote, or why it could not."""
+        """Handle a click on a button: call ``save``, and show in the panel which files it wrote, or why it failed."""
 
         def write() -> None:
             files = save()
@@ -138,7 +147,7 @@ class Panel:
         self.picture.value = to_png(self.drawing[0])
 
     def _guard(self, action: Callable[[], None]) -> None:
-        """Do ``action``; where it fails, say so in the panel: nobody reads the log where a callback's error would end up."""
+        """Run ``action`` and show its error in the panel: nobody reads the log in which a callback's error ends up."""
         with drawing():
             try:
                 self.message.value = _WORKING
@@ -157,9 +166,9 @@ class Panel:
 
 
 def _has_browser() -> bool:
-    """Whether somebody can move controls: Jupyter's servers, Voilà, VS Code and Colab leave these names in the environment of kernels.
+    """Whether someone can move controls: Jupyter servers, Voilà, VS Code and Colab set these variables for kernels.
 
-    Else a program executes the notebook (papermill, nbconvert), and what it writes would have an empty place for the widget.
+    Otherwise a program executes the notebook (papermill, nbconvert), and a widget would be an empty area in its output.
     """
     return any(
         name in os.environ for name in ("JPY_SESSION_NAME", "VOILA_REQUEST_URL", "VSCODE_PID", "COLAB_RELEASE_TAG")
@@ -167,14 +176,15 @@ def _has_browser() -> bool:
 
 
 def to_png(figure: Figure) -> bytes:
-    """A figure as PNG, 110 dots an inch."""
+    """Render a figure as PNG, at 110 dpi."""
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png", dpi=110)
     return buffer.getvalue()
 
 
 def show_error(error: Exception) -> str:
-    """An error as HTML: its message, and the traceback to unfold."""
+    """Format an error as HTML: its message, and the traceback to unfold."""
     lines = html.escape("".join(traceback.format_exception(error)))
-    words = html.escape(f"{type(error).__name__}: {error}")
-    return f'<div role="alert" style="color:#b00020"><b>{words}</b><details><summary>traceback</summary><pre>{lines}</pre></details></div>'
+    message = html.escape(f"{type(error).__name__}: {error}")
+    details = f"<details><summary>traceback</summary><pre>{lines}</pre></details>"
+    return f'<div role="alert" style="color:#b00020"><b>{message}</b>{details}</div>'

@@ -10,13 +10,12 @@ from typing import Any
 
 import ipywidgets as widgets
 import numpy as np
-from numpy.typing import NDArray
 from PIL import Image as Pillow
 from PIL import ImageOps, UnidentifiedImageError
 
 from asid.config import InferenceConfig
 from asid.data.crops import most_detailed_box
-from asid.data.images import ImageError, Photograph, write_image
+from asid.data.images import ImageError, Photograph, RGBImage, write_image
 from asid.data.resize import bicubic_upscale, crop_to_multiple, downscale
 from asid.data.sources import find_images
 from asid.evaluation.inference import upscale
@@ -26,22 +25,25 @@ from asid.panels.panel import Drawing, Panel
 from asid.plots import study as plots
 from asid.plots import style
 
-Image = NDArray[np.uint8]
-
 _WHOLE = 512
-"""Longest side of an LR image, in pixels, that goes through the network whole; larger ones go in tiles of that size."""
+"""Longest side of an LR image, in pixels, that goes through the network whole; larger ones are tiled with this size."""
 _WIDEST = 1600
-"""Longest side of the images in the page, in pixels."""
+"""Longest side of the images on the page, in pixels."""
 
 RESTORE, ENLARGE = "shrink, then restore and score", "enlarge as it is"
-"""What is done with the photograph: it is the reference of its own shrunk copy, or the LR image itself."""
+"""The role of the photograph: the reference for a reduced copy of itself, or the LR image."""
 
 
 class QuickStart(Panel):
-    """Choose a photograph or upload one; see the network against bicubic, and what both score.
+    """Compare the network with bicubic on a sample or an uploaded photograph, by eye and by score.
 
-    ``models`` are what :func:`asid.model.pretrained.load_model` takes; ``source`` what :func:`asid.data.sources.find_images` takes. The most
-    detailed part is shown enlarged; under it, the whole image has a divider that moves in the page, without the kernel.
+    The most detailed part is shown enlarged. Below it, the whole image has a divider that moves on the page, without
+    the kernel.
+
+    Args:
+        models: What :func:`asid.model.pretrained.load_model` accepts; the first one is shown first.
+        source: What :func:`asid.data.sources.find_images` accepts.
+        folder: Where *Save* writes.
     """
 
     def __init__(
@@ -63,7 +65,7 @@ class QuickStart(Panel):
         self.box.children = (*self.box.children, self.slider)
 
     def prepare(self) -> None:
-        """An uploaded photograph joins the list, and is chosen."""
+        """Add an uploaded photograph to the list, and select it."""
         if not self.upload.value:
             return
         upload, self.upload.value = self.upload.value[0], ()
@@ -108,8 +110,8 @@ class QuickStart(Panel):
         return figure, images
 
 
-def _read_upload(name: str, content: bytes) -> Image:
-    """A person's photograph as uint8 (H, W, 3), upright, transparent parts on white; the images of data sets are read more strictly."""
+def _read_upload(name: str, content: bytes) -> RGBImage:
+    """An uploaded photograph as uint8 (H, W, 3), upright, transparency on white. Data sets are read more strictly."""
     try:
         with Pillow.open(io.BytesIO(content)) as file:
             upright = ImageOps.exif_transpose(file)
@@ -119,34 +121,41 @@ def _read_upload(name: str, content: bytes) -> Image:
                     Pillow.alpha_composite(Pillow.new("RGBA", photograph.size, "white"), photograph).convert("RGB")
                 )
     except (UnidentifiedImageError, Pillow.DecompressionBombError, OSError, SyntaxError):
-        raise ImageError(f"{name} is no readable image: choose a PNG, JPEG or WebP file") from None
-    raise ImageError(f"{name}: expected 8 bits of grey or RGB a channel, got the mode {upright.mode}: convert it")
+        raise ImageError(f"{name} is not a readable image: choose a PNG, JPEG or WebP file") from None
+    raise ImageError(f"{name}: expected grey or RGB with 8 bits per channel, got the mode {upright.mode}: convert it")
 
 
-def before_after(before: Image, after: Image, labels: tuple[str, str]) -> str:
-    """HTML that shows ``before`` left of a divider and ``after`` right of it; both uint8 (H, W, 3).
+def before_after(before: RGBImage, after: RGBImage, labels: tuple[str, str]) -> str:
+    """Build HTML that shows ``before`` left of a divider and ``after`` right of it. It moves without a kernel.
 
-    The divider is moved by mouse or arrow keys, in the page: no kernel is needed.
+    Args:
+        before: uint8 (H, W, 3).
+        after: uint8 (H, W, 3).
+        labels: Names of the two images.
 
-    Raises ``ValueError`` where the images have different sizes.
+    Raises:
+        ValueError: The images have different sizes.
     """
     if before.shape != after.shape:
-        raise ValueError(f"expected two images of one size, got {before.shape} and {after.shape}")
+        raise ValueError(f"expected two images of the same size, got {before.shape} and {after.shape}")
     first, second = map(html.escape, labels)
-    badge = "position:absolute;top:8px;padding:2px 8px;border-radius:3px;background:rgba(0,0,0,.6);color:#fff;font:12px sans-serif"
+    badge = "position:absolute;top:8px;padding:2px 8px;border-radius:3px;background:rgba(0,0,0,.6);color:#fff"
+    badge += ";font:12px sans-serif;line-height:1.4"
+    divider = "position:absolute;top:0;bottom:0;left:var(--x);width:2px;margin-left:-1px"
     return f"""<div style="--x:50%;position:relative;width:{after.shape[1]}px;max-width:100%;line-height:0">
 <img alt="{second}" src="{_to_url(after)}" style="display:block;width:100%">
-<img alt="{first}" src="{_to_url(before)}" style="position:absolute;left:0;top:0;width:100%;clip-path:inset(0 calc(100% - var(--x)) 0 0)">
-<div style="position:absolute;top:0;bottom:0;left:var(--x);width:2px;margin-left:-1px;background:#fff;box-shadow:0 0 3px #000"></div>
-<span style="{badge};left:8px;line-height:1.4">{first}</span><span style="{badge};right:8px;line-height:1.4">{second}</span>
+<img alt="{first}" src="{_to_url(before)}"
+ style="position:absolute;left:0;top:0;width:100%;clip-path:inset(0 calc(100% - var(--x)) 0 0)">
+<div style="{divider};background:#fff;box-shadow:0 0 3px #000"></div>
+<span style="{badge};left:8px">{first}</span><span style="{badge};right:8px">{second}</span>
 <input type="range" min="0" max="100" step="0.5" value="50" aria-label="divider between {first} and {second}"
  oninput="this.parentNode.style.setProperty('--x', this.value + '%')"
  style="position:absolute;left:0;top:0;width:100%;height:100%;margin:0;opacity:0;cursor:ew-resize"></div>"""
 
 
-def _to_url(image: Image) -> str:
+def _to_url(image: RGBImage) -> str:
     buffer = io.BytesIO()
     photograph = Pillow.fromarray(image)
-    photograph.thumbnail((_WIDEST, _WIDEST))  # does nothing to a smaller one
+    photograph.thumbnail((_WIDEST, _WIDEST))  # never enlarges
     photograph.save(buffer, format="png")
     return "data:image/png;base64," + base64.b64encode(buffer.getvalue()).decode()

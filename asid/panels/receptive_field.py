@@ -1,42 +1,53 @@
-"""What networks reach from a pixel: effective receptive fields and local attribution maps side by side."""
+"""What networks see from a pixel: effective receptive fields and local attribution maps side by side."""
 
 from collections.abc import Mapping, Sequence
 from functools import cache
+from pathlib import Path
 from typing import Literal, get_args
 
 import ipywidgets as widgets
 import numpy as np
 import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.colors import LogNorm
+from matplotlib.image import AxesImage
 from numpy.typing import NDArray
 
+from asid.data.images import RGBImage
 from asid.interpret.local_attribution import Box, LocalAttribution, local_attribution
 from asid.interpret.receptive_field import Pixel, effective_receptive_field, summarise_field, tile_around
 from asid.model.network import ASID
 from asid.model.pretrained import common_scale
 from asid.panels.panel import Drawing, Panel
-from asid.plots.receptive_field import log_scale, plot_field, plot_local_attribution, plot_place
+from asid.plots.local_attribution import plot_local_attribution
+from asid.plots.lr_image import LRBox, log_norm, plot_location
+from asid.plots.receptive_field import plot_receptive_field
 from asid.plots.style import legend_below, new_figure
 
 Method = Literal["effective receptive field", "local attribution"]
 Input = Literal["whole image", "tile"]
+"""What a network is given: the whole LR image, or the tile of tiled inference that contains the pixel."""
 
 
-class Reach:
-    """Maps of networks around pixels of images, each computed once.
+class InfluenceMaps:
+    """How LR pixels influence the output around a pixel, by two methods. Each map is computed once.
 
-    Parameters
-    ----------
-    models : networks of one scale by label.
-    images : LR images by name, uint8 (H, W, 3) RGB; they are what is called the whole image.
-    tile : side of a tile in LR pixels; cut as tiled inference does.
-    box_size : side of the square around a pixel whose detail is attributed, in SR pixels.
-    sigma, steps : blur and steps of :func:`asid.interpret.local_attribution.local_attribution`.
+    Args:
+        models: Networks by label, all of one scale.
+        images: LR images by name, uint8 (H, W, 3) RGB. Each one counts as a whole image.
+        tile: Side of the tiles in LR pixels.
+        box_size: Side in SR pixels of the square around a pixel; its detail is attributed.
+        sigma: Strongest blur of :func:`asid.interpret.local_attribution.local_attribution`, in LR pixels.
+        steps: Number of its steps.
+
+    Raises:
+        ValueError: The networks have different scales.
     """
 
     def __init__(
         self,
         models: Mapping[str, ASID],
-        images: Mapping[str, NDArray[np.uint8]],
+        images: Mapping[str, RGBImage],
         *,
         tile: int = 64,
         box_size: int = 16,
@@ -49,14 +60,13 @@ class Reach:
         self.field, self.attribution = cache(self._field), cache(self._attribution)
 
     def part(self, image: str, pixel: Pixel, given: Input) -> tuple[slice, slice]:
-        """The rows and columns of an image that a network is given, around an LR pixel."""
+        """Return the rows and columns of an image that a network is given, for an LR pixel."""
         height, width = self.images[image].shape[:2]
         return tile_around(pixel, height, width, self.tile) if given == "tile" else (slice(0, height), slice(0, width))
 
     def box(self, image: str, pixel: Pixel, given: Input) -> Box:
-        """The square around an LR pixel whose detail is attributed, in SR pixels of the image; inside what the network is given."""
-        part = self.part(image, pixel, given)
-        corner = (
+        """Return the square around an LR pixel, in SR pixels of the image; it stays inside what the network is given."""
+        top, left = (
             int(
                 np.clip(
                     self.scale * at - self.box_size // 2,
@@ -64,13 +74,12 @@ class Reach:
                     self.scale * side.stop - self.box_size,
                 )
             )
-            for at, side in zip(pixel, part, strict=True)
+            for at, side in zip(pixel, self.part(image, pixel, given), strict=True)
         )
-        top, left = corner
         return top, left, self.box_size, self.box_size
 
     def _field(self, model: str, image: str, pixel: Pixel, given: Input) -> NDArray[np.float64]:
-        """The effective receptive field of an LR pixel's first SR pixel, (H, W) of what the network is given."""
+        """The effective receptive field of the first SR pixel of an LR pixel, (H, W) of what the network is given."""
         rows, columns = self.part(image, pixel, given)
         output = (self.scale * (pixel[0] - rows.start), self.scale * (pixel[1] - columns.start))
         return effective_receptive_field(self.models[model], self.images[image][rows, columns], output)
@@ -85,7 +94,7 @@ class Reach:
         )
 
     def field_table(self, image: str, pixel: Pixel, given: Input) -> pd.DataFrame:
-        """:func:`asid.interpret.receptive_field.summarise_field` of each network, in LR pixels."""
+        """Tabulate :func:`asid.interpret.receptive_field.summarise_field` of each network, in LR pixels."""
         rows, columns = self.part(image, pixel, given)
         centre = (pixel[0] - rows.start, pixel[1] - columns.start)
         return pd.DataFrame(
@@ -93,76 +102,99 @@ class Reach:
         ).T
 
     def attribution_table(self, image: str, pixel: Pixel, given: Input) -> pd.DataFrame:
-        """Diffusion index of each network, the detail D it is about, and how far the attributions are from summing to its change (%)."""
-        found = {model: self.attribution(model, image, pixel, given) for model in self.models}
+        """Tabulate diffusion index, detail D of the sharp and the blurred image, and completeness error by network."""
+        attributions = {model: self.attribution(model, image, pixel, given) for model in self.models}
         rows = {
             model: {
-                "diffusion index": one.diffusion_index,
-                "detail": one.detail,
-                "blurred detail": one.blurred_detail,
-                "completeness error %": 100 * one.completeness_error,
+                "diffusion index": attribution.diffusion_index,
+                "detail": attribution.detail,
+                "blurred detail": attribution.blurred_detail,
+                "completeness error %": 100 * attribution.completeness_error,
             }
-            for model, one in found.items()
+            for model, attribution in attributions.items()
         }
         return pd.DataFrame(rows).T
 
     def draw(self, method: Method, image: str, pixel: Pixel, models: Sequence[str], inputs: Sequence[Input]) -> Drawing:
-        """A row for each input: the place in the image, then the map of each network, in one colour scale."""
+        """Draw a row for each input: the location in the image, then the map of each network, all in one colour scale.
+
+        Raises:
+            ValueError: ``models`` is empty.
+        """
         if not models:
-            raise ValueError("expected at least one network, got none: select one (Ctrl or Cmd for several)")
+            raise ValueError("expected at least one network, got none: select one, or several with Ctrl or Cmd")
         figure = new_figure(1.85 * (len(models) + 1) + 0.8, 2.25 * len(inputs) + 0.3)
         axes = figure.subplots(len(inputs), len(models) + 1, squeeze=False)
         arrays: dict[str, NDArray] = {"image": self.images[image]}
         is_field = method == "effective receptive field"
-        fields = (
-            {(model, given): self.field(model, image, pixel, given) for model in models for given in inputs}
-            if is_field
-            else {}
+        peak = (
+            max(self.field(model, image, pixel, given).max() for model in models for given in inputs) if is_field else 1
         )
-        norm = log_scale(max((field.max() for field in fields.values()), default=1.0))
+        norm = log_norm(peak)
         for row, given in zip(axes, inputs, strict=True):
-            part = self.part(image, pixel, given)
-            box = self.box(image, pixel, given)
-            lr_box = (box[0] / self.scale, box[1] / self.scale, box[2] / self.scale, box[3] / self.scale)
-            plot_place(self.images[image], row[0], **({"pixel": pixel} if is_field else {"box": lr_box}))
-            words = f"tile of {self.tile}" if given == "tile" else given
-            row[0].set_title(f"{image}\n{words}")
+            marker = {"pixel": pixel} if is_field else {"box": self._lr_box(image, pixel, given)}
+            plot_location(self.images[image], row[0], **marker)
+            row[0].set_title(f"{image}\n{f'tile of {self.tile}' if given == 'tile' else given}")
+            draw_map = self._draw_field if is_field else self._draw_attribution
             for ax, model in zip(row[1:], models, strict=True):
-                whole = np.full(self.images[image].shape[:2], np.nan)
-                if is_field:
-                    whole[part] = fields[model, given]
-                    centre = (pixel[0] - part[0].start, pixel[1] - part[1].start)
-                    numbers = summarise_field(fields[model, given], centre)
-                    radii = {f"radius that holds {share} %": numbers[f"radius {share}%"] for share in (50, 95)}
-                    drawn = plot_field(whole, pixel, ax, norm, radii)
-                    note = "radii {:.1f} and {:.1f} px".format(*radii.values())
-                else:
-                    found = self.attribution(model, image, pixel, given)
-                    whole[part] = found.signed
-                    drawn = plot_local_attribution(self.images[image], whole, lr_box, ax, norm)
-                    note = f"diffusion index {found.diffusion_index:.1f}"
+                colours, arrays[f"{model}, {given}"], note = draw_map(model, image, pixel, given, ax, norm)
                 ax.set_title(f"{model}\n{note}")
-                arrays[f"{model}, {given}"] = whole
-        label = "share of the gradient" if is_field else "|attribution| / largest"
-        figure.colorbar(drawn, ax=axes[:, 1:], label=label, shrink=0.9, pad=0.02)
+        label = "share of the gradient" if is_field else "|attribution| / maximum"
+        figure.colorbar(colours, ax=axes[:, 1:], label=label, shrink=0.9, pad=0.02)
         if is_field:
             legend_below(figure, axes[0, 1])
         return figure, arrays
 
+    def _draw_field(
+        self, model: str, image: str, pixel: Pixel, given: Input, ax: Axes, norm: LogNorm
+    ) -> tuple[AxesImage, NDArray, str]:
+        field, part = self.field(model, image, pixel, given), self.part(image, pixel, given)
+        numbers = summarise_field(field, (pixel[0] - part[0].start, pixel[1] - part[1].start))
+        radii = {f"radius that holds {share} %": numbers[f"radius {share}%"] for share in (50, 95)}
+        whole = self._in_whole_image(field, image, part)
+        note = "radii {:.1f} and {:.1f} px".format(*radii.values())
+        return plot_receptive_field(whole, pixel, ax, norm, radii), whole, note
 
-def receptive_field_panel(reach: Reach, photograph: str, pixel: Pixel, folder: str = "../results/figures") -> Panel:
-    """Choose a photograph, networks, the method, the input and an LR pixel; a picture takes seconds, a second look none.
+    def _draw_attribution(
+        self, model: str, image: str, pixel: Pixel, given: Input, ax: Axes, norm: LogNorm
+    ) -> tuple[AxesImage, NDArray, str]:
+        attribution = self.attribution(model, image, pixel, given)
+        whole = self._in_whole_image(attribution.signed, image, self.part(image, pixel, given))
+        colours = plot_local_attribution(self.images[image], whole, self._lr_box(image, pixel, given), ax, norm)
+        return colours, whole, f"diffusion index {attribution.diffusion_index:.1f}"
 
-    It starts with ``photograph`` and the LR pixel (row, column) ``pixel``. The sliders reach as far as the smallest image.
+    def _in_whole_image(self, values: NDArray, image: str, part: tuple[slice, slice]) -> NDArray[np.float64]:
+        """A map of a part of the image as a map of the image, NaN outside that part."""
+        whole = np.full(self.images[image].shape[:2], np.nan)
+        whole[part] = values
+        return whole
+
+    def _lr_box(self, image: str, pixel: Pixel, given: Input) -> LRBox:
+        top, left, height, width = self.box(image, pixel, given)
+        return top / self.scale, left / self.scale, height / self.scale, width / self.scale
+
+
+def receptive_field_panel(
+    maps: InfluenceMaps, photograph: str, pixel: Pixel, folder: str | Path = "../results/figures"
+) -> Panel:
+    """Let a person select the photograph, networks, method, input and LR pixel.
+
+    A picture takes seconds to compute, and none the second time. The sliders are limited to the smallest image.
+
+    Args:
+        maps: The networks and images.
+        photograph: Name of the image to show first.
+        pixel: Row and column of the LR pixel to show first.
+        folder: Where *Save* writes.
     """
-    height, width = (min(image.shape[axis] for image in reach.images.values()) for axis in (0, 1))
-    names = list(reach.models)
+    height, width = (min(image.shape[axis] for image in maps.images.values()) for axis in (0, 1))
+    names = list(maps.models)
 
     def slider(description: str, value: int, length: int) -> widgets.IntSlider:
         return widgets.IntSlider(value, 0, length - 1, description=description, continuous_update=False)
 
     controls = {
-        "photograph": widgets.Dropdown(options=list(reach.images), value=photograph, description="photograph"),
+        "photograph": widgets.Dropdown(options=list(maps.images), value=photograph, description="photograph"),
         "method": widgets.Dropdown(options=get_args(Method), description="method"),
         "given": widgets.Dropdown(options=get_args(Input), description="input"),
         "models": widgets.SelectMultiple(
@@ -173,6 +205,6 @@ def receptive_field_panel(reach: Reach, photograph: str, pixel: Pixel, folder: s
     }
 
     def draw(photograph: str, method: Method, given: Input, models: tuple[str, ...], row: int, column: int) -> Drawing:
-        return reach.draw(method, photograph, (row, column), models, [given])
+        return maps.draw(method, photograph, (row, column), models, [given])
 
     return Panel("receptive_field", draw, controls, folder)

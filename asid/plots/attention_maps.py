@@ -1,4 +1,4 @@
-"""Plots of attention: they take arrays and draw on the ``ax`` they are given."""
+"""Plots of attention maps."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -12,10 +12,13 @@ from matplotlib.patches import Rectangle
 from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
-_QUERY: dict[str, Any] = {"marker": "x", "color": "#d62728", "ms": 7, "mew": 1.8, "zorder": 5}
+from asid.plots.lr_image import outline_box
+
+_RED = "#d62728"
+_QUERY: dict[str, Any] = {"marker": "x", "color": _RED, "ms": 7, "mew": 1.8, "zorder": 5}
 
 
-def plot_attention(
+def plot_attention_map(
     image: NDArray[np.uint8],
     relative: NDArray[np.float32],
     window: NDArray[np.bool_],
@@ -24,87 +27,91 @@ def plot_attention(
     title: str,
     limits: tuple[float, float] | None = None,
 ) -> None:
-    """What a pixel attends to, over its LR image.
+    """Plot the attention of a pixel over its LR image, with a cross at the pixel.
 
-    ``relative`` (H, W) is attention as a multiple of what each pixel would get if it were uniform (:meth:`Attention.relative`),
-    ``window`` (H, W) where it is; ``limits`` are those of the colours, by default its own; a cross marks the query. Where the window
-    is a neighbourhood, only its surroundings are shown; a grid is spread over the whole image, and its squares are drawn larger
-    than the pixels they stand for.
+    A window of neighbouring pixels is shown enlarged. A grid covers the whole image, so its pixels are drawn as larger
+    squares.
+
+    Args:
+        image: LR image, uint8 (H, W, 3).
+        relative: Attention as a multiple of uniform attention, (H, W).
+        window: Which pixels share a window with the pixel, (H, W).
+        pixel: Row and column of the query.
+        ax: Where to draw.
+        title: Title of the plot.
+        limits: Limits of the colour scale, by default the minimum and maximum in the window.
     """
     rows, columns = window.nonzero()
     height, width = image.shape[:2]
     low, high = limits or (relative[window].min(), relative[window].max())
     colours: dict[str, Any] = {"cmap": "viridis", "norm": Normalize(low, high)}
-    ax.imshow(
-        image.mean(axis=2), cmap="gray", vmin=-120, vmax=300, interpolation="nearest"
-    )  # pale: the colours are what is read
-    drawn: ScalarMappable
+    # Pale, so that the colours stand out.
+    ax.imshow(image.mean(axis=2), cmap="gray", vmin=-120, vmax=300, interpolation="nearest")
+    attention: ScalarMappable
     if _is_grid(window):
-        side = 0.62 * min(_step(rows), _step(columns))
+        side = 0.62 * min(_spacing(rows), _spacing(columns))
         squares = [Rectangle((x - side / 2, y - side / 2), side, side) for y, x in zip(rows, columns, strict=True)]
-        drawn = PatchCollection(squares, edgecolor="white", lw=0.4, array=relative[window], **colours)
-        ax.add_collection(drawn)
+        attention = PatchCollection(squares, edgecolor="white", lw=0.4, array=relative[window], **colours)
+        ax.add_collection(attention)
         view = (-0.5, width - 0.5, height - 0.5, -0.5)
     else:
-        drawn = ax.imshow(np.ma.masked_array(relative, ~window), interpolation="nearest", **colours)
-        ax.add_patch(_outline(rows, columns))
-        around = 6
-        view = (columns.min() - around, columns.max() + around, rows.max() + around, rows.min() - around)
+        attention = ax.imshow(np.ma.masked_array(relative, ~window), interpolation="nearest", **colours)
+        _outline_window(rows, columns, ax)
+        margin = 6
+        view = (columns.min() - margin, columns.max() + margin, rows.max() + margin, rows.min() - margin)
     ax.plot(pixel[1], pixel[0], ls="none", **_QUERY)
     ax.set(xlim=view[:2], ylim=view[2:], title=title)
     ax.set_axis_off()
     if ax.figure is not None:
-        ax.figure.colorbar(drawn, ax=ax, shrink=0.75, label="attention (uniform: 1)")
+        ax.figure.colorbar(attention, ax=ax, shrink=0.75, label="attention (uniform: 1)")
 
 
-def plot_query(
+def plot_windows(
     image: NDArray[np.uint8], windows: Sequence[NDArray[np.bool_]], pixel: tuple[int, int], ax: Axes, title: str
 ) -> None:
-    """The LR image with the query and the windows it is in: a neighbourhood as a frame, a grid as dots."""
+    """Plot a pixel of the LR image and its windows (H, W): neighbouring pixels as a frame, a grid as dots."""
     ax.imshow(image, interpolation="nearest")
     for window in windows:
         rows, columns = window.nonzero()
         if _is_grid(window):
             ax.plot(columns, rows, ls="none", marker="s", ms=2.2, color="white", mec="0.1", mew=0.4)
         else:
-            ax.add_patch(_outline(rows, columns))
+            _outline_window(rows, columns, ax)
     ax.plot(pixel[1], pixel[0], ls="none", **_QUERY)
     ax.set(title=title)
     ax.set_axis_off()
 
 
 def _is_grid(window: NDArray[np.bool_]) -> bool:
-    """Whether there are pixels between those of the window."""
+    """Whether there are other pixels between those of the window."""
     rows, columns = window.nonzero()
     return len(rows) < int(np.ptp(rows) + 1) * int(np.ptp(columns) + 1)
 
 
-def _step(places: NDArray[np.int64]) -> float:
-    """Distance of neighbours in a grid; 8 where there is only one."""
-    steps = np.diff(np.unique(places))
+def _spacing(coordinates: NDArray[np.int64]) -> float:
+    """Distance of neighbours in a grid; 8 if there is only one."""
+    steps = np.diff(np.unique(coordinates))
     return float(steps.min()) if steps.size else 8.0
 
 
-def _outline(rows: NDArray[np.int64], columns: NDArray[np.int64]) -> Rectangle:
-    corner = (columns.min() - 0.5, rows.min() - 0.5)
-    return Rectangle(
-        corner, float(np.ptp(columns)) + 1, float(np.ptp(rows)) + 1, fill=False, edgecolor="#d62728", lw=1.3, zorder=4
-    )
+def _outline_window(rows: NDArray[np.int64], columns: NDArray[np.int64], ax: Axes) -> None:
+    box = (float(rows.min()), float(columns.min()), float(np.ptp(rows)) + 1, float(np.ptp(columns)) + 1)
+    outline_box(box, ax, _RED)
 
 
-def plot_channels(attention: NDArray[np.float32], ax: Axes, title: str) -> None:
-    """A map between channels (C, C), rows are queries."""
-    drawn = ax.imshow(attention, cmap="viridis", vmin=0, interpolation="nearest")
+def plot_channel_map(attention: NDArray[np.float32], ax: Axes, title: str) -> None:
+    """Plot a map between channels (C, C); rows are queries."""
+    image = ax.imshow(attention, cmap="viridis", vmin=0, interpolation="nearest")
     ax.set(xlabel="channel attended to", ylabel="channel", title=title)
     for axis in (ax.xaxis, ax.yaxis):
         axis.set_major_locator(MaxNLocator(6, integer=True))
     ax.grid(visible=False)
     if ax.figure is not None:
-        ax.figure.colorbar(drawn, ax=ax, shrink=0.8, label="attention (rows sum to 1)")
+        ax.figure.colorbar(image, ax=ax, shrink=0.8, label="attention (rows sum to 1)")
 
 
-def plot_similarity(similarity: NDArray[np.float64], ax: Axes, title: str) -> None:
-    """How alike the maps of the groups are, (G, G), with the numbers; colours from 0 (or the lowest, where that is negative) to 1."""
+def plot_group_similarity(similarity: NDArray[np.float64], ax: Axes, title: str) -> None:
+    """Plot the similarity of the groups' maps, (G, G), with its numbers; the colour scale goes from 0 or below to 1."""
     ax.imshow(similarity, cmap="viridis", vmin=min(0.0, float(similarity.min())), vmax=1)
     for (row, column), value in np.ndenumerate(similarity):
         ax.text(
@@ -120,13 +127,19 @@ def plot_similarity(similarity: NDArray[np.float64], ax: Axes, title: str) -> No
 def plot_by_layer(
     values: NDArray[np.float64], groups: list[int], labels: list[str], ax: Axes, label: str, palette: list[Any]
 ) -> None:
-    """A number for each layer in the order of the network: a dot a group, side by side.
+    """Plot a statistic of each attention layer, in the order of the network, with one dot per group.
 
-    ``values`` is (len(groups), S, L); ``labels`` name the S·L layers; ``palette`` has a colour for each group of the network.
+    Args:
+        values: (len(groups), S, L).
+        groups: The groups to show, from 0.
+        labels: Names of the S·L layers.
+        ax: Where to draw.
+        label: Label of the y axis.
+        palette: A colour for each group of the network.
     """
     for position, (group, rows) in enumerate(zip(groups, values, strict=True)):
-        places = np.arange(rows.size) + 0.14 * (position - (len(groups) - 1) / 2)
-        ax.plot(places, rows.ravel(), ls="none", marker="o", ms=4.5, color=palette[group], label=f"group {group + 1}")
+        x = np.arange(rows.size) + 0.14 * (position - (len(groups) - 1) / 2)
+        ax.plot(x, rows.ravel(), ls="none", marker="o", ms=4.5, color=palette[group], label=f"group {group + 1}")
     ax.set_xticks(range(len(labels)), labels, rotation=35, ha="right")
     ax.set(ylabel=label)
     ax.grid(axis="x", visible=False)

@@ -1,4 +1,4 @@
-"""The look of every plot. Figures are ``matplotlib.figure.Figure``, not pyplot: widget callbacks run in threads."""
+"""The style of all plots. Figures are ``matplotlib.figure.Figure``, not pyplot: widget callbacks run in threads."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 PALETTE = "colorblind"
 STYLE = {
     **sns.axes_style("whitegrid"),
-    "font.sans-serif": ["DejaVu Sans"],  # matplotlib's own: the same on every machine
+    "font.sans-serif": ["DejaVu Sans"],  # ships with matplotlib: the same on every machine
     "font.size": 8,
     "axes.titlesize": 9,
     "axes.labelsize": 8,
@@ -26,34 +26,34 @@ STYLE = {
 
 
 def use_style() -> None:
-    """Draw in the suite's style from here on (for notebooks)."""
+    """Use the suite's style from now on (for notebooks)."""
     rcParams.update(STYLE)
 
 
 def colours(names: Sequence[str]) -> dict[str, tuple[float, float, float]]:
-    """One colour-blind safe colour for each name, in their order."""
+    """Assign a colour-blind safe colour to each name, in order."""
     return dict(zip(names, sns.color_palette(PALETTE, max(len(names), 1)), strict=False))
 
 
 def new_figure(width: float, height: float) -> Figure:
-    """An empty figure of that many inches that lays itself out."""
+    """Create an empty figure, ``width`` by ``height`` inches, with constrained layout."""
     return Figure(figsize=(width, height), layout="constrained")
 
 
 def save_figure(figure: Figure, path: str | Path) -> list[Path]:
-    """Save a figure as ``path.png`` (200 dpi) and ``path.svg``, with no date inside."""
+    """Save a figure as ``path.png`` (200 dpi) and ``path.svg``, without a date inside. Returns both files."""
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     files = [path.with_name(path.name + ending) for ending in (".png", ".svg")]
     with rc_context(STYLE):
         figure.savefig(files[0], dpi=200, metadata={"Software": None})
-        figure.set_layout_engine("none")  # the layout stays as it is: finding it again takes as long as drawing
+        figure.set_layout_engine("none")  # keep the layout: computing it again takes as long as drawing
         figure.savefig(files[1], metadata={"Date": None})
     return files
 
 
 def legend_below(figure: Figure, ax: Axes) -> None:
-    """The legend of ``ax`` under the figure, in as many columns as its words leave room for; the figure grows by its rows."""
+    """Put the legend of ``ax`` below the figure, in as many columns as fit; the figure grows by the rows."""
     handles, labels = ax.get_legend_handles_labels()
     width, height = figure.get_size_inches()
     columns = max(1, min(len(labels), int(width / (0.45 + 0.066 * max(map(len, labels))))))
@@ -62,5 +62,5 @@ def legend_below(figure: Figure, ax: Axes) -> None:
 
 
 def signed(value: float, digits: int = 3) -> str:
-    """A change with its sign, as a figure shows it: +0.000 for what rounds to zero."""
+    """Format a change with its sign; a value that rounds to zero is +0.000."""
     return f"{value:+z.{digits}f}".replace("-", "−")

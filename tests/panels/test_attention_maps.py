@@ -9,10 +9,10 @@ from skimage import data
 
 from asid.config import preset
 from asid.data.images import write_image
-from asid.interpret.attention_maps import entropy, group_similarity, mean_distance, read_attention
+from asid.interpret.attention_maps import entropy, extract_attention_maps, group_similarity, mean_distance
 from asid.model.checkpoint import save_checkpoint
 from asid.model.network import ASID
-from asid.panels.attention_maps import AttentionPanel, layer_names, similarity_panel, spread_panel
+from asid.panels.attention_maps import AttentionMapPanel, layer_names, similarity_panel, spread_panel
 
 CHANGES = {
     "shared": {"num_groups": 2},
@@ -39,36 +39,38 @@ def source(tmp_path_factory: pytest.TempPathFactory) -> str:
     return str(folder)
 
 
-def shown(panel: AttentionPanel) -> dict[str, np.ndarray]:
+def shown(panel: AttentionMapPanel) -> dict[str, np.ndarray]:
     assert panel.drawing is not None
     return dict(panel.drawing[1])
 
 
-def titles(panel: AttentionPanel) -> str:
+def titles(panel: AttentionMapPanel) -> str:
     assert panel.drawing is not None
     return "\n".join(ax.get_title() for ax in panel.drawing[0].axes)
 
 
 def test_the_map_of_a_shared_group_is_that_of_the_first(models: dict[str, str], source: str, tmp_path: Path) -> None:
-    panel = AttentionPanel([models["shared"], models["unshared"]], source, folder=tmp_path)
+    panel = AttentionMapPanel([models["shared"], models["unshared"]], source, folder=tmp_path)
     first = shown(panel)
     name = f"{models['shared']}.meso.attention"
     panel.controls["group"].value = 1
     np.testing.assert_array_equal(shown(panel)[name], first[name])
     np.testing.assert_array_equal(
         shown(panel)[name],
-        read_attention(panel.looks.models[models["shared"]], panel.looks.images["face"]).spatial((20, 26), group=0),
+        extract_attention_maps(panel.cache.models[models["shared"]], panel.cache.images["face"]).spatial(
+            (20, 26), group=0
+        ),
     )
-    assert "group 2, by the map of group 1" in titles(panel)
+    assert "group 2, shared from group 1" in titles(panel)
     panel.controls["networks"].value = (models["unshared"],)
-    assert "by the map of" not in titles(panel)
+    assert "shared from" not in titles(panel)
     own = shown(panel)[f"{models['unshared']}.meso.attention"]
     panel.controls["group"].value = 0
     assert not np.allclose(shown(panel)[f"{models['unshared']}.meso.attention"], own)
 
 
 def test_the_map_is_the_one_under_the_chosen_pixel(models: dict[str, str], source: str, tmp_path: Path) -> None:
-    panel = AttentionPanel([models["shared"]], source, folder=tmp_path)
+    panel = AttentionMapPanel([models["shared"]], source, folder=tmp_path)
     before = panel.picture.value
     panel.controls["row"].value, panel.controls["column"].value = 3, 50
     found = shown(panel)
@@ -81,7 +83,7 @@ def test_the_map_is_the_one_under_the_chosen_pixel(models: dict[str, str], sourc
 
 
 def test_sliders_end_with_the_photograph(models: dict[str, str], source: str, tmp_path: Path) -> None:
-    panel = AttentionPanel([models["shared"]], source, folder=tmp_path)
+    panel = AttentionMapPanel([models["shared"]], source, folder=tmp_path)
     panel.controls["column"].value = 50
     panel.controls["photograph"].value = "small"
     assert (panel.controls["row"].max, panel.controls["column"].max) == (15, 15)
@@ -92,7 +94,7 @@ def test_sliders_end_with_the_photograph(models: dict[str, str], source: str, tm
 
 
 def test_several_networks_stand_side_by_side(models: dict[str, str], source: str, tmp_path: Path) -> None:
-    panel = AttentionPanel(list(models.values()), source, folder=tmp_path)
+    panel = AttentionMapPanel(list(models.values()), source, folder=tmp_path)
     panel.controls["networks"].value = tuple(models.values())
     assert panel.message.value == ""
     assert all(name in titles(panel) for name in models.values())
@@ -106,7 +108,7 @@ def test_several_networks_stand_side_by_side(models: dict[str, str], source: str
 
 
 def test_networks_of_a_column_have_one_scale_of_colours(models: dict[str, str], source: str, tmp_path: Path) -> None:
-    panel = AttentionPanel([models["shared"], models["two"]], source, folder=tmp_path)
+    panel = AttentionMapPanel([models["shared"], models["two"]], source, folder=tmp_path)
     panel.controls["networks"].value = (models["shared"], models["two"])
     assert panel.drawing is not None
     limits = [ax.collections[0].get_clim() for ax in panel.drawing[0].axes if "global grid" in ax.get_title()]
@@ -115,7 +117,7 @@ def test_networks_of_a_column_have_one_scale_of_colours(models: dict[str, str], 
 
 
 def test_attention_on_padding_is_told(models: dict[str, str], source: str, tmp_path: Path) -> None:
-    panel = AttentionPanel([models["shared"]], source, folder=tmp_path)
+    panel = AttentionMapPanel([models["shared"]], source, folder=tmp_path)
     assert "on padding" not in titles(panel).split("global")[0], "a meso window in the middle of the image"
     panel.controls["column"].value = 51
     assert re.search(
@@ -124,7 +126,7 @@ def test_attention_on_padding_is_told(models: dict[str, str], source: str, tmp_p
 
 
 def test_pictures_of_other_pixels_have_other_names(models: dict[str, str], source: str, tmp_path: Path) -> None:
-    panel = AttentionPanel([models["shared"]], source, folder=tmp_path)
+    panel = AttentionMapPanel([models["shared"]], source, folder=tmp_path)
     first = panel.save()
     panel.controls["row"].value = 1
     assert not set(panel.save()) & set(first)
@@ -135,16 +137,16 @@ def test_pictures_of_other_pixels_have_other_names(models: dict[str, str], sourc
 
 
 def test_layers_of_one_kind_are_numbered(models: dict[str, str], source: str, tmp_path: Path) -> None:
-    panel = AttentionPanel([models["two"], models["window"]], source, folder=tmp_path)
-    assert layer_names(panel.looks.read(models["two"], "face")) == ["global grid 1", "global grid 2"]
-    assert layer_names(panel.looks.read(models["window"], "face")) == ["meso", "window 16"]
+    panel = AttentionMapPanel([models["two"], models["window"]], source, folder=tmp_path)
+    assert layer_names(panel.cache.maps(models["two"], "face")) == ["global grid 1", "global grid 2"]
+    assert layer_names(panel.cache.maps(models["window"], "face")) == ["meso", "window 16"]
 
 
 def test_the_summaries_show_the_numbers_of_the_network(models: dict[str, str], source: str, tmp_path: Path) -> None:
     names = [models["unshared"], models["shared"]]
     spread, similarity = spread_panel(names, source, folder=tmp_path), similarity_panel(names, source, folder=tmp_path)
-    panel = AttentionPanel(names, source, folder=tmp_path)
-    attention = panel.looks.read(models["unshared"], "face")
+    panel = AttentionMapPanel(names, source, folder=tmp_path)
+    attention = panel.cache.maps(models["unshared"], "face")
     np.testing.assert_array_equal(shown(spread)["entropy"], entropy(attention))
     np.testing.assert_array_equal(shown(spread)["mean_distance"], mean_distance(attention))
     np.testing.assert_array_equal(
@@ -164,9 +166,9 @@ def test_networks_of_two_scales_are_refused(
 ) -> None:
     other = save_checkpoint(ASID(preset("asid-tiny", **changes)), tmp_path / "other.safetensors")
     with pytest.raises(ValueError, match=r"expected networks of one scale, got scales \[2, 3\]"):
-        AttentionPanel([models["shared"], str(other)], source)
+        AttentionMapPanel([models["shared"], str(other)], source)
 
 
 def test_a_photograph_that_is_not_there_is_told(models: dict[str, str], source: str) -> None:
     with pytest.raises(ValueError, match=r"expected a photograph of .* \(face, small\), got 'nobody'"):
-        AttentionPanel([models["shared"]], source, photograph="nobody")
+        AttentionMapPanel([models["shared"]], source, photograph="nobody")

@@ -8,7 +8,13 @@ import torch
 from numpy.typing import NDArray
 
 from asid.config import preset
-from asid.interpret.attention_maps import entropy, group_similarity, mean_distance, read_attention, uniform_distance
+from asid.interpret.attention_maps import (
+    entropy,
+    extract_attention_maps,
+    group_similarity,
+    mean_distance,
+    uniform_distance,
+)
 from asid.model.attention import WindowAttention
 from asid.model.network import ASID
 
@@ -31,7 +37,7 @@ def photograph(height: int = 32, width: int = 40) -> NDArray[np.uint8]:
 def spatial_attention(
     model: ASID, image: NDArray[np.uint8], pixel: tuple[int, int], **place: int
 ) -> NDArray[np.float32]:
-    return read_attention(model, image).spatial(pixel, **place)
+    return extract_attention_maps(model, image).spatial(pixel, **place)
 
 
 @pytest.mark.parametrize("pixel", PIXELS)
@@ -156,9 +162,9 @@ def test_a_network_without_spatial_attention_is_told() -> None:
 
 
 def test_rows_of_all_maps_sum_to_one() -> None:
-    attention = read_attention(build(attention_sharing=2), photograph(27, 37))
-    assert len(attention.maps) == len(attention.channel_maps) == 3
-    for array in [layer for group in attention.maps for step in group for layer in step] + [
+    attention = extract_attention_maps(build(attention_sharing=2), photograph(27, 37))
+    assert len(attention.spatial_maps) == len(attention.channel_maps) == 3
+    for array in [layer for group in attention.spatial_maps for step in group for layer in step] + [
         a for g in attention.channel_maps for a in g
     ]:
         assert array.min() >= 0
@@ -166,15 +172,15 @@ def test_rows_of_all_maps_sum_to_one() -> None:
 
 
 def test_a_shared_map_is_kept_once_and_its_maker_is_known() -> None:
-    attention = read_attention(build(attention_sharing=2, num_groups=4), photograph())
-    assert [attention.maker(group) for group in range(4)] == [0, 0, 2, 2]
-    assert attention.maps[1][2][1] is attention.maps[0][2][1]
-    assert attention.maps[2][2][1] is not attention.maps[0][2][1]
+    attention = extract_attention_maps(build(attention_sharing=2, num_groups=4), photograph())
+    assert [attention.source_group(group) for group in range(4)] == [0, 0, 2, 2]
+    assert attention.spatial_maps[1][2][1] is attention.spatial_maps[0][2][1]
+    assert attention.spatial_maps[2][2][1] is not attention.spatial_maps[0][2][1]
 
 
 def test_relative_attention_counts_the_whole_window() -> None:
     """Uniform attention is 1 everywhere, also where most of the window is padding."""
-    attention = read_attention(scored(build(), 0, torch.zeros(225)), photograph(27, 37))
+    attention = extract_attention_maps(scored(build(), 0, torch.zeros(225)), photograph(27, 37))
     for pixel in ((0, 0), (26, 36)):
         for layer in (0, 1):
             found = attention.relative(pixel, layer=layer)
@@ -184,18 +190,18 @@ def test_relative_attention_counts_the_whole_window() -> None:
 
 def test_the_model_stays_in_its_mode() -> None:
     model = build().train()
-    read_attention(model, photograph())
+    extract_attention_maps(model, photograph())
     assert model.training
 
 
 @pytest.mark.parametrize("layer", [0, 1])
 def test_the_window_is_where_attention_is(layer: int, model: ASID) -> None:
-    attention = read_attention(model, photograph(27, 37))
+    attention = extract_attention_maps(model, photograph(27, 37))
     np.testing.assert_array_equal(attention.window((13, 22), layer=layer), attention.spatial((13, 22), layer=layer) > 0)
 
 
 def test_channel_maps_are_those_of_the_window_of_the_pixel(model: ASID) -> None:
-    attention = read_attention(model, photograph())
+    attention = extract_attention_maps(model, photograph())
     np.testing.assert_array_equal(
         attention.channel((13, 22), group=1), attention.channel_maps[1][0][1 * 5 + 2]
     )  # meso: window (1, 2) of 4×5
@@ -208,9 +214,9 @@ def test_channel_maps_are_those_of_the_window_of_the_pixel(model: ASID) -> None:
 @pytest.mark.parametrize(("pixel", "place"), [((0, 0), {"layer": 2}), ((32, 0), {}), ((0, 0), {"group": 3})])
 def test_a_channel_map_that_is_not_there_is_told(pixel: tuple[int, int], place: dict[str, int], model: ASID) -> None:
     with pytest.raises(ValueError, match=r"^expected a (row|group|layer) from"):
-        read_attention(model, photograph()).channel(pixel, **place)
+        extract_attention_maps(model, photograph()).channel(pixel, **place)
     with pytest.raises(ValueError, match="no channel attention"):
-        read_attention(build(channel_windows=[]), photograph()).channel((0, 0))
+        extract_attention_maps(build(channel_windows=[]), photograph()).channel((0, 0))
 
 
 def scored(model: ASID, query_key: float, bias: torch.Tensor | None = None) -> ASID:
@@ -232,7 +238,7 @@ def only(offset_y: int, offset_x: int) -> torch.Tensor:
 
 
 def test_entropy_and_distance_of_attention_that_is_the_same_everywhere() -> None:
-    attention = read_attention(scored(build(), 0, torch.zeros(225)), photograph(32, 40))
+    attention = extract_attention_maps(scored(build(), 0, torch.zeros(225)), photograph(32, 40))
     np.testing.assert_allclose(entropy(attention), 1, atol=1e-6)
     np.testing.assert_allclose(
         mean_distance(attention), np.broadcast_to(uniform_distance(attention), (3, 3, 2)), rtol=1e-5
@@ -244,14 +250,14 @@ def test_entropy_and_distance_of_attention_that_is_the_same_everywhere() -> None
 
 
 def test_entropy_and_distance_of_attention_to_one_pixel() -> None:
-    attention = read_attention(scored(build(), 0, only(0, 0)), photograph(27, 37))
+    attention = extract_attention_maps(scored(build(), 0, only(0, 0)), photograph(27, 37))
     np.testing.assert_allclose(entropy(attention), 0, atol=1e-6)
     np.testing.assert_allclose(mean_distance(attention), 0, atol=1e-6)
 
 
 def test_the_distance_is_that_of_the_pixel_attended_to() -> None:
-    attention = read_attention(scored(build(), 0, only(0, 1)), photograph(8, 40))
-    rows = attention.maps[0][0][0].reshape(-1, 8, 8, 8, 8)  # (n, y, x, y', x') of the meso window
+    attention = extract_attention_maps(scored(build(), 0, only(0, 1)), photograph(8, 40))
+    rows = attention.spatial_maps[0][0][0].reshape(-1, 8, 8, 8, 8)  # (n, y, x, y', x') of the meso window
     assert rows[:, 3, 2, 3, 3] == pytest.approx(1)
     assert attention.spatial((3, 10))[3, 11] == pytest.approx(1)
     y, x = np.indices((8, 8))
@@ -265,26 +271,29 @@ def test_the_distance_is_that_of_the_pixel_attended_to() -> None:
 def test_pixels_on_padding_do_not_count() -> None:
     """A pixel of the image can attend to padding; one of the padding is no pixel of the image."""
     image = photograph(27, 37)
-    attention = read_attention(build(), image)
+    attention = extract_attention_maps(build(), image)
     by_hand = []
     for row in range(27):
         for column in range(37):
             window, place = (row // 8) * 5 + column // 8, (row % 8) * 8 + column % 8
-            a = attention.maps[0][1][0][window, place].astype(float)
+            a = attention.spatial_maps[0][1][0][window, place].astype(float)
             by_hand.append(-(a * np.log(a)).sum() / np.log(64))
     assert attention.padded == (32, 40)
     assert entropy(attention)[0, 1, 0] == pytest.approx(np.mean(by_hand), rel=1e-5)
 
 
 def test_shared_maps_are_alike_and_others_less() -> None:
-    np.testing.assert_allclose(group_similarity(read_attention(build(), photograph())), 1)
-    attention = read_attention(build(attention_sharing="none"), photograph())
+    np.testing.assert_allclose(group_similarity(extract_attention_maps(build(), photograph())), 1)
+    attention = extract_attention_maps(build(attention_sharing="none"), photograph())
     for layer in (0, 1):
         cosine = group_similarity(attention, step=1, layer=layer)
         assert cosine.shape == (3, 3)
         np.testing.assert_allclose(cosine, cosine.T)
         np.testing.assert_allclose(np.diag(cosine), 1)
-        mine, other = attention.maps[0][1][layer].astype(float), attention.maps[2][1][layer].astype(float)
+        mine, other = (
+            attention.spatial_maps[0][1][layer].astype(float),
+            attention.spatial_maps[2][1][layer].astype(float),
+        )
         assert cosine[0, 2] == pytest.approx(
             ((mine * other).sum(-1) / np.linalg.norm(mine, axis=-1) / np.linalg.norm(other, axis=-1)).mean()
         )
@@ -296,7 +305,7 @@ def test_shared_maps_are_alike_and_others_less() -> None:
 
 def test_a_measure_that_is_not_there_is_told(model: ASID) -> None:
     with pytest.raises(ValueError, match="expected cosine or correlation, got 'angle'"):
-        group_similarity(read_attention(model, photograph()), measure="angle")  # type: ignore[arg-type]
+        group_similarity(extract_attention_maps(model, photograph()), measure="angle")  # type: ignore[arg-type]
 
 
 def planted() -> tuple[NDArray[np.uint8], tuple[int, int], list[tuple[int, int]]]:
@@ -318,7 +327,7 @@ def planted() -> tuple[NDArray[np.uint8], tuple[int, int], list[tuple[int, int]]
 
 def test_the_grid_attends_to_copies_of_a_texture_and_the_meso_window_does_not() -> None:
     image, query, copies = planted()
-    attention = read_attention(scored(build(position_bias=False), 2.0), image)
+    attention = extract_attention_maps(scored(build(position_bias=False), 2.0), image)
     meso, grid = (attention.spatial(query, layer=layer) for layer in (0, 1))
     places = tuple(np.array([query, *copies]).T)
     others = attention.window(query, layer=1)

@@ -13,7 +13,7 @@ from asid.ablation.study.components import Component
 from asid.ablation.study.variants import Delta, merge
 from asid.config import Config
 
-PROFILES = "profiles.yaml"
+PROFILES_FILE = "profiles.yaml"
 """File with the profiles that the study files of a folder share."""
 
 
@@ -176,7 +176,9 @@ def read_study_file(path: str | Path, profile: str | None = None) -> StudyConfig
     """
     path = Path(path)
     if not path.is_file():
-        known = ", ".join(str(file) for file in sorted(path.parent.glob("*.yaml")) if file.name != PROFILES) or "none"
+        known = (
+            ", ".join(str(file) for file in sorted(path.parent.glob("*.yaml")) if file.name != PROFILES_FILE) or "none"
+        )
         raise StudyError(f"no study file at {path}; study files in its folder: {known}")
     content = _read_mapping(path, StudyFile)
     listed = content.pop("profiles", None) or {}
@@ -216,7 +218,7 @@ def _apply_profile(content: dict[str, Any], part: _ProfilePart, wanted: str | No
     if name is None or name not in changes:
         expected = f"expected one of {', '.join(changes)}" if changes else "it has none"
         raise StudyError(f"{path} has no profile {name}: {expected}")
-    file = path.parent / PROFILES
+    file = path.parent / PROFILES_FILE
     shared = _SharedProfiles.model_validate({"profiles": _read_mapping(file)}).profiles if file.is_file() else {}
     if changes[name] is None and name not in shared:
         raise StudyError(f"{path}: profile {name} is empty, and {file} has {', '.join(shared) or 'no profiles'}")

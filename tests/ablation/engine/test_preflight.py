@@ -11,12 +11,13 @@ import yaml
 from asid.ablation.engine import preflight
 from asid.ablation.engine.preflight import Estimate, Speed, check_networks, disk_megabytes, estimate, measure_speed
 from asid.ablation.study.expand import Study, expand, load_study
-from asid.ablation.study.study import StudyConfig, StudyError
+from asid.ablation.study.study import PROFILES_FILE, StudyConfig, StudyError
 from asid.config import RunConfig
 from asid.model.complexity import count_macs
 from asid.model.network import ASID
 
 COMMITTED = sorted((Path(__file__).resolve().parents[3] / "ablations").glob("*.yaml"))
+COMMITTED = [path for path in COMMITTED if path.name != PROFILES_FILE]
 
 
 def make(**content: Any) -> Study:

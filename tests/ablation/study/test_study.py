@@ -12,14 +12,14 @@ from pydantic import ValidationError
 
 from asid.ablation.study.expand import Study, expand, load_study
 from asid.ablation.study.plan import plan_runs
-from asid.ablation.study.study import StudyConfig, StudyError, StudyFile
+from asid.ablation.study.study import PROFILES_FILE, StudyConfig, StudyError, StudyFile
 from asid.ablation.study.variants import Dropped, Variant, describe_delta, merge
 from asid.config import describe_errors
 from asid.model.complexity import count_parameters
 from asid.model.network import ASID
 
 ROOT = Path(__file__).resolve().parents[3]
-COMMITTED = sorted((ROOT / "ablations").glob("*.yaml"))
+COMMITTED = sorted(path for path in (ROOT / "ablations").glob("*.yaml") if path.name != PROFILES_FILE)
 
 HEAD = "name: some-study\nquestion: What?\npreset: asid-tiny\n"
 STUDY = (
@@ -751,6 +751,59 @@ def test_a_study_without_profiles_is_itself(text: str, tmp_path: Path) -> None:
     assert type(study.config) is StudyConfig
 
 
+SHARED = """
+laptop: {preset: asid-tiny, base: {train: {steps: 9}, data: {patch_size: 16}}, seeds: [1, 2]}
+paper: {base: {train: {steps: 90}}}
+"""
+
+
+def write_shared(folder: Path, text: str = SHARED) -> None:
+    (folder / PROFILES_FILE).write_text(text)
+
+
+def test_a_study_names_profiles_that_are_written_once(tmp_path: Path) -> None:
+    write_shared(tmp_path)
+    path = write(tmp_path, HEAD + "base: {train: {steps: 7, batch_size: 4}}\nprofiles: [laptop, paper]")
+    study = load_study(path).config
+    assert (study.profile, study.preset, study.seeds) == ("laptop", "asid-tiny", (1, 2))
+    assert study.base == {"train": {"steps": 9, "batch_size": 4}, "data": {"patch_size": 16}}
+    assert load_study(path, "paper").config.base == {"train": {"steps": 90, "batch_size": 4}}
+
+
+def test_a_study_changes_a_shared_profile(tmp_path: Path) -> None:
+    write_shared(tmp_path)
+    text = "profiles:\n  laptop: {base: {model: {esa: false}, train: {steps: 8}}, seeds: [5]}\n  paper:\n  own: {minutes: 3}"
+    path = write(tmp_path, HEAD + text)
+    study = load_study(path).config
+    assert (study.preset, study.seeds) == ("asid-tiny", (5,))
+    assert study.base == {"model": {"esa": False}, "train": {"steps": 8}, "data": {"patch_size": 16}}
+    assert load_study(path, "paper").config.base == {"train": {"steps": 90}}
+    assert load_study(path, "own").config.minutes == 3
+
+
+def test_a_shared_profile_is_not_applied_unless_it_is_named(tmp_path: Path) -> None:
+    write_shared(tmp_path)
+    assert load_study(write(tmp_path, HEAD)).config.profile is None
+    assert "it has none" in messages(write(tmp_path, HEAD), "laptop")[0]
+
+
+@pytest.mark.parametrize("text", ["profiles: [labtop]", "profiles: {labtop: }"])
+def test_a_profile_that_nobody_wrote_is_reported(text: str, tmp_path: Path) -> None:
+    (line,) = messages(write(tmp_path, HEAD + text))
+    assert "labtop is empty" in line
+    write_shared(tmp_path)
+    (line,) = messages(write(tmp_path, HEAD + text))
+    assert "laptop, paper" in line
+
+
+@pytest.mark.parametrize(
+    ("text", "word"), [("laptop: {sees: [1]}", "did you mean 'seeds'"), ("[", "YAML"), ("- laptop", "mapping")]
+)
+def test_damaged_shared_profiles_are_reported(text: str, word: str, tmp_path: Path) -> None:
+    write_shared(tmp_path, text)
+    assert word in messages(write(tmp_path, HEAD + "profiles: [laptop]"))[0]
+
+
 # The schema for editors
 
 SCHEMA = jsonschema.Draft202012Validator(StudyFile.model_json_schema())
@@ -768,9 +821,16 @@ def test_the_schema_takes_every_committed_study(path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "text", [STUDY, PROFILES, HEAD + "exclude: [{esa: false}]\nleave_one_out: [esa, sharing]\nmatch: null"]
+    "text",
+    [
+        STUDY,
+        PROFILES,
+        HEAD + "exclude: [{esa: false}]\nleave_one_out: [esa, sharing]\nmatch: null",
+        HEAD + "profiles: [laptop]",
+    ],
 )
 def test_the_schema_takes_what_is_loaded(text: str, tmp_path: Path) -> None:
+    write_shared(tmp_path)
     load_study(write(tmp_path, text))
     SCHEMA.validate(yaml.safe_load(text))
 
@@ -780,6 +840,7 @@ def test_the_schema_takes_what_is_loaded(text: str, tmp_path: Path) -> None:
     [
         "variants: {a: }\nseed: [0]",
         "profiles: {a: {sees: [1]}}",
+        "profiles: [3]",
         "leave_one_out: [eas]",
         "match: flops",
         "factors: {esa: true}",

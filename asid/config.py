@@ -1,16 +1,20 @@
-"""What a run is made of: validated, frozen, hashable configurations. No torch in here.
+"""Configurations of networks, trainings and evaluations: validated, frozen, hashable by content. No torch in here.
 
-Every choice that the ablations vary is a field of :class:`ModelConfig`; the defaults are the paper's (arXiv 2501.15774).
-A variant is a *delta* over a preset: ``preset("asid", attention_sharing="none")``.
+Every ablation axis is a field of :class:`ModelConfig`, whose :class:`Axis` metadata is all that an axis needs outside
+the network; the defaults are the paper's (arXiv 2501.15774). A variant is a *delta* over a preset:
+``preset("asid", attention_sharing="none")``.
 """
 
 import hashlib
 import json
+from collections.abc import Mapping
+from dataclasses import dataclass
 from difflib import get_close_matches
 from fractions import Fraction
 from math import isfinite, lcm
 from pathlib import PurePath
-from typing import Annotated, Any, Literal, Self
+from types import MappingProxyType
+from typing import Annotated, Any, Literal, Self, get_args
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer, ValidationError, model_validator
 from pydantic_core import InitErrorDetails, PydanticCustomError
@@ -22,7 +26,7 @@ Protocol = Literal["psnr-y/ssim-y crop=scale", "psnr-rgb/ssim-rgb crop=scale"]
 
 
 def _to_fraction(value: Any) -> Fraction:
-    """Read ``1/6``, ``"1/6"``, ``0.25`` or ``0`` as an exact fraction (floats: the nearest with a denominator up to 256)."""
+    """Read ``"1/6"``, ``0.25`` or ``0`` as an exact fraction (floats: the nearest with a denominator up to 256)."""
     if isinstance(value, float) and isfinite(value):
         nearest = Fraction(value).limit_denominator(256)
         if abs(nearest - Fraction(value)) > Fraction(1, 1_000_000):
@@ -40,7 +44,7 @@ Ratio = Annotated[Fraction, BeforeValidator(_to_fraction), PlainSerializer(str, 
 
 
 class Config(BaseModel):
-    """Base of all configurations: frozen, unknown keys refused with a suggestion, serialisable, hashable by content."""
+    """Base of all configurations: frozen, serialisable, hashable by content; an unknown key is an error."""
 
     model_config = ConfigDict(
         frozen=True, extra="forbid", use_attribute_docstrings=True, allow_inf_nan=False, ser_json_inf_nan="constants"
@@ -57,68 +61,98 @@ class Config(BaseModel):
 
     @classmethod
     def _explain(cls, line: Any) -> InitErrorDetails:
-        """Turn 'extra inputs are not permitted' into a message that says which key was probably meant."""
+        """Replace pydantic's message for an unknown key by one that suggests the key that was probably meant."""
         kind, message = line["type"], line["msg"].removeprefix("Value error, ")
         if kind == "extra_forbidden" and len(line["loc"]) == 1:
             key = str(line["loc"][0])
             close = get_close_matches(key, cls.model_fields, n=1)
             hint = f"did you mean '{close[0]}'?" if close else f"known keys: {', '.join(cls.model_fields)}"
             kind, message = "unknown_key", f"unknown key; {hint}"
-        # Braces would be read as a template by pydantic.
-        template = message.replace("{", "(").replace("}", ")")
-        return InitErrorDetails(type=PydanticCustomError(kind, template), loc=line["loc"], input=line["input"])
+        custom = PydanticCustomError(kind, "{message}", {"message": message})
+        return InitErrorDetails(type=custom, loc=line["loc"], input=line["input"])
 
     def to_dict(self) -> dict[str, Any]:
-        """The configuration as JSON values (fractions as text, tuples as lists)."""
+        """The configuration as JSON values: fractions as text, tuples as lists."""
         return self.model_dump(mode="json")
 
     def digest(self) -> str:
-        """Twelve hexadecimal digits of SHA-256 over the canonical JSON: equal for equal configurations."""
+        """Twelve hexadecimal digits of the SHA-256 of the canonical JSON: equal for equal configurations."""
         return digest(self.to_dict())
 
     def override(self, **changes: Any) -> Self:
-        """A validated copy with some fields changed (unlike pydantic's ``model_copy``, which does not validate)."""
+        """A copy with some fields changed, validated (pydantic's ``model_copy`` does not validate)."""
         return type(self).model_validate({**self.to_dict(), **changes})
 
 
 def digest(content: Any) -> str:
-    """Twelve hexadecimal digits of SHA-256 over ``content`` (JSON values) written canonically."""
+    """Twelve hexadecimal digits of the SHA-256 of ``content`` (JSON values) in canonical form."""
     text = json.dumps(content, sort_keys=True, separators=(",", ":"), ensure_ascii=True, allow_nan=False)
     return hashlib.sha256(text.encode()).hexdigest()[:12]
+
+
+@dataclass(frozen=True)
+class Axis:
+    """What ablations need to know about a field of :class:`ModelConfig`; the metadata of the field.
+
+    A *component* is a mechanism that studies switch off by name: by setting the field to ``off``, or, if the field is a
+    list and the component one of its ``items``, by removing that item. Items that occur in several fields are removed
+    from all of them.
+    """
+
+    values: tuple[Any, ...]
+    """Values worth comparing, as JSON values (lists as tuples)."""
+    component: str | None = None
+    """Name of the component that the value ``off`` takes out."""
+    off: Any = None
+    """The value without the component."""
+    items: tuple[str, ...] = ()
+    """Items of the list that are components themselves."""
+
+
+_WINDOWS = ("meso", "global"), ("meso", "meso"), ("global", "global"), ("meso",), ("global",), ()
+_KINDS = get_args(Window)
+_SWITCH = (True, False)
 
 
 class ModelConfig(Config):
     """The network's axes. The defaults build ASID for ×2 as published: 297 516 parameters."""
 
-    scale: Literal[1, 2, 3, 4, 8] = 2
+    scale: Annotated[Literal[1, 2, 3, 4, 8], Axis((1, 2, 3, 4, 8))] = 2
     """Upscaling factor s."""
-    num_features: Annotated[int, Field(ge=4, le=512)] = 48
+    num_features: Annotated[int, Field(ge=4, le=512), Axis((16, 24, 32, 48, 64, 96))] = 48
     """Width C of the feature maps, in channels."""
-    num_groups: Annotated[int, Field(ge=1, le=64)] = 3
+    num_groups: Annotated[int, Field(ge=1, le=64), Axis((1, 2, 3, 4, 6, 8))] = 3
     """Number of groups G (3 is ASID, 8 is ASID-D8)."""
-    attention_sharing: Literal["all", "none"] | Annotated[int, Field(ge=1)] = "all"
-    """Which groups reuse spatial attention maps: all (the first gives, the rest take), none, or k: every k-th makes new ones."""
-    distillation_ratio: Annotated[Ratio, Field(ge=0, lt=1)] = Fraction(1, 4)
-    """Fraction of C that each step distils (sets aside, not refined further); 0: none, every step works at full width."""
-    distillation_steps: Annotated[int, Field(ge=1, le=16)] = 3
+    attention_sharing: Annotated[
+        Literal["all", "none"] | Annotated[int, Field(ge=1)], Axis(("all", 2, "none"), "sharing", off="none")
+    ] = "all"
+    """Groups that reuse spatial attention maps: all (but the first), none, or k (every k-th makes new ones)."""
+    distillation_ratio: Annotated[
+        Ratio, Field(ge=0, lt=1), Axis(("0", "1/8", "1/6", "1/4"), "distillation", off="0")
+    ] = Fraction(1, 4)
+    """Fraction of C that each step distils, i.e. sets aside; 0: none, every step works at full width."""
+    distillation_steps: Annotated[int, Field(ge=1, le=16), Axis((1, 2, 3, 4, 5))] = 3
     """Number of steps in an information distillation block."""
-    spatial_windows: tuple[Window, ...] = ("meso", "global")
+    spatial_windows: Annotated[tuple[Window, ...], Axis(_WINDOWS, items=_KINDS)] = ("meso", "global")
     """Windows of the spatial attention layers of each step, in order; empty: no spatial attention."""
-    channel_windows: tuple[Window, ...] = ("meso", "global")
+    channel_windows: Annotated[tuple[Window, ...], Axis(_WINDOWS, "channel-attention", off=(), items=_KINDS)] = (
+        "meso",
+        "global",
+    )
     """Windows of the channel attention layers of each block, in order; empty: no channel attention."""
-    window_size: Annotated[int, Field(ge=2, le=64)] = 8
+    window_size: Annotated[int, Field(ge=2, le=64), Axis((4, 8, 16))] = 8
     """Side M of a meso window, in LR pixels."""
-    global_kind: Literal["grid", "window"] = "grid"
+    global_kind: Annotated[Literal["grid", "window"], Axis(("grid", "window"))] = "grid"
     """What global means: a grid of pixels spread over the whole image (the paper), or a larger local window."""
-    global_size: Annotated[int, Field(ge=2, le=64)] = 8
+    global_size: Annotated[int, Field(ge=2, le=64), Axis((4, 8, 16))] = 8
     """Side of a global window, in tokens."""
-    local_module: bool = True
+    local_module: Annotated[bool, Axis(_SWITCH, "local-module", off=False)] = True
     """Convolutional local module at the start of each step."""
-    squeeze_excitation: bool = True
+    squeeze_excitation: Annotated[bool, Axis(_SWITCH, "squeeze-excitation", off=False)] = True
     """Squeeze-and-excitation gate in the local module."""
-    esa: bool = True
+    esa: Annotated[bool, Axis(_SWITCH, "esa", off=False)] = True
     """Enhanced spatial attention at the end of each group."""
-    position_bias: bool = True
+    position_bias: Annotated[bool, Axis(_SWITCH, "position-bias", off=False)] = True
     """Learnt relative position bias in spatial attention."""
 
     @model_validator(mode="after")
@@ -126,19 +160,20 @@ class ModelConfig(Config):
         distilled = self.distillation_ratio * self.num_features
         if distilled.denominator != 1:
             raise ValueError(
-                f"distillation_ratio {self.distillation_ratio} of num_features {self.num_features} distils {float(distilled):g} channels; "
-                f"expected a whole number: choose a ratio k/{self.num_features} or another num_features"
+                f"distillation_ratio {self.distillation_ratio} of num_features {self.num_features} distils "
+                f"{float(distilled):g} channels; expected a whole number: "
+                f"choose a ratio k/{self.num_features} or another num_features"
             )
         if self.distillation_steps * distilled >= self.num_features:
             raise ValueError(
-                f"distillation_ratio {self.distillation_ratio} × distillation_steps {self.distillation_steps} leaves no channel to refine; "
-                f"expected a product below 1: lower one of the two"
+                f"distillation_ratio {self.distillation_ratio} × distillation_steps {self.distillation_steps} "
+                f"leaves no channel to refine; expected a product below 1: lower one of the two"
             )
         return self
 
     @property
     def distilled_channels(self) -> int:
-        """Channels k = ratio · C of the slice that each step distils: set aside, not refined further."""
+        """Width k = ratio · C of the slice that each step distils, in channels."""
         return int(self.distillation_ratio * self.num_features)
 
     @property
@@ -148,22 +183,49 @@ class ModelConfig(Config):
 
     @property
     def size_multiple(self) -> int:
-        """The network pads its input to a multiple of this many pixels, so that every kind of window in use divides it."""
+        """Both sides of the input are padded to a multiple of this many pixels, which all windows in use divide."""
         used = {*self.spatial_windows, *self.channel_windows}
         sides = {"meso": self.window_size, "global": self.global_size}
         return lcm(*(sides[kind] for kind in used)) if used else 1
 
     def makes_maps(self, group: int) -> bool:
-        """Whether ``group`` (from 0) computes fresh spatial attention maps or reuses those of an earlier group."""
-        every = {"all": self.num_groups, "none": 1}.get(str(self.attention_sharing), self.attention_sharing)
-        return group % int(every) == 0
+        """Whether ``group`` (from 0) makes its own spatial attention maps, or reuses those of the group before it."""
+        match self.attention_sharing:
+            case "all":
+                return group == 0
+            case "none":
+                return True
+            case every:
+                return group % every == 0
+
+    def group_kinds(self) -> tuple["ModelConfig", tuple[int, ...]]:
+        """The network reduced to one group of each kind: groups that make maps have the same layers, and so have those
+        that reuse them.
+
+        Returns:
+            The reduced network, and for each group of this network the index of its like in the reduced one: 0 if it
+            makes maps, 1 if it reuses them.
+        """
+        kinds = tuple(0 if self.makes_maps(group) else 1 for group in range(self.num_groups))
+        return self.override(num_groups=1 + max(kinds)), kinds
+
+
+AXES: Mapping[str, Axis] = MappingProxyType(
+    {
+        name: item
+        for name, field in ModelConfig.model_fields.items()
+        for item in field.metadata
+        if isinstance(item, Axis)
+    }
+)
+"""The ablation axes: every field of :class:`ModelConfig`."""
 
 
 class DataConfig(Config):
-    """Where photographs come from, and how training patches are cut."""
+    """Photographs, and how training patches are cut from them."""
 
     train: str = "samples"
-    """Training photographs: samples (those that ship in scikit-image), DIV2K, Flickr2K, DF2K, BSDS500, or a folder of images."""
+    """Training photographs: samples (from scikit-image), DIV2K, Flickr2K, DF2K, BSDS500, or a folder of images."""
     validation: str = "samples"
     """Validation photographs: samples, a benchmark's name, or a folder of images."""
     patch_size: Annotated[int, Field(ge=8, le=512)] = 64
@@ -175,7 +237,7 @@ class DataConfig(Config):
 
 
 class TrainConfig(Config):
-    """How a network is trained. The defaults are the paper's loss, optimiser and batch; steps are ours to choose."""
+    """How a network is trained. The defaults are the paper's optimiser and batch, with a number of steps of our own."""
 
     steps: Annotated[int, Field(ge=1)] = 100_000
     """Optimiser steps."""
@@ -184,42 +246,42 @@ class TrainConfig(Config):
     learning_rate: Annotated[float, Field(gt=0, lt=1)] = 5e-4
     """Peak learning rate of AdamW."""
     betas: tuple[Annotated[float, Field(ge=0, lt=1)], Annotated[float, Field(ge=0, lt=1)]] = (0.9, 0.999)
-    """Decay rates of AdamW's moments."""
+    """Decay rates of AdamW's first and second moments."""
     weight_decay: Annotated[float, Field(ge=0)] = 1e-4
     """Weight decay of AdamW."""
     schedule: Literal["cosine", "step", "constant"] = "cosine"
-    """Learning rate over time: cosine to zero, halved at each sixth of the run (step), or constant."""
+    """Learning rate over time: cosine decay to zero, step (halved after each sixth of the run), or constant."""
     warmup_steps: Annotated[int, Field(ge=0)] = 0
     """Steps over which the learning rate rises linearly from zero."""
     gradient_clip: Annotated[float, Field(gt=0)] | None = None
-    """Largest norm of the gradient; null: not clipped."""
+    """Largest norm of the gradient, which is clipped to it; null: no clipping."""
     ema_decay: Annotated[float, Field(gt=0, lt=1)] | None = None
-    """Decay of the exponential moving average of the weights that is validated and saved; null: the last weights are."""
+    """Decay of the exponential moving average of the weights, which is validated and saved; null: no average."""
     validate_every: Annotated[int, Field(ge=1)] = 1000
     """Steps between validations."""
     checkpoint_every: Annotated[int, Field(ge=1)] = 1000
     """Steps between checkpoints from which an interrupted run resumes."""
     precision: Precision = "32-true"
-    """Arithmetic of the training step, in Lightning's words."""
+    """Arithmetic of the training step, as Lightning names it."""
     accelerator: Literal["auto", "cpu", "gpu", "mps"] = "auto"
-    """Device kind, chosen by Lightning when auto."""
+    """Kind of device; auto: chosen by Lightning."""
     devices: Annotated[int, Field(ge=1)] | Literal["auto"] = 1
-    """Devices of one machine to train on; more than one: distributed data parallel."""
+    """Devices to train on in each machine; more than one: distributed data parallel."""
     num_nodes: Annotated[int, Field(ge=1)] = 1
     """Machines to train on."""
     loader_workers: Annotated[int, Field(ge=0)] = 0
-    """Processes that cut patches; 0: in the training process. The data is the same for any number."""
+    """Processes that cut patches; 0: the training process does. The patches are the same for any number."""
 
 
 class InferenceConfig(Config):
-    """How a network is applied to an image: all that can change the SR image."""
+    """How a network is applied to an image: everything that can change the SR image."""
 
     tile: Annotated[int, Field(ge=8)] | None = None
-    """Side of the tiles that an image is cut into, in LR pixels (64 in the paper's tables); null: the whole image at once."""
+    """Side of the tiles that an image is cut into, in LR pixels (the paper's tables: 64); null: the whole image."""
     overlap: Annotated[int, Field(ge=0)] = 24
-    """Pixels that neighbouring tiles share at least, in LR pixels."""
+    """Least overlap of neighbouring tiles, in LR pixels."""
     blend: Literal["mean", "smooth"] = "mean"
-    """How tiles are joined where they overlap: their mean, or weights that rise smoothly from a tile's border."""
+    """How overlapping tiles are blended: their mean, or weights that rise smoothly from the border of a tile."""
     ensemble: bool = False
     """Self-ensemble: the mean over eight flips and rotations of the image."""
     precision: Precision = "32-true"
@@ -232,35 +294,35 @@ class InferenceConfig(Config):
         return self
 
     def describe(self) -> str:
-        """The choices in a few words, e.g. ``whole image`` or ``tiles of 64, overlap 24, self-ensemble``."""
-        words = [f"tiles of {self.tile}, overlap {self.overlap}, {self.blend}" if self.tile else "whole image"]
-        words += ["self-ensemble"] if self.ensemble else []
-        words += [self.precision] if self.precision != "32-true" else []
-        return ", ".join(words)
+        """The choices as text, e.g. ``whole image`` or ``tiles of 64, overlap 24, mean, self-ensemble``."""
+        parts = [f"tiles of {self.tile}, overlap {self.overlap}, {self.blend}" if self.tile else "whole image"]
+        parts += ["self-ensemble"] if self.ensemble else []
+        parts += [self.precision] if self.precision != "32-true" else []
+        return ", ".join(parts)
 
 
 class EvalConfig(InferenceConfig):
-    """What a network is scored on, how it is applied, and by which protocol."""
+    """What a network is evaluated on, how it is applied, and by which protocol it is scored."""
 
     data: tuple[str, ...] = ("samples",)
-    """Evaluation sets: samples (the validation photographs of scikit-image), benchmarks by name, or folders of HR images."""
+    """Evaluation sets: samples (validation photographs of scikit-image), benchmarks by name, folders of HR images."""
     border: Border = "symmetric"
-    """Border rule of the bicubic reduction that makes LR images where there are no LR files."""
+    """Border rule of the bicubic reduction that makes LR images if a set has no LR files."""
     protocol: Protocol = "psnr-y/ssim-y crop=scale"
-    """How SR and HR images are compared: on luma, or on RGB; scale pixels are cropped at each border."""
+    """How SR and HR images are compared: on luma or on RGB, with ``scale`` pixels cropped at each border."""
 
     @model_validator(mode="after")
     def _check_names(self) -> Self:
         names = [PurePath(source).name for source in self.data]
         if twice := [name for name in names if names.count(name) > 1]:
             raise ValueError(
-                f"two evaluation sets are called {twice[0]}: scores and images go by the last part of a path; rename a folder"
+                f"two evaluation sets are called {twice[0]}, the last part of their paths: rename a folder"
             )
         return self
 
 
 class RunConfig(Config):
-    """Everything that one run's numbers depend on: a network, its data, its training, its evaluation and a seed."""
+    """Everything that the numbers of a run depend on: network, data, training, evaluation and seed."""
 
     model: ModelConfig = ModelConfig()
     """The network."""
@@ -271,7 +333,7 @@ class RunConfig(Config):
     evaluate: EvalConfig = EvalConfig()
     """Evaluation."""
     seed: Annotated[int, Field(ge=0, lt=2**31)] = 0
-    """Seed of the initial weights and of the order of the training patches."""
+    """Seed of the initial weights and of the training patches and their order."""
 
 
 PRESETS: dict[str, dict[str, Any]] = {
@@ -279,11 +341,16 @@ PRESETS: dict[str, dict[str, Any]] = {
     "asid-d8": {"num_groups": 8},
     "asid-tiny": {"num_features": 16},
 }
-"""Named starting points of :class:`ModelConfig`, as deltas over its defaults. ``asid-tiny`` has every mechanism at a third of the width."""
+"""Named networks as deltas over :class:`ModelConfig`. ``asid-tiny`` has every mechanism at a third of the width."""
 
 
 def preset(name: str, **changes: Any) -> ModelConfig:
-    """The model configuration ``name`` with some fields changed; raises ``ValueError`` for an unknown name."""
+    """The network called ``name`` in :data:`PRESETS`, with some fields changed.
+
+    Raises:
+        ValueError: unknown name; the message suggests one.
+        ValidationError: the changes are not valid.
+    """
     if name not in PRESETS:
         close = get_close_matches(name, PRESETS, n=1)
         hint = f"; did you mean '{close[0]}'?" if close else ""
@@ -292,9 +359,16 @@ def preset(name: str, **changes: Any) -> ModelConfig:
 
 
 def build_run(preset_name: str, sections: dict[str, dict[str, Any]], seed: int = 0) -> RunConfig:
-    """A run from a preset and changes by section (``model``, ``data``, ``train``, ``evaluate``).
+    """A run from a preset and changes by section.
 
-    Raises ``pydantic.ValidationError`` with all problems, or ``ValueError`` for an unknown preset.
+    Args:
+        preset_name: a key of :data:`PRESETS`.
+        sections: changed fields of ``model``, ``data``, ``train`` and ``evaluate``.
+        seed: the run's seed.
+
+    Raises:
+        ValueError: unknown preset.
+        ValidationError: invalid changes; it lists all problems.
     """
     preset(preset_name)
     model = {**PRESETS[preset_name], **sections.get("model", {})}
@@ -302,10 +376,11 @@ def build_run(preset_name: str, sections: dict[str, dict[str, Any]], seed: int =
 
 
 def describe_errors(error: ValidationError) -> list[str]:
-    """One line for each problem in a configuration: where, what was wrong, what came."""
+    """The problems of a configuration, a line for each field: its name, what was expected, what it got."""
     problems: dict[str, list[str]] = {}
     for line in error.errors(include_url=False):
-        # The alternatives of a union carry a tag such as literal['all','none'] at the end of their location: one place, several reasons.
+        # Each alternative of a union adds a tag such as literal['all','none'] to the location: one field, several
+        # reasons.
         where = ".".join(
             str(part) for part in line["loc"] if "[" not in str(part) and not str(part).startswith("constrained-")
         )

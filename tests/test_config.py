@@ -1,14 +1,25 @@
-"""Configurations: what is refused and how it is told, spellings, hashes, presets."""
+"""Configurations: what is refused with which message, spellings, hashes, axes, presets."""
 
 import json
 import math
 from fractions import Fraction
-from typing import Any
+from typing import Any, Self
 
 import pytest
-from pydantic import ValidationError
+from pydantic import ValidationError, model_validator
 
-from asid.config import PRESETS, DataConfig, EvalConfig, ModelConfig, RunConfig, TrainConfig, describe_errors, preset
+from asid.config import (
+    AXES,
+    PRESETS,
+    Config,
+    DataConfig,
+    EvalConfig,
+    ModelConfig,
+    RunConfig,
+    TrainConfig,
+    describe_errors,
+    preset,
+)
 
 # Another valid value for every field of every configuration.
 CHANGES: dict[type, dict[str, Any]] = {
@@ -279,3 +290,44 @@ def test_which_groups_make_maps(sharing: str | int, groups: int, making: set[int
 )
 def test_size_multiple_fits_every_window_in_use(changes: dict[str, Any], expected: int) -> None:
     assert ModelConfig(**changes).size_multiple == expected
+
+
+def test_every_field_of_the_network_is_an_axis() -> None:
+    assert list(AXES) == list(ModelConfig.model_fields)
+
+
+@pytest.mark.parametrize("name", AXES)
+def test_the_off_value_of_an_axis_is_one_of_its_values(name: str) -> None:
+    axis = AXES[name]
+    assert (axis.component is None) == (axis.off is None)
+    if axis.component:
+        assert axis.off in axis.values
+    assert set(axis.items) <= {item for value in axis.values if isinstance(value, tuple) for item in value}
+
+
+@pytest.mark.parametrize(
+    ("changes", "reduced_groups", "kinds"),
+    [
+        ({}, 2, (0, 1, 1)),
+        ({"attention_sharing": "none"}, 1, (0, 0, 0)),
+        ({"attention_sharing": 2, "num_groups": 5}, 2, (0, 1, 0, 1, 0)),
+        ({"num_groups": 1}, 1, (0,)),
+    ],
+)
+def test_one_group_of_each_kind(changes: dict[str, Any], reduced_groups: int, kinds: tuple[int, ...]) -> None:
+    config = ModelConfig(**changes)
+    reduced, found = config.group_kinds()
+    assert found == kinds
+    assert reduced == config.override(num_groups=reduced_groups)
+    assert [reduced.makes_maps(kind) for kind in range(reduced_groups)] == [True, False][:reduced_groups]
+
+
+def test_messages_may_contain_braces() -> None:
+    class Picky(Config):
+        value: int = 0
+
+        @model_validator(mode="after")
+        def _check(self) -> Self:
+            raise ValueError("expected {nothing}, got {value}")
+
+    assert problems(Picky, {}) == ["Picky: expected {nothing}, got {value}"]

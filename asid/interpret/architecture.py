@@ -6,7 +6,7 @@ Nothing is computed: shapes and counts come from a forward pass on torch's ``met
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from types import MappingProxyType
 from typing import Any
@@ -16,7 +16,7 @@ import torch
 from pydantic import ValidationError
 from torch import nn
 
-from asid.config import ModelConfig, describe_errors
+from asid.config import AXES, ModelConfig, describe_errors
 from asid.model.attention import ChannelAttentionLayer, SpatialAttentionLayer, WindowAttention
 from asid.model.blocks import DistillationStep, Group, InformationDistillationBlock
 from asid.model.complexity import OUTPUT, macs_by_module
@@ -49,28 +49,6 @@ values are v, A v, the output projection and the norm before them; FFN is the ga
 attention (CAM). *fuse* is the 1×1 convolution at the end of each step, *project* that of each group.
 """
 
-_WINDOWS = ("meso", "global"), ("meso", "meso"), ("global", "global"), ("meso",), ("global",), ()
-AXES: Mapping[str, tuple[Any, ...]] = MappingProxyType(
-    {
-        "attention_sharing": ("all", 2, "none"),
-        "distillation_ratio": ("0", "1/8", "1/6", "1/4"),
-        "distillation_steps": (1, 2, 3, 4, 5),
-        "spatial_windows": _WINDOWS,
-        "channel_windows": _WINDOWS,
-        "window_size": (4, 8, 16),
-        "global_kind": ("grid", "window"),
-        "global_size": (4, 8, 16),
-        "local_module": (True, False),
-        "squeeze_excitation": (True, False),
-        "esa": (True, False),
-        "position_bias": (True, False),
-        "num_features": (16, 24, 32, 48, 64, 96),
-        "num_groups": (1, 2, 3, 4, 6, 8),
-        "scale": (1, 2, 3, 4, 8),
-    }
-)
-"""Fields of :class:`~asid.config.ModelConfig` and values of each that are worth comparing."""
-
 
 @dataclass(frozen=True)
 class PartCost:
@@ -84,13 +62,13 @@ class PartCost:
 
 
 def axis_value(config: ModelConfig, axis: str) -> Any:
-    """The value of an axis as :data:`AXES` writes it (fractions as text)."""
-    value = getattr(config, axis)
-    return str(value) if axis == "distillation_ratio" else value
+    """The value of an axis as :class:`~asid.config.Axis` lists it: fractions as text, lists as tuples."""
+    value = config.to_dict()[axis]
+    return tuple(value) if isinstance(value, list) else value
 
 
 def describe_value(value: Any) -> str:
-    """The value of an axis in words: ``on``, ``none``, ``meso + global``, ``1/4``."""
+    """The value of an axis as text: ``on``, ``none``, ``meso + global``, ``1/4``."""
     if isinstance(value, bool):
         return "on" if value else "off"
     return (" + ".join(value) or "none") if isinstance(value, tuple) else str(value)
@@ -129,16 +107,22 @@ def costs_by_part(config: ModelConfig, output: tuple[int, int] = OUTPUT) -> pd.D
 
 
 def axis_effects(
-    base: ModelConfig, axes: Mapping[str, Sequence[Any]] = AXES, output: tuple[int, int] = OUTPUT
+    base: ModelConfig, axes: Mapping[str, Sequence[Any]] | None = None, output: tuple[int, int] = OUTPUT
 ) -> pd.DataFrame:
-    """What each value of each axis changes against ``base``, all else equal.
+    """The cost of the network with each value of each axis, all else equal.
 
-    Columns: axis, value (in words), parameters, parameters_change (a fraction), macs, macs_change, problem. A value that ``base``
-    does not allow has no numbers, and the configuration's error message as its problem.
+    Args:
+        base: the network that the others are compared with.
+        axes: values by axis; by default those of :data:`~asid.config.AXES`.
+        output: size of the output, (width, height) in pixels.
+
+    Returns:
+        Columns axis, value (as text), parameters, parameters_change (a fraction), macs, macs_change, problem. A value that does
+        not go with the rest of ``base`` has no numbers; its problem is the configuration's error message.
     """
     before = costs_by_part(base, output).sum()
     rows = []
-    for axis, values in axes.items():
+    for axis, values in (axes or {name: axis.values for name, axis in AXES.items()}).items():
         for value in values:
             if value == axis_value(base, axis):
                 continue
@@ -157,16 +141,16 @@ def axis_effects(
 
 @lru_cache(maxsize=256)
 def _costs(config: ModelConfig, output: tuple[int, int]) -> tuple[PartCost, ...]:
-    """Groups of a kind cost the same: one that makes maps and one that reuses them are counted, whatever their number."""
-    making = [config.makes_maps(group) for group in range(config.num_groups)]
-    reduced = config.override(num_groups=1 if all(making) else 2)
+    """Identical groups cost the same: one of each kind is counted, however many there are."""
+    reduced, kinds = config.group_kinds()
     counted = _count(reduced, output)
-    outside, groups = [cost for cost in counted if not cost.group], []
-    for group, makes in enumerate(making, start=1):
-        like = 1 if makes else 2
-        groups += [
-            PartCost(cost.part, group, cost.step, cost.parameters, cost.macs) for cost in counted if cost.group == like
-        ]
+    outside = [cost for cost in counted if cost.group == 0]
+    groups = [
+        replace(cost, group=group)
+        for group, kind in enumerate(kinds, start=1)
+        for cost in counted
+        if cost.group == kind + 1
+    ]
     return (*outside, *groups)
 
 

@@ -122,10 +122,8 @@ def _fvcore_macs(config: ModelConfig, lr: torch.Tensor) -> int:
     from fvcore.nn import FlopCountAnalysis
 
     logging.getLogger("fvcore.nn.jit_analysis").setLevel(logging.ERROR)
-    making = sum(config.makes_maps(group) for group in range(config.num_groups))
-    sharing = config.num_groups - making
-    reduced = config.override(num_groups=2 if sharing else 1)
-    repeats = {"groups.0": making, "groups.1": sharing}
+    reduced, kinds = config.group_kinds()
+    repeats = {f"groups.{kind}": kinds.count(kind) for kind in set(kinds)}
 
     smallest = torch.zeros(1, 3, 1, 1)
     model = ASID(reduced).eval()

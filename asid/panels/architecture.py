@@ -5,8 +5,8 @@ import pandas as pd
 from matplotlib.figure import Figure
 from pydantic import ValidationError
 
-from asid.config import ModelConfig, describe_errors
-from asid.interpret.architecture import AXES, axis_value, costs_by_part, describe_value
+from asid.config import AXES, ModelConfig, describe_errors
+from asid.interpret.architecture import axis_value, costs_by_part, describe_value
 from asid.model.complexity import OUTPUT
 from asid.panels.panel import Drawing, Panel
 from asid.plots.architecture import plot_costs, plot_group, plot_network
@@ -68,8 +68,8 @@ def describe_change(name: str, before: float, after: float, unit: float, symbol:
 
 def _dropdown(axis: str, start: ModelConfig) -> widgets.Dropdown:
     value = axis_value(start, axis)
-    values = AXES[axis] if value in AXES[axis] else (*AXES[axis], value)
-    options = [(describe_value(choice), choice) for choice in values]
+    values = AXES[axis].values
+    options = [(describe_value(choice), choice) for choice in (values if value in values else (*values, value))]
     return widgets.Dropdown(
         options=options,
         value=value,

@@ -1,85 +1,68 @@
-"""The components of ASID as switches: for each, the change that takes it out of a network. No torch in here."""
+"""The components of ASID as switches: for each, the change that takes it out of a network. No torch in here.
 
-from collections.abc import Callable, Iterable
+Components come from the metadata of :class:`~asid.config.ModelConfig`'s fields, see :class:`~asid.config.Axis`.
+"""
+
+from collections.abc import Iterable
 from itertools import combinations
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
-from asid.config import ModelConfig, Window
+from asid.config import AXES, ModelConfig
 
-Component = Literal[
-    "sharing",
-    "distillation",
-    "meso",
-    "global",
-    "channel-attention",
-    "local-module",
-    "squeeze-excitation",
-    "esa",
-    "position-bias",
-]
 Changes = dict[str, Any]
-"""Fields of :class:`ModelConfig` with their new values."""
+"""Changed fields of :class:`ModelConfig`, as JSON values."""
 
-
-def _without_window(kind: Window) -> Callable[[ModelConfig], Changes]:
-    def change(model: ModelConfig) -> Changes:
-        fields: dict[str, tuple[Window, ...]] = {
-            "spatial_windows": model.spatial_windows,
-            "channel_windows": model.channel_windows,
-        }
-        return {
-            name: [window for window in windows if window != kind]
-            for name, windows in fields.items()
-            if kind in windows
-        }
-
-    return change
-
-
-_TAKE_OUT: dict[Component, Callable[[ModelConfig], Changes]] = {
-    "sharing": lambda model: {"attention_sharing": "none"},
-    "distillation": lambda model: {"distillation_ratio": "0"},
-    "meso": _without_window("meso"),
-    "global": _without_window("global"),
-    "channel-attention": lambda model: {"channel_windows": []},
-    "local-module": lambda model: {"local_module": False},
-    "squeeze-excitation": lambda model: {"squeeze_excitation": False},
-    "esa": lambda model: {"esa": False},
-    "position-bias": lambda model: {"position_bias": False},
-}
+_NAMES = [name for axis in AXES.values() for name in (*axis.items, axis.component) if name]
+COMPONENTS: tuple[str, ...] = tuple(dict.fromkeys(_NAMES))
+"""Names of all components, in the order of the fields."""
+if TYPE_CHECKING:
+    Component = str
+else:  # pydantic then knows the names: for error messages, and for the schema of study files
+    Component = Literal[COMPONENTS]
 
 
 def take_out(model: ModelConfig, components: Iterable[Component]) -> Changes:
-    """The changes over ``model`` that take ``components`` out of it.
+    """The changes that take ``components`` out of ``model``; their order does not matter.
 
-    Without *meso* or *global* the layers with those windows go, in spatial and in channel attention; a study that wants as many
-    layers of one kind names the windows itself (``spatial_windows: [meso, meso]``). Raises ``ValueError`` for a component that
-    ``model`` does not have: taking it out would change nothing. The order does not matter.
+    Taking out *meso* or *global* removes the layers with these windows from spatial and channel attention. A study that
+    wants to keep the number of layers names the windows itself (``spatial_windows: [meso, meso]``).
+
+    Raises:
+        ValueError: ``model`` does not have a component, so that taking it out would change nothing.
     """
     changes: Changes = {}
     for component in components:
-        if model.override(**_TAKE_OUT[component](model)) == model:
-            raise ValueError(
-                f"component {component} is not in the network that it is to be taken out of: leave it out of the list"
-            )
-        changes |= _TAKE_OUT[component](model.override(**changes))
+        if not _without(model, component):
+            raise ValueError(f"component {component} is not in the network: leave it out of the list")
+        changes |= _without(model.override(**changes), component)
     return changes
 
 
 def leave_one_out(model: ModelConfig, components: Iterable[Component]) -> dict[str, Changes]:
-    """For each component the network without it: ``no-<component>``."""
+    """The network without each component: ``no-<component>``."""
     return {f"no-{component}": take_out(model, [component]) for component in components}
 
 
 def pairwise(model: ModelConfig, components: Iterable[Component]) -> dict[str, Changes]:
-    """For each pair of components the network without both: ``no-<first>_no-<second>``."""
+    """The network without each pair of components: ``no-<first>_no-<second>``."""
     return {
         f"no-{first}_no-{second}": take_out(model, [first, second]) for first, second in combinations(components, 2)
     }
 
 
 def add_one_in(model: ModelConfig, components: Iterable[Component]) -> dict[str, Changes]:
-    """The network without any of the components, ``bare``, and for each component that network with it: ``only-<component>``."""
+    """The network without all components, ``bare``, and that network with each one of them: ``only-<component>``."""
     listed = list(components)
-    cells = {"bare": take_out(model, listed)}
-    return cells | {f"only-{kept}": take_out(model, [item for item in listed if item != kept]) for kept in listed}
+    only = {f"only-{kept}": take_out(model, [item for item in listed if item != kept]) for kept in listed}
+    return {"bare": take_out(model, listed), **only}
+
+
+def _without(model: ModelConfig, component: Component) -> Changes:
+    """The fields in which ``model`` differs from itself without ``component``; empty if it does not have it."""
+    before, changes = model.to_dict(), Changes()
+    for name, axis in AXES.items():
+        if axis.component == component:
+            changes[name] = list(axis.off) if isinstance(axis.off, tuple) else axis.off
+        elif component in axis.items:
+            changes[name] = [item for item in before[name] if item != component]
+    return {name: value for name, value in changes.items() if value != before[name]}

@@ -26,12 +26,11 @@ def size(model: ModelConfig, measure: Measure) -> int:
     if measure == "macs":
         return count_macs(model)
     # One group of each kind is built, and counted as often as there are such groups: a search builds dozens of networks.
-    making = sum(map(model.makes_maps, range(model.num_groups)))
-    sharing = model.num_groups - making
+    reduced, kinds = model.group_kinds()
     with torch.device("meta"):
-        network = ASID(model.override(num_groups=2 if sharing else 1, attention_sharing="all"))
-    repeats = zip((making - 1, sharing - 1), network.groups, strict=False)
-    return count_parameters(network) + sum(count * count_parameters(group) for count, group in repeats)
+        network = ASID(reduced)
+    repeated = sum((kinds.count(kind) - 1) * count_parameters(group) for kind, group in enumerate(network.groups))
+    return count_parameters(network) + repeated
 
 
 def match_size(model: ModelConfig, target: int, measure: Measure) -> ModelConfig:

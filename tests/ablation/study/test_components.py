@@ -1,14 +1,16 @@
 """Components as switches: each changes its own fields and no others, they compose, and what is not there is not taken out."""
 
 from itertools import combinations
-from typing import Any, get_args
+from pathlib import Path
+from typing import Any
 
 import pytest
 
-from asid.ablation.study.components import Component, add_one_in, leave_one_out, pairwise, take_out
+from asid.ablation.study.components import COMPONENTS, Component, add_one_in, leave_one_out, pairwise, take_out
 from asid.config import ModelConfig, preset
 from asid.model.network import ASID
 
+ROOT = Path(__file__).parents[3]
 TINY = preset("asid-tiny")
 TAKEN_OUT: dict[Component, dict[str, Any]] = {
     "sharing": {"attention_sharing": "none"},
@@ -39,8 +41,10 @@ def changed(before: ModelConfig, after: ModelConfig) -> dict[str, Any]:
     return {name: value for name, value in after.to_dict().items() if value != old[name]}
 
 
-def test_every_component_is_tested() -> None:
-    assert set(TAKEN_OUT) == set(get_args(Component))
+def test_every_component_is_tested_and_documented() -> None:
+    assert tuple(TAKEN_OUT) == COMPONENTS
+    documented = (ROOT / "ablations" / "README.md").read_text()
+    assert [name for name in COMPONENTS if f"`{name}`" not in documented] == []
 
 
 @each_component

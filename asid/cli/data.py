@@ -1,4 +1,4 @@
-"""``asid data list | check | download``: the data sets that are known by name."""
+"""``asid data list | check | download``: data sets that are known by name."""
 
 import json
 from pathlib import Path
@@ -21,14 +21,14 @@ JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 @app.command("list")
 def list_sets(data_root: RootOption = None, as_json: JsonOption = False) -> None:
-    """List the data sets that are known by name, and which of them are there."""
+    """List the data sets that are known by name, and where they are."""
     rows = [_describe(benchmark, data_root) for benchmark in BENCHMARKS.values()]
     if as_json:
         typer.echo(json.dumps(rows, indent=2))
         return
-    table = Table("name", "images", "use", "where it is, or how to get it")
+    table = Table("name", "images", "use", "folder, or how to get it")
     for row in rows:
-        get = f"asid data download {row['name']}" if row["download"] else f"by hand from {row['page']}"
+        get = f"asid data download {row['name']}" if row["download"] else f"manually from {row['page']}"
         where = row["problem"] or "\n".join(row["folders"]) or get
         table.add_row(row["name"], str(row["images"]), row["use"], where)
     console.print(table)
@@ -41,24 +41,22 @@ def check(
     data_root: RootOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Read every image, and say whether the LR files are what our resize makes, and with which border rule."""
+    """Read every image, and compare the LR files with our resize, for each border rule."""
     from asid.data.pairs import check_source
 
-    found = check_source(source, scale, data_root)
+    report = check_source(source, scale, data_root)
     if as_json:
-        typer.echo(json.dumps(found, indent=2))
+        typer.echo(json.dumps(report, indent=2))
         return
-    (low, low_width), (high, high_width) = found["smallest"], found["largest"]
+    smallest, largest = ("{}×{}".format(*report[name]) for name in ("smallest", "largest"))
     lines = [
-        f"{found['source']}: {found['images']} images, {low}×{low_width} to {high}×{high_width} pixels, manifest {found['manifest']}"
+        f"{report['source']}: {report['images']} images, {smallest} to {largest} pixels, manifest {report['manifest']}"
     ]
-    if found["lr"] is None:
-        lines.append(f"no LR files for ×{scale}: LR images are made by our resize")
+    if report["lr"] is None:
+        lines.append(f"no LR files for ×{scale}: our resize makes the LR images")
     else:
-        equal = " and ".join(f"{count} with border {border}" for border, count in found["lr"]["equal"].items())
-        lines.append(
-            f"LR files for ×{scale}: manifest {found['lr']['manifest']}; equal to our resize in every byte: {equal}"
-        )
+        equal = " and ".join(f"{count} with border {border}" for border, count in report["lr"]["equal"].items())
+        lines.append(f"LR files for ×{scale}: manifest {report['lr']['manifest']}; identical to our resize: {equal}")
     for line in lines:
         console.print(line, highlight=False, markup=False, soft_wrap=True)
 
@@ -68,7 +66,7 @@ def download(
     name: Annotated[str, typer.Argument(help="Name of a data set: see 'asid data list'.")],
     data_root: RootOption = None,
 ) -> None:
-    """Download a data set. After an interruption, the same command goes on where it stopped."""
+    """Download a data set. After an interruption, the same command resumes the download."""
     if data_root is None:
         raise ValueError(
             f"no folder to download to: set {ROOT_VARIABLE} or --data-root to the folder of your data sets"
@@ -80,7 +78,7 @@ def download(
 
 
 def _describe(benchmark: Benchmark, root: Path | None) -> dict[str, Any]:
-    """A row of the list, JSON values. ``folders`` is empty where the set is not there; ``problem``: what is wrong where it is."""
+    """A row of the list, JSON values. ``folders`` is empty if the set is absent; ``problem`` says why it is unusable."""
     row = {"name": benchmark.name, "images": benchmark.images, "use": benchmark.use, "page": benchmark.page}
     row |= {"download": bool(benchmark.archives), "folders": [], "problem": None}
     try:

@@ -1,10 +1,11 @@
-"""Downloading data sets: checksums, resuming, safe unpacking. Whatever goes wrong, no half-made data set is left behind."""
+"""Downloading data sets: checksums, resuming, safe unpacking. A failure never leaves an incomplete data set behind."""
 
 import os
 import stat
 import tarfile
 import tempfile
 import zipfile
+from collections.abc import Iterator
 from pathlib import Path, PurePosixPath, PureWindowsPath
 
 import pooch
@@ -17,18 +18,28 @@ from asid.data.images import ImageError
 from asid.data.sources import find_folders, find_pairs
 
 _CHUNK = 1 << 16
-"""Bytes written at a time: what a broken connection can lose."""
+"""Bytes written at a time; at most this many are lost when a connection breaks."""
 _TIMEOUT = 60
-"""Seconds without a byte after which a connection counts as lost."""
+"""Seconds without data after which a connection counts as broken."""
 
 
 def download(name: str, root: str | Path, *, progress: bool = True) -> list[Path]:
-    """Download the benchmark ``name`` into ``root`` and return its folders. What is there already is left as it is.
+    """Download the benchmark ``name`` into ``root``. A set that is already there is left as it is.
 
-    Raises ------ ImageError : an unknown name; no public file with a known checksum (says where a person finds it); a
-    set that is not complete. ValueError : the file's checksum is wrong, or the archive would write outside its folder.
-    Nothing is unpacked, the file is deleted. OSError : the connection failed or broke: called again, it goes on where
-    it stopped.
+    Args:
+        name: Name of a benchmark.
+        root: Folder of the data sets.
+        progress: Whether to show a progress bar on standard error.
+
+    Returns:
+        The folders of the set.
+
+    Raises:
+        ImageError: The name is unknown, the set is incomplete, or there is no public file with a known checksum; then
+            the message says where a person can get the set.
+        ValueError: The checksum is wrong, or the archive is not safe to unpack. Nothing is unpacked, and the file is
+            deleted.
+        OSError: The connection failed. The next call resumes the download.
     """
     root = Path(root)
     benchmark = find_benchmark(name)
@@ -38,9 +49,9 @@ def download(name: str, root: str | Path, *, progress: bool = True) -> list[Path
         find_pairs(name, None, root)
     except ImageError:
         if not benchmark.archives:
-            target = root / benchmark.folders[0][0]
             raise ImageError(
-                f"{benchmark.name} has no public file with a known checksum: download it from {benchmark.page} into {target}"
+                f"{benchmark.name} has no public file with a known checksum: download it from {benchmark.page} "
+                f"into {root / benchmark.folders[0][0]}"
             ) from None
         for archive in benchmark.archives:
             fetch_archive(archive, root, progress=progress)
@@ -49,9 +60,14 @@ def download(name: str, root: str | Path, *, progress: bool = True) -> list[Path
 
 
 def fetch_archive(archive: Archive, root: Path, *, progress: bool = True) -> Path:
-    """Download an archive and unpack it to ``root / archive.folder``, which is there only once it is complete; returns it.
+    """Download an archive and unpack it to ``root / archive.folder``, which appears only when it is complete.
 
-    Raises as :func:`download` does.
+    Returns:
+        The unpacked folder.
+
+    Raises:
+        ValueError: As for :func:`download`.
+        OSError: As for :func:`download`.
     """
     target = root / archive.folder
     if target.is_dir() and any(target.iterdir()):
@@ -61,14 +77,14 @@ def fetch_archive(archive: Archive, root: Path, *, progress: bool = True) -> Pat
     name = PurePosixPath(archive.url).name
     part = downloads / f"{name}.{archive.checksum.rpartition(':')[2][:12]}.part"
     try:
-        # pooch checks the checksum, and keeps a file only where it is right.
+        # pooch verifies the checksum, and deletes the file if it is wrong.
         file = Path(
             pooch.retrieve(archive.url, archive.checksum, name, downloads, downloader=_Resuming(part, progress))
         )
         try:
             _unpack(file, target)
         except ValueError:
-            file.unlink()  # Another download would bring the same file.
+            file.unlink()  # downloading it again would give the same file
             raise
         file.unlink()
     finally:
@@ -78,26 +94,26 @@ def fetch_archive(archive: Archive, root: Path, *, progress: bool = True) -> Pat
 
 
 class _Resuming:
-    """A downloader for pooch that goes on from ``part``, where an earlier one stopped, if the server knows HTTP ranges."""
+    """A downloader for pooch that resumes the partial file ``part`` if the server supports HTTP ranges."""
 
     def __init__(self, part: Path, progress: bool) -> None:
         self.part, self.progress = part, progress
 
     def __call__(self, url: str, output_file: str, _: object) -> None:
         have = self.part.stat().st_size if self.part.exists() else 0
-        # "identity": a server that compresses on the way would make byte positions meaningless.
+        # "identity": byte positions would be meaningless if the server compressed the response.
         headers = {"Accept-Encoding": "identity", **({"Range": f"bytes={have}-"} if have else {})}
         try:
             with requests.get(url, headers=headers, stream=True, timeout=_TIMEOUT) as response:
-                # 416: nothing is left to send; the checksum decides whether what is here is right.
+                # 416: nothing is left to send, and the checksum decides whether the file is right.
                 if response.status_code != requests.codes.requested_range_not_satisfiable:
                     response.raise_for_status()
                     resumed = response.status_code == requests.codes.partial_content
                     self._receive(response, have if resumed else 0)
         except requests.RequestException as error:
             got = self.part.stat().st_size if self.part.exists() else 0
-            kept = f"; {got} bytes are kept, the same command goes on from there" if got else ""
-            raise OSError(f"could not download {url}: {error}{kept}") from None
+            resume = f"; {got} bytes are stored, and the same command resumes from there" if got else ""
+            raise OSError(f"could not download {url}: {error}{resume}") from None
         os.replace(self.part, output_file)
 
     def _receive(self, response: requests.Response, have: int) -> None:
@@ -123,43 +139,43 @@ class _Resuming:
 
 
 def _unpack(file: Path, target: Path) -> None:
-    """Unpack a zip or tar file to ``target`` in one step: into a folder beside it that is renamed at the end."""
+    """Unpack a zip or tar file in one step: into a temporary folder beside ``target`` that is renamed at the end."""
     target.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=".unpacking-", dir=target.parent) as temporary:
+    with tempfile.TemporaryDirectory(prefix=".unpacking-", dir=target.parent.resolve()) as temporary:
         folder = Path(temporary) / target.name
-        folder.mkdir()
         try:
-            if zipfile.is_zipfile(file):
-                _unpack_zip(file, folder)
-            elif tarfile.is_tarfile(file):
-                _unpack_tar(file, folder)
-            else:
-                raise ValueError(f"{file} was not unpacked: it is neither a zip nor a tar file")
-        except (tarfile.TarError, zipfile.BadZipFile) as error:
+            for name, plain in _members(file):
+                _check_member(name, plain)
+            unpack = pooch.Unzip if zipfile.is_zipfile(file) else pooch.Untar
+            unpack(extract_dir=str(folder))(str(file), "download", None)
+        except (ValueError, tarfile.TarError, zipfile.BadZipFile) as error:
             raise ValueError(f"{file} was not unpacked: {error}") from None
-        # Archives hold one folder of the target's name; what else there is (__MACOSX) is left out.
+        # Most archives contain one folder with the name of the target; anything beside it, such as __MACOSX, is
+        # dropped.
         inner = folder / target.name
         os.replace(inner if inner.is_dir() else folder, target)
 
 
-def _check_member(file: Path, name: str) -> None:
-    """Refuse a member whose name leaves the folder. Windows' rules too: ``C:`` and backslashes, wherever this runs."""
+def _members(file: Path) -> Iterator[tuple[str, bool]]:
+    """The name of each member of an archive, and whether it is a plain file or folder, not a link or device."""
+    if zipfile.is_zipfile(file):
+        with zipfile.ZipFile(file) as zip_file:
+            yield from ((item.filename, not stat.S_ISLNK(item.external_attr >> 16)) for item in zip_file.infolist())
+    elif tarfile.is_tarfile(file):
+        with tarfile.open(file) as tar_file:
+            yield from ((item.name, item.isfile() or item.isdir()) for item in tar_file)
+    else:
+        raise ValueError("it is neither a zip nor a tar file")
+
+
+def _check_member(name: str, plain: bool) -> None:
+    """Refuse links, devices and names that leave the folder, on POSIX or on Windows (``C:``, backslashes).
+
+    pooch does not check them, and tarfile's ``data`` filter, which it uses from Python 3.12 on, can be tricked by links
+    (CVE-2025-4517).
+    """
     paths = (PurePosixPath(name), PureWindowsPath(name))
     if any(path.is_absolute() or path.drive or path.root or ".." in path.parts for path in paths):
-        raise ValueError(f"{file} was not unpacked: its member '{name}' would be written outside the folder")
-
-
-def _unpack_zip(file: Path, folder: Path) -> None:
-    with zipfile.ZipFile(file) as archive:
-        for member in archive.infolist():
-            _check_member(file, member.filename)
-            if stat.S_ISLNK(member.external_attr >> 16):
-                raise ValueError(f"{file} was not unpacked: its member '{member.filename}' is a symbolic link")
-        archive.extractall(folder)
-
-
-def _unpack_tar(file: Path, folder: Path) -> None:
-    with tarfile.open(file) as archive:
-        for member in archive.getmembers():
-            _check_member(file, member.name)
-        archive.extractall(folder, filter="data")  # "data" refuses links that lead out of the folder, and devices.
+        raise ValueError(f"its member '{name}' would be written outside the folder")
+    if not plain:
+        raise ValueError(f"its member '{name}' is a link or a device")

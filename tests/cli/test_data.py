@@ -39,7 +39,7 @@ def test_list_says_what_is_there_and_how_to_get_the_rest(root: Path) -> None:
     assert "expected the 14 images of Set14, got 1" in rows["Set14"]["problem"]
     assert (rows["DIV2K"]["folders"], rows["DIV2K"]["problem"], rows["DIV2K"]["download"]) == ([], None, True)
     table = run("list", root=root).stdout
-    for text in ("asid data download DIV2K", "by hand from http://www.manga109.org", "got 1"):
+    for text in ("asid data download DIV2K", "manually from http://www.manga109.org", "got 1"):
         assert text in table
 
 
@@ -50,7 +50,7 @@ def test_check_reports_the_border_rule_of_lr_files(root: Path) -> None:
     assert found["lr"]["equal"]["replicate"] < 5
     text = run("check", root / "Set5").stdout
     assert f"5 images, 32×24 to 32×24 pixels, manifest {found['manifest']}" in text
-    assert "equal to our resize in every byte: 5 with border symmetric and" in text
+    assert "identical to our resize: 5 with border symmetric and" in text
     assert "no LR files for ×4" in run("check", "Set5", "--scale", "4", root=root).stdout
 
 

@@ -22,7 +22,7 @@ NOISE = np.random.default_rng(0).bytes(300_000)
 
 
 class Server:
-    """Serves ``files``; can cut a connection after ``cut`` bytes and pretend not to know ranges. Keeps the ranges it was asked for."""
+    """Serves ``files``; can cut a connection after ``cut`` bytes and ignore ranges. Stores the requested ranges."""
 
     def __init__(self) -> None:
         self.files: dict[str, bytes] = {}
@@ -78,12 +78,14 @@ def make_zip(files: dict[str, bytes]) -> bytes:
     return buffer.getvalue()
 
 
-def make_tar(files: dict[str, bytes], *, links: dict[str, str] | None = None, mode: str = "w") -> bytes:
+def make_tar(
+    files: dict[str, bytes], *, links: dict[str, str] | None = None, kind: bytes = tarfile.SYMTYPE, mode: str = "w"
+) -> bytes:
     buffer = io.BytesIO()
     with tarfile.open(fileobj=buffer, mode=mode) as archive:
         for name, target in (links or {}).items():
             member = tarfile.TarInfo(name)
-            member.type, member.linkname = tarfile.SYMTYPE, target
+            member.type, member.linkname = kind, target
             archive.addfile(member)
         for name, content in files.items():
             member = tarfile.TarInfo(name)
@@ -130,11 +132,9 @@ def test_a_complete_download_leaves_the_data_and_nothing_else(
 
 
 def interrupted(archive: Archive, server: Server, root: Path) -> Path:
-    """Begin a download whose connection breaks after 200 kB; returns the file that keeps what came."""
+    """Begin a download whose connection breaks after 200 kB; returns the partial file."""
     server.cut = 200_000
-    with pytest.raises(
-        OSError, match=r"could not download http.*; \d+ bytes are kept, the same command goes on from there"
-    ):
+    with pytest.raises(OSError, match=r"could not download http.*; \d+ bytes are stored, and the same command resumes"):
         fetch_archive(archive, root, progress=False)
     server.cut = None
     assert not (root / "Set5").exists()
@@ -143,7 +143,7 @@ def interrupted(archive: Archive, server: Server, root: Path) -> Path:
     return part
 
 
-def test_a_cut_download_goes_on_where_it_stopped(server: Server, tmp_path: Path) -> None:
+def test_an_interrupted_download_resumes(server: Server, tmp_path: Path) -> None:
     archive = server.archive("Set5.zip", make_zip(FILES))
     kept = interrupted(archive, server, tmp_path).stat().st_size
     fetch_archive(archive, tmp_path, progress=False)
@@ -176,7 +176,7 @@ def test_a_wrong_checksum_leaves_nothing(server: Server, tmp_path: Path) -> None
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_part_of_another_file_is_found_out_and_not_kept(server: Server, tmp_path: Path) -> None:
+def test_a_part_of_another_file_is_noticed_and_deleted(server: Server, tmp_path: Path) -> None:
     archive = server.archive("Set5.zip", make_zip(FILES))
     part = interrupted(archive, server, tmp_path)
     part.write_bytes(b"x" * 100_000)
@@ -200,6 +200,11 @@ def test_a_part_of_another_file_is_found_out_and_not_kept(server: Server, tmp_pa
         pytest.param("a.tar", make_tar({"/tmp/evil.png": b"x"}), id="tar, absolute"),
         pytest.param("a.tar", make_tar({"Set5/link/evil.png": b"x"}, links={"Set5/link": "../../.."}), id="tar, link"),
         pytest.param("a.tar", make_tar(FILES, links={"Set5/link": "/etc/passwd"}), id="tar, absolute link"),
+        pytest.param("a.tar", make_tar(FILES, links={"Set5/link": "HR"}), id="tar, link inside the folder"),
+        pytest.param(
+            "a.tar", make_tar(FILES, links={"Set5/hard": "Set5/HR/baby.png"}, kind=tarfile.LNKTYPE), id="tar, hard link"
+        ),
+        pytest.param("a.tar", make_tar(FILES, links={"Set5/pipe": ""}, kind=tarfile.FIFOTYPE), id="tar, named pipe"),
         pytest.param("a.tar", b"neither zip nor tar", id="no archive"),
     ],
 )
@@ -215,7 +220,7 @@ def test_an_archive_that_would_leave_its_folder_is_not_unpacked(
     assert [path.name for path in tmp_path.iterdir()] == ["outer"]
 
 
-def test_a_missing_file_says_so(server: Server, tmp_path: Path) -> None:
+def test_a_missing_file_is_reported(server: Server, tmp_path: Path) -> None:
     archive = server.archive("Set5.zip", b"")
     server.files.clear()
     with pytest.raises(OSError, match=r"could not download http.*/Set5\.zip: 404"):

@@ -335,6 +335,20 @@ class RunConfig(Config):
     seed: Annotated[int, Field(ge=0, lt=2**31)] = 0
     """Seed of the initial weights and of the training patches and their order."""
 
+    def training_settings(self) -> dict[str, Any]:
+        """What decides the weights and the curves of a training, besides the bytes of the images, as JSON values.
+
+        How often a training saves a checkpoint and how many processes load its patches change neither.
+        """
+        content = self.to_dict()
+        data = {name: value for name, value in content["data"].items() if name not in ("train", "validation")}
+        train = {
+            name: value
+            for name, value in content["train"].items()
+            if name not in ("checkpoint_every", "loader_workers")
+        }
+        return {"model": content["model"], "data": data, "train": train, "seed": self.seed}
+
 
 PRESETS: dict[str, dict[str, Any]] = {
     "asid": {},

@@ -9,7 +9,8 @@ from asid.ablation.study.plan import Plan, PlannedRun, write_plan
 from asid.ablation.study.study import StudyConfig
 from asid.config import RunConfig
 from asid.data.images import write_image
-from asid.runs.record import Record, data_manifests, write_record
+from asid.runs.identity import Identity, data_manifests
+from asid.runs.record import Record, write_record
 
 Psnr = dict[str, dict[int, dict[str, float]]]
 """PSNR in dB by variant, seed and image."""
@@ -72,7 +73,7 @@ def make_study(
                     study="hand-written",
                     variant=variant,
                     seed=seed,
-                    run_id=run_id,
+                    identity=Identity(training=run_id, evaluations={}),
                     config=RunConfig(seed=seed),
                     data={},
                     source="",
@@ -131,7 +132,7 @@ def _write_run(
     record = Record(
         study="hand-written",
         variant=variant,
-        run_id=run_id,
+        identity=Identity(training=run_id, evaluations={}),
         config=config,
         protocol=PROTOCOL,
         data=data_manifests(config),

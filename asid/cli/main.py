@@ -53,9 +53,9 @@ def train(
 ) -> None:
     """Train one variant, score it, and write its record. Run it again to go on after an interruption."""
     config = build_run(preset_name, _sections(changes), seed)
-    from asid.runs.run import run_experiment
+    from asid.runs.run import train_and_score
 
-    record = run_experiment(config, output).write_record(study="single", variant=output.name)
+    record = train_and_score(config, output).write_record(study="single", variant=output.name)
     _print_scores(record.score_table)
     console.print(f"[green]done[/green]: {escape(str(output))}/record.json")
 

@@ -18,7 +18,7 @@ _SHARE = 0.02
 class LiveCurves:
     """Loss and validation PSNR in one output that is drawn anew as a training goes on: in a browser, and in the file that papermill writes.
 
-    Give it to :func:`asid.runs.run.run_experiment` as ``on_history``, and :meth:`draw` what came out at the end.
+    Give it to :func:`asid.runs.run.train_and_score` as ``on_history``, and :meth:`draw` what came out at the end.
     """
 
     def __init__(self) -> None:

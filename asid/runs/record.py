@@ -1,6 +1,5 @@
-"""Records: what a run measured, with all that its numbers depend on. A run is done when its complete record exists."""
+"""Records: what a run measured, with everything that its numbers depend on. A run is done when its complete record exists."""
 
-import hashlib
 import os
 import platform
 import subprocess
@@ -13,12 +12,9 @@ import pandas as pd
 from pydantic import ConfigDict, Field, ValidationError
 from typing_extensions import TypedDict
 
-import asid
-from asid.config import Config, RunConfig, describe_errors, digest
-from asid.data.images import manifest_hash
-from asid.data.pairs import describe_pairs
-from asid.data.sources import find_images, find_pairs
+from asid.config import Config, RunConfig, describe_errors
 from asid.files import RECORD, read_json, write_json
+from asid.runs.identity import PACKAGE, Identity, source_hash
 
 
 class RecordError(ValueError):
@@ -57,14 +53,16 @@ class HistoryRow(TypedDict):
 class Record(Config):
     """One finished run, or one reference row."""
 
-    format: Literal[1] = 1
+    format: Literal[2] = 2
     """Version of this layout."""
     study: str
-    """Study the run belongs to."""
+    """Study that the run belongs to."""
     variant: str
-    """Name of the variant within the study."""
-    run_id: str
-    """Identity: a hash of everything that can change the numbers."""
+    """Name of the variant in the study."""
+    origin: str | None = None
+    """Study that trained the network, if it was not this one."""
+    identity: Identity
+    """What the weights and the scores depend on, as hashes; of a reference row, its training is the name of the method."""
     config: RunConfig
     """Configuration of the run; for a reference row only its evaluation and scale count."""
     protocol: str
@@ -74,62 +72,41 @@ class Record(Config):
     complexity: dict[str, Any] | None
     """Parameters and multiply-adds; null for a reference row."""
     scores: list[Score]
-    """PSNR in dB and SSIM of each image."""
+    """PSNR and SSIM of each image."""
     history: list[HistoryRow]
     """Training curves."""
     seconds: dict[str, float]
-    """Wall-clock seconds of training (train), of evaluation (evaluate), and in the network while evaluating (upscale)."""
+    """Wall-clock seconds: ``train``; for each evaluation set, by its name, ``evaluate <set>`` and, in the network, ``upscale <set>``."""
     execution: dict[str, Any] = Field(default_factory=dict)
-    """How the run went: exit, micro_batch (patches a device held at once), resumed_at (steps at which it went on from a checkpoint)."""
+    """How the training went: exit, micro_batch (patches per device and pass), resumed_at (steps of the checkpoints it resumed from)."""
     provenance: dict[str, Any]
-    """Versions, commit, machine, time."""
+    """Versions, commit, machine and time of the run that trained."""
+    later: dict[str, dict[str, Any]] = Field(default_factory=dict)
+    """Provenance of the evaluation sets that were scored later than in that run, by their names."""
+
+    @property
+    def run_id(self) -> str:
+        """One hash over the identity of the training and of all evaluations."""
+        return self.identity.run_id
 
     @property
     def score_table(self) -> pd.DataFrame:
         """Scores with the columns data, image, psnr, ssim."""
         return pd.DataFrame(self.scores)
 
+    def total_seconds(self, kind: str) -> float | None:
+        """Wall-clock seconds of the training (``train``), of all evaluations (``evaluate``), in the network during these (``upscale``).
+
+        ``None`` if they were not measured.
+        """
+        found = [value for name, value in self.seconds.items() if name.split(" ")[0] == kind]
+        return sum(found) if found else None
+
 
 def to_rows(table: pd.DataFrame) -> list[Any]:
-    """A table as JSON values: one object a row, missing numbers as null."""
+    """A table as JSON values: one object per row, missing numbers as null."""
     rows = table.astype(object).where(table.notna(), None).to_dict("records")
     return [{str(name): value for name, value in row.items()} for row in rows]
-
-
-def data_manifests(config: RunConfig) -> dict[str, dict[str, Any]]:
-    """The images behind each use of data in ``config``, and hashes over the names and bytes of HR and, where there are any, LR files."""
-    manifests = {}
-    for use, source in (("train", config.data.train), ("validation", config.data.validation)):
-        photographs = find_images(source, split=use)
-        names = [photograph.path.name for photograph in photographs]
-        manifests[use] = {"source": source, "images": names, "manifest": manifest_hash(photographs)}
-    for source in config.evaluate.data:
-        manifests[f"evaluate {source}"] = {"source": source, **describe_pairs(find_pairs(source, config.model.scale))}
-    return manifests
-
-
-def source_hash() -> str:
-    """A hash of the modules that make numbers (not of those that only show them)."""
-    root = Path(asid.__file__).parent
-    evaluation = (root / "evaluation" / f"{name}.py" for name in ("metrics", "inference", "evaluate"))
-    files = [root / "config.py", *evaluation]
-    files += [file for folder in ("data", "model", "training") for file in sorted((root / folder).glob("*.py"))]
-    return digest({file.relative_to(root).as_posix(): hashlib.sha256(file.read_bytes()).hexdigest() for file in files})
-
-
-def run_identity(config: RunConfig, manifests: dict[str, dict[str, Any]] | None = None) -> str:
-    """The identity of a run: configuration (the protocol is in it), data, and the source that makes the numbers."""
-    manifests = manifests or data_manifests(config)
-    hashes = {use: [manifest["manifest"], manifest.get("lr_manifest")] for use, manifest in manifests.items()}
-    return digest({"config": config.to_dict(), "data": hashes, "source": source_hash()})
-
-
-def check_identity(config: RunConfig, expected: str) -> None:
-    """Raise ``ValueError`` where a run is not the one that was planned (``expected`` empty: nothing was planned)."""
-    if expected and expected != (found := run_identity(config)):
-        raise ValueError(
-            f"this run has the identity {found}, expected {expected}: data, code or parameters changed since it was planned"
-        )
 
 
 def provenance() -> dict[str, Any]:
@@ -148,12 +125,11 @@ def provenance() -> dict[str, Any]:
 
 
 def _commit() -> str | None:
-    """The commit the package stands at, with ``+`` when its files differ from it; ``None`` outside a checkout."""
-    root = Path(asid.__file__).parent
+    """The commit of the package, with ``+`` if its files differ from it; ``None`` outside a checkout."""
 
     def git(*words: str) -> str:
         return subprocess.run(
-            ["git", *words], cwd=root, capture_output=True, text=True, check=True, timeout=10
+            ["git", *words], cwd=PACKAGE, capture_output=True, text=True, check=True, timeout=10
         ).stdout.strip()
 
     try:
@@ -170,7 +146,13 @@ def write_record(record: Record, folder: str | Path) -> Path:
 def read_record(folder: str | Path, run_id: str | None = None) -> Record:
     """Read the record in ``folder``.
 
-    Raises ``FileNotFoundError`` where there is none, and :class:`RecordError` where it is damaged or not that of ``run_id``.
+    Args:
+        folder: Folder of a run.
+        run_id: The identity that it must have; ``None``: any.
+
+    Raises:
+        FileNotFoundError: there is no record.
+        RecordError: it is damaged, or not that of ``run_id``.
     """
     path = Path(folder) / RECORD
     try:

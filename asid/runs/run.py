@@ -1,49 +1,60 @@
-"""One run from configuration to record: train, evaluate, count. The notebook of the grid and ``asid train`` both call this."""
+"""One run from configuration to record: train, score, count. The notebook of a study and ``asid train`` both call this."""
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+import shutil
+from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
-from filelock import FileLock, Timeout
 from lightning.pytorch.utilities import rank_zero_only
 
 from asid.config import RunConfig
 from asid.evaluation.evaluate import evaluate
-from asid.files import IMAGES, LOCK
+from asid.files import IMAGES
 from asid.model.complexity import Complexity, measure_complexity
 from asid.model.network import ASID
-from asid.runs.record import Record, data_manifests, provenance, run_identity, to_rows, write_record
+from asid.runs.identity import Manifests, data_manifests, run_identity, set_name
+from asid.runs.lock import exclusive
+from asid.runs.record import Record, provenance, read_record, to_rows, write_record
 from asid.training.history import read_history
 from asid.training.train import read_execution, train
 
 
 @dataclass(frozen=True)
-class Experiment:
-    """A finished run that has no record yet."""
+class Run:
+    """A run that is trained and scored, and has no record yet."""
 
     config: RunConfig
     folder: Path
     model: ASID
     history: pd.DataFrame
+    """Training curves (:data:`asid.training.history.COLUMNS`)."""
     scores: pd.DataFrame
+    """Scores of each image (:data:`asid.evaluation.evaluate.SCORES`)."""
     complexity: Complexity
-    manifests: dict[str, dict[str, Any]]
+    manifests: Manifests
     seconds: dict[str, float]
-    execution: dict[str, Any]
+    """As in the record."""
+    previous: Record | None
+    """The record of the same training that was in the folder before."""
 
     def image_path(self, name: str) -> Path:
         """The SR image of the image ``name`` in the first evaluation set."""
-        return self.folder / IMAGES / Path(self.config.evaluate.data[0]).name / f"{name}.png"
+        return self.folder / IMAGES / set_name(self.config.evaluate.data[0]) / f"{name}.png"
 
     def write_record(self, study: str, variant: str) -> Record:
-        """Write the run's record, the last thing to be done: from then on the run counts as done."""
+        """Write the run's record, the last step: from then on the run counts as done."""
+        identity, before, now = run_identity(self.config, self.manifests), self.previous, provenance()
+        later = {}
+        if before:
+            ids = identity.evaluations
+            later = {name: before.later.get(name) if _has(before, name, ids[name]) else now for name in ids}
         record = Record(
             study=study,
             variant=variant,
-            run_id=run_identity(self.config, self.manifests),
+            origin=before.origin if before else None,
+            identity=identity,
             config=self.config,
             protocol=self.config.evaluate.protocol,
             data=self.manifests,
@@ -51,58 +62,77 @@ class Experiment:
             scores=to_rows(self.scores),
             history=to_rows(self.history),
             seconds=self.seconds,
-            execution=self.execution,
-            provenance=provenance(),
+            execution={"exit": "done", **read_execution(self.folder)},
+            provenance=before.provenance if before else now,
+            later={name: made for name, made in later.items() if made},
         )
         rank_zero_only(write_record)(record, self.folder)  # in a distributed training, once
         return record
 
 
-def run_experiment(
+def train_and_score(
     config: RunConfig,
     folder: str | Path,
     *,
     progress: bool = True,
     on_history: Callable[[Path], None] | None = None,
     wait: float = 10,
-) -> Experiment:
-    """Train, evaluate and count one variant in ``folder``; an interrupted run goes on where it stopped.
+) -> Run:
+    """Train, score and count one variant in ``folder``. An interrupted run resumes where it stopped.
 
-    ``on_history`` is called as :func:`asid.training.train.train` says. ``wait`` is the time in seconds that another process at work in ``folder``
-    is given to end. Raises ``ValueError`` where it does not, and what :func:`asid.training.train.train` and :func:`asid.evaluation.evaluate.evaluate` raise.
+    Nothing is done twice: a network that is trained is not trained again, and of a record in ``folder`` with the same training the
+    scores of those evaluation sets are kept whose evaluation is the same, too.
+
+    Args:
+        config: Configuration of the run.
+        folder: Folder of the run.
+        progress: Whether to show progress bars.
+        on_history: See :func:`asid.training.train.train`.
+        wait: Seconds that another process which works in ``folder`` is given to end.
+
+    Raises:
+        ValueError: Another process works in ``folder``, or it holds another training.
+        TrainingDivergedError: See :func:`asid.training.train.train`.
+        MemoryError: See :func:`asid.training.train.train`.
+        ImageError: Images are missing, damaged or too small.
     """
     folder = Path(folder)
-    # Cheap, and fails early: nothing is trained where images are missing or a network cannot be counted.
+    # Cheap, and fails early: nothing is trained if images are missing or the operations of a network cannot be counted.
     manifests = data_manifests(config)
+    identity = run_identity(config, manifests)
     complexity = measure_complexity(config.model)
-    with _alone_in(folder, wait):
+    is_first = not rank_zero_only.rank  # type: ignore[attr-defined]
+    with (
+        exclusive(folder, wait) if is_first else nullcontext()
+    ):  # the processes of a distributed training share the folder
         model = train(config, folder, progress=progress, on_history=on_history)
         history = read_history(folder)
-        evaluation = evaluate(model, config.model.scale, config.evaluate, save_to=folder / IMAGES)
-        execution = {"exit": "done", **read_execution(folder)}
-    seconds = {
-        "train": float(history["seconds"].iloc[-1]),
-        "evaluate": evaluation.seconds["total"],
-        "upscale": evaluation.seconds["model"],
-    }
-    return Experiment(config, folder, model, history, evaluation.scores, complexity, manifests, seconds, execution)
+        previous = _previous_record(folder, identity.training)
+        seconds, scores = {"train": float(history["seconds"].iloc[-1])}, []
+        for source in config.evaluate.data:
+            name = set_name(source)
+            if previous and _has(previous, name, identity.evaluations[name]):
+                scores.append(previous.score_table.query("data == @name"))
+                seconds |= {key: value for key, value in previous.seconds.items() if key.partition(" ")[2] == name}
+                continue
+            images = folder / IMAGES if is_first else None
+            if images:
+                shutil.rmtree(images / name, ignore_errors=True)  # these may be links to the images of another study
+            evaluation = evaluate(model, config.model.scale, config.evaluate.override(data=[source]), save_to=images)
+            scores.append(evaluation.scores)
+            seconds |= {f"evaluate {name}": evaluation.seconds["total"], f"upscale {name}": evaluation.seconds["model"]}
+    table = pd.concat(scores, ignore_index=True)
+    return Run(config, folder, model, history, table, complexity, manifests, seconds, previous)
 
 
-@contextmanager
-def _alone_in(folder: Path, wait: float) -> Iterator[None]:
-    """Hold ``folder`` for this process, and for those of a distributed training that it leads.
+def _has(record: Record, name: str, evaluation: str) -> bool:
+    """Whether ``record`` has the scores of the evaluation set ``name`` with the identity ``evaluation``."""
+    return record.identity.evaluations.get(name) == evaluation
 
-    The lock is the operating system's, which lets go of it when the process dies.
-    """
-    if rank_zero_only.rank:  # type: ignore[attr-defined]
-        yield
-        return
-    folder.mkdir(parents=True, exist_ok=True)
+
+def _previous_record(folder: Path, training: str) -> Record | None:
     try:
-        held = FileLock(folder / LOCK).acquire(timeout=wait)
-    except Timeout:
-        raise ValueError(
-            f"another process is training in {folder}, and did not end within {wait:g} s: wait until it is done, or choose another folder"
-        ) from None
-    with held:
-        yield
+        record = read_record(folder)
+    except (FileNotFoundError, ValueError):
+        return None
+    return record if record.identity.training == training else None

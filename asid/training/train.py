@@ -23,6 +23,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader
 
 from asid.config import RunConfig, TrainConfig
+from asid.data.images import manifest_hash
 from asid.data.patches import PatchDataset, ResumableSampler
 from asid.data.resize import crop_to_multiple, downscale
 from asid.data.sources import find_images
@@ -59,7 +60,7 @@ def learning_rate_factor(config: TrainConfig) -> Callable[[int], float]:
     return factor
 
 
-class _Training(L.LightningModule):
+class TrainingModule(L.LightningModule):
     """The network with its loss and its optimiser, as Lightning wants them.
 
     A batch is taken in equal micro-batches where it does not fit into memory. Lightning counts those, as ``accumulate_grad_batches``
@@ -244,11 +245,10 @@ def train(
     """
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
-    _check_owner(folder, config)
+    _claim(folder, config)
     if (folder / WEIGHTS).exists():
         return load_checkpoint(folder / WEIGHTS)
     patches, pairs = _read_photographs(config)
-    write_json(folder / CONFIG, config.to_dict())
     batch, checkpoint = config.train.batch_size, folder / CHECKPOINT
     parts = torch.load(checkpoint, map_location="cpu", weights_only=True)["micro_batches"] if checkpoint.exists() else 1
     while True:
@@ -302,7 +302,7 @@ def _fit(
     """Train from the last checkpoint, or from the start, with each device's share of a batch in ``parts`` micro-batches."""
     settings = config.train
     checkpoint = folder / CHECKPOINT
-    module = _Training(config)
+    module = TrainingModule(config)
     history = History(folder, every=max(1, settings.steps // 100), on_history=on_history)
     callbacks: list[Callback] = [history, _StepCheckpoint(checkpoint, settings.checkpoint_every)]
     if settings.ema_decay is not None:
@@ -381,13 +381,30 @@ def _is_out_of_memory(error: RuntimeError) -> bool:
     return isinstance(error, torch.OutOfMemoryError) or any(sign in str(error) for sign in signs)
 
 
-def _check_owner(folder: Path, config: RunConfig) -> None:
-    """Raise where ``folder`` holds the training of another configuration."""
+def _claim(folder: Path, config: RunConfig) -> None:
+    """Write the configuration to ``folder``, with hashes of the images; raise if it holds another training."""
     path = folder / CONFIG
-    if path.exists() and read_json(path) != config.to_dict():
-        raise ValueError(
-            f"{folder} holds the training of another configuration (see {path}): choose another folder or delete it"
-        )
+    images = {
+        "train": manifest_hash(find_images(config.data.train, split="train")),
+        "validation": manifest_hash(find_images(config.data.validation)),
+    }
+    content = {**config.to_dict(), "images": images}
+    before = read_json(path) if path.exists() else content
+    if before == content and path.exists():
+        return
+    if _training_in(before) != _training_in(content):
+        raise ValueError(f"{folder} holds another training (see {path}): choose another folder or delete it")
+    write_json(path, content)
+
+
+def _training_in(content: dict[str, Any]) -> dict[str, Any] | None:
+    """What decides the weights and the curves, of a configuration file; ``None`` for one that cannot be read."""
+    fields = dict(content)
+    images = fields.pop("images", None)
+    try:
+        return {**RunConfig.model_validate(fields).training_settings(), "images": images}
+    except ValueError:
+        return None
 
 
 @contextmanager

@@ -26,7 +26,8 @@ from asid.config import RunConfig
 from asid.files import CONFIG, ERROR, GRID_LOCK, NOTEBOOK, RECORD, SPEEDS, STUDY
 from asid.model.complexity import count_macs, count_parameters
 from asid.model.network import ASID
-from asid.runs.record import Record, data_manifests, write_record
+from asid.runs.identity import data_manifests
+from asid.runs.record import Record, write_record
 
 TRAIN_VARIANT = Path(__file__).resolve().parents[2] / "notebooks" / "03_train_variant.ipynb"
 STUDY_TEXT = """
@@ -115,7 +116,7 @@ def make_record(run: PlannedRun, **changes: Any) -> Record:
     content: dict[str, Any] = {
         "study": run.study,
         "variant": run.variant,
-        "run_id": run.run_id,
+        "identity": run.identity,
         "config": run.config,
         "protocol": run.config.evaluate.protocol,
         "data": data_manifests(run.config),

@@ -11,46 +11,18 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from asid.ablation.study.expand import expand
-from asid.ablation.study.plan import plan_runs
-from asid.ablation.study.study import StudyConfig
 from asid.config import RunConfig
-from asid.data.images import write_image
-from asid.runs import record as records
-from asid.runs.record import (
-    RECORD,
-    Record,
-    RecordError,
-    check_identity,
-    data_manifests,
-    read_record,
-    run_identity,
-    to_rows,
-    write_record,
-)
+from asid.runs.identity import Identity
+from asid.runs.record import RECORD, Record, RecordError, read_record, to_rows, write_record
 
-MakeConfig = Callable[..., RunConfig]
+IDENTITY = Identity(training="0123456789ab", evaluations={"samples": "ba9876543210"})
 
 
-@pytest.fixture
-def make_config(tmp_path: Path) -> MakeConfig:
-    """Configurations of runs on a folder of photographs that a test may change; further names are sections."""
-    for name, value in (("a", 50), ("b", 200)):
-        write_image(tmp_path / "photographs" / f"{name}.png", np.full((40, 40, 3), value, np.uint8))
-
-    def make(**sections: Any) -> RunConfig:
-        folder = str(tmp_path / "photographs")
-        content = {"data": {"train": folder, "validation": folder}, "evaluate": {"data": [folder]}, **sections}
-        return RunConfig.model_validate(content)
-
-    return make
-
-
-def make_record(run_id: str = "0123456789ab", **changes: Any) -> Record:
+def make_record(identity: Identity = IDENTITY, **changes: Any) -> Record:
     content: dict[str, Any] = {
         "study": "some-study",
         "variant": "base",
-        "run_id": run_id,
+        "identity": identity,
         "config": RunConfig(),
         "protocol": "psnr-y/ssim-y crop=scale",
         "data": {"train": {"source": "samples", "images": ["a.png"], "manifest": "ba9876543210"}},
@@ -139,7 +111,7 @@ def _drop_field(text: str) -> str:
 
 
 def _newer_format(text: str) -> str:
-    return json.dumps({**json.loads(text), "format": 2})
+    return json.dumps({**json.loads(text), "format": 3})
 
 
 def _add_model_field(text: str) -> str:
@@ -178,10 +150,10 @@ def test_bytes_that_are_no_text_are_a_damaged_record(tmp_path: Path) -> None:
 
 
 def test_the_record_of_another_run_is_refused(tmp_path: Path) -> None:
-    path = write_record(make_record(run_id="0123456789ab"), tmp_path)
+    path = write_record(make_record(), tmp_path)
     with pytest.raises(RecordError) as caught:
         read_record(tmp_path, "ffffffffffff")
-    for word in (str(path), "0123456789ab", "ffffffffffff"):
+    for word in (str(path), IDENTITY.run_id, "ffffffffffff"):
         assert word in str(caught.value)
 
 
@@ -190,98 +162,3 @@ def test_missing_numbers_are_null(tmp_path: Path) -> None:
     path = write_record(make_record(history=to_rows(table)), tmp_path)
     json.loads(path.read_text(), parse_constant=lambda word: pytest.fail(f"{word} is not JSON"))
     assert [row["psnr"] for row in read_record(tmp_path).history] == [None, 30.0]
-
-
-@pytest.mark.parametrize(
-    "sections",
-    [
-        {"seed": 1},
-        {"model": {"esa": False}},
-        {"train": {"steps": 7}},
-        {"data": {"train": "samples"}},
-        {"evaluate": {"border": "replicate"}},
-    ],
-    ids=lambda sections: next(iter(sections)),
-)
-def test_identity_follows_the_configuration(sections: dict[str, Any], make_config: MakeConfig) -> None:
-    assert run_identity(make_config(**sections)) != run_identity(make_config())
-
-
-def test_identity_is_equal_for_equal_runs(make_config: MakeConfig) -> None:
-    config = make_config()
-    assert run_identity(make_config()) == run_identity(config) == run_identity(config, data_manifests(config))
-
-
-def test_identity_follows_the_bytes_of_the_images(make_config: MakeConfig, tmp_path: Path) -> None:
-    before = run_identity(make_config())
-    path = tmp_path / "photographs" / "b.png"
-    content = path.read_bytes()
-    write_image(path, np.full((40, 40, 3), 201, np.uint8))
-    assert run_identity(make_config()) != before
-    path.write_bytes(content)
-    assert run_identity(make_config()) == before
-
-
-def test_identity_follows_the_bytes_of_lr_files(make_config: MakeConfig, tmp_path: Path) -> None:
-    """Where an evaluation set has LR files, its scores depend on them."""
-    config = make_config()
-    low = tmp_path / "photographs_LR_bicubic" / "X2"
-    seen = {run_identity(config)}
-    (tmp_path / "photographs").rename(tmp_path / "photographs_HR")
-    folder = str(tmp_path / "photographs_HR")
-    config = make_config(data={"train": folder, "validation": folder}, evaluate={"data": [folder]})
-    seen.add(run_identity(config))
-    for value in (50, 51):
-        for name in ("a", "b"):
-            write_image(low / f"{name}x2.png", np.full((20, 20, 3), value, np.uint8))
-        seen.add(run_identity(config))
-    assert len(seen) == 4
-    assert data_manifests(config)[f"evaluate {folder}"]["lr_manifest"]
-
-
-@pytest.mark.parametrize("change", ["added", "removed", "renamed"])
-def test_identity_follows_which_images_there_are(change: str, make_config: MakeConfig, tmp_path: Path) -> None:
-    before = run_identity(make_config())
-    folder = tmp_path / "photographs"
-    match change:
-        case "added":
-            (folder / "c.png").write_bytes((folder / "a.png").read_bytes())
-        case "removed":
-            (folder / "b.png").unlink()
-        case "renamed":
-            (folder / "b.png").rename(folder / "z.png")
-    assert run_identity(make_config()) != before
-
-
-def test_identity_follows_the_source(make_config: MakeConfig, monkeypatch: pytest.MonkeyPatch) -> None:
-    before = run_identity(make_config())
-    monkeypatch.setattr(records, "source_hash", lambda: "another")
-    assert run_identity(make_config()) != before
-
-
-def test_identity_does_not_follow_the_names_of_study_and_variant(tmp_path: Path) -> None:
-    ids = []
-    for name, variant in (("one", "a"), ("two", "b")):
-        study = expand(StudyConfig.model_validate({"name": name, "question": name, "variants": {variant: {}}}))
-        ids += [run.run_id for run in plan_runs(study, tmp_path)]
-    assert ids[0] == ids[1]
-
-
-def test_the_manifest_names_the_images_of_each_use(make_config: MakeConfig, tmp_path: Path) -> None:
-    folder = str(tmp_path / "photographs")
-    manifests = data_manifests(make_config(data={"train": "samples", "validation": folder}))
-    assert list(manifests) == ["train", "validation", f"evaluate {folder}"]
-    assert manifests["validation"]["images"] == ["a.png", "b.png"]
-    assert manifests["validation"]["source"] == folder
-    assert "astronaut.png" in manifests["train"]["images"]
-
-
-def test_a_run_is_checked_against_its_plan(make_config: MakeConfig, tmp_path: Path) -> None:
-    config = make_config()
-    planned = run_identity(config)
-    check_identity(config, planned)
-    check_identity(config, "")  # nothing was planned
-    write_image(tmp_path / "photographs" / "a.png", np.zeros((40, 40, 3), np.uint8))
-    with pytest.raises(ValueError, match=planned) as caught:
-        check_identity(config, planned)
-    assert run_identity(config) in str(caught.value)

@@ -19,8 +19,8 @@ from asid.files import CHECKPOINT, LOCK, WEIGHTS
 from asid.model.network import ASID
 from asid.runs import run as experiment
 from asid.runs.record import read_record
-from asid.runs.run import run_experiment
-from asid.training.train import _Training, train
+from asid.runs.run import train_and_score
+from asid.training.train import TrainingModule, train
 
 MakeRun = Callable[..., RunConfig]
 TINY: dict[str, Any] = {"model": {"num_groups": 1}}
@@ -81,14 +81,14 @@ def test_the_record_says_how_the_run_was_executed(
 ) -> None:
     """True also where the training was done, and the process that did it died before it wrote the record."""
     config = tiny_run(**TINY, batch_size=4)
-    whole_forward, whole_step = ASID.forward, _Training.training_step
+    whole_forward, whole_step = ASID.forward, TrainingModule.training_step
 
     def forward(self: ASID, x: Tensor) -> Tensor:
         if self.training and len(x) > 2:
             raise torch.OutOfMemoryError("CUDA out of memory.")
         return whole_forward(self, x)
 
-    def training_step(self: _Training, batch: Any, index: int) -> Tensor:
+    def training_step(self: TrainingModule, batch: Any, index: int) -> Tensor:
         if self.trainer.global_step == 5:
             raise KilledError
         return whole_step(self, batch, index)
@@ -98,25 +98,25 @@ def test_the_record_says_how_the_run_was_executed(
 
     monkeypatch.setattr(ASID, "forward", forward)
     with monkeypatch.context() as patch:
-        patch.setattr(_Training, "training_step", training_step)
+        patch.setattr(TrainingModule, "training_step", training_step)
         with pytest.raises(KilledError):
-            run_experiment(config, tmp_path, progress=False)
+            train_and_score(config, tmp_path, progress=False)
     assert (tmp_path / CHECKPOINT).exists()
     with monkeypatch.context() as patch:
         patch.setattr(experiment, "evaluate", killed)
         with pytest.raises(KilledError):
-            run_experiment(config, tmp_path, progress=False)
+            train_and_score(config, tmp_path, progress=False)
     assert (tmp_path / WEIGHTS).exists()
     assert not (tmp_path / CHECKPOINT).exists()
-    run_experiment(config, tmp_path, progress=False).write_record("some-study", "base")
+    train_and_score(config, tmp_path, progress=False).write_record("some-study", "base")
     assert read_record(tmp_path).execution == {"exit": "done", "micro_batch": 2, "resumed_at": [4]}
 
 
 def test_a_run_killed_between_training_and_record_scores_as_one_that_was_not(tiny_run: MakeRun, tmp_path: Path) -> None:
     config = tiny_run(**TINY, steps=20, learning_rate=5e-3, ema_decay=0.9)
-    whole = run_experiment(config, tmp_path / "whole", progress=False)
+    whole = train_and_score(config, tmp_path / "whole", progress=False)
     train(config, tmp_path / "killed", progress=False)
-    killed = run_experiment(config, tmp_path / "killed", progress=False)
+    killed = train_and_score(config, tmp_path / "killed", progress=False)
     pd.testing.assert_frame_equal(killed.scores, whole.scores, check_exact=True)
 
 
@@ -129,28 +129,28 @@ def test_seconds_in_the_network_are_those_of_the_evaluation(
         return Evaluation(whole_evaluate(*arguments, **options).scores, {"model": 1.25, "total": 2.5})
 
     monkeypatch.setattr(experiment, "evaluate", evaluate)
-    seconds = run_experiment(tiny_run(**TINY, steps=1), tmp_path, progress=False).seconds
+    seconds = train_and_score(tiny_run(**TINY, steps=1), tmp_path, progress=False).seconds
     assert seconds.pop("train") > 0
-    assert seconds == {"evaluate": 2.5, "upscale": 1.25}
+    assert seconds == {"evaluate validation": 2.5, "upscale validation": 1.25}
 
 
 def test_a_folder_in_which_another_process_trains_is_left_alone(tiny_run: MakeRun, tmp_path: Path) -> None:
     folder, config = tmp_path / "run", tiny_run(**TINY, steps=1)
     with held_by_another_process(folder) as process:
         with pytest.raises(ValueError, match="another process is training") as caught:
-            run_experiment(config, folder, progress=False, wait=0.1)
+            train_and_score(config, folder, progress=False, wait=0.1)
         assert str(folder) in str(caught.value)
         assert [path.name for path in folder.iterdir()] == [LOCK]
         process.kill()
         process.wait()
-        run_experiment(config, folder, progress=False, wait=0.1)  # nothing of a dead process holds it
+        train_and_score(config, folder, progress=False, wait=0.1)  # nothing of a dead process holds it
     assert (folder / WEIGHTS).exists()
 
 
 def test_a_dying_predecessor_is_waited_for(tiny_run: MakeRun, tmp_path: Path) -> None:
     folder = tmp_path / "run"
     with held_by_another_process(folder, seconds=1):
-        run_experiment(tiny_run(**TINY, steps=1), folder, progress=False)
+        train_and_score(tiny_run(**TINY, steps=1), folder, progress=False)
     assert (folder / WEIGHTS).exists()
 
 
@@ -158,9 +158,9 @@ def test_a_run_holds_its_folder_until_it_is_evaluated(
     tiny_run: MakeRun, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     free = {}
-    whole_step, whole_evaluate = _Training.training_step, experiment.evaluate
+    whole_step, whole_evaluate = TrainingModule.training_step, experiment.evaluate
 
-    def training_step(self: _Training, batch: Any, index: int) -> Tensor:
+    def training_step(self: TrainingModule, batch: Any, index: int) -> Tensor:
         free["while it trains"] = is_free_for_another_process(tmp_path)
         return whole_step(self, batch, index)
 
@@ -168,9 +168,9 @@ def test_a_run_holds_its_folder_until_it_is_evaluated(
         free["while it evaluates"] = is_free_for_another_process(tmp_path)
         return whole_evaluate(*arguments, **options)
 
-    monkeypatch.setattr(_Training, "training_step", training_step)
+    monkeypatch.setattr(TrainingModule, "training_step", training_step)
     monkeypatch.setattr(experiment, "evaluate", evaluate)
-    run_experiment(tiny_run(**TINY, steps=1), tmp_path, progress=False)
+    train_and_score(tiny_run(**TINY, steps=1), tmp_path, progress=False)
     assert free == {"while it trains": False, "while it evaluates": False}
     assert is_free_for_another_process(tmp_path)
 
@@ -194,7 +194,7 @@ def write_and_tell(record, folder):
 asid.training.train.save_checkpoint, experiment.write_record = save_late, write_and_tell
 torch.set_num_threads(1)
 config = RunConfig.model_validate_json(pathlib.Path(sys.argv[1]).read_text())
-experiment.run_experiment(config, sys.argv[2], progress=False, wait=0).write_record("some-study", "base")
+experiment.train_and_score(config, sys.argv[2], progress=False, wait=0).write_record("some-study", "base")
 print("a process is done", flush=True)
 """
 """One process saves the weights, and takes its time for it; the other one needs them."""

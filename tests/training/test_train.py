@@ -22,7 +22,7 @@ from asid.model.network import ASID
 from asid.training.history import read_history
 from asid.training.train import (
     TrainingDivergedError,
-    _Training,
+    TrainingModule,
     learning_rate_factor,
     read_execution,
     train,
@@ -53,15 +53,15 @@ def validations(folder: Path) -> list[int]:
 
 def train_until(step: int, config: RunConfig, folder: Path, part: int = 0) -> None:
     """Train, and die at ``step`` (from 0) before it is done, after ``part`` of its micro-batches."""
-    whole_step = _Training.training_step
+    whole_step = TrainingModule.training_step
 
-    def training_step(self: _Training, batch: Any, index: int) -> Tensor:
+    def training_step(self: TrainingModule, batch: Any, index: int) -> Tensor:
         if self.trainer.global_step == step and index % self.trainer.accumulate_grad_batches == part:
             raise KilledError
         return whole_step(self, batch, index)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(_Training, "training_step", training_step)
+        patch.setattr(TrainingModule, "training_step", training_step)
         with pytest.raises(KilledError):
             train(config, folder, progress=False)
 
@@ -131,13 +131,13 @@ def test_a_resumed_training_does_not_repeat_what_is_done(
     tiny_run: MakeRun, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     train_until(5, tiny_run(), tmp_path)
-    steps, whole_step = [], _Training.training_step
+    steps, whole_step = [], TrainingModule.training_step
 
-    def training_step(self: _Training, batch: Any, index: int) -> Tensor:
+    def training_step(self: TrainingModule, batch: Any, index: int) -> Tensor:
         steps.append(self.trainer.global_step)
         return whole_step(self, batch, index)
 
-    monkeypatch.setattr(_Training, "training_step", training_step)
+    monkeypatch.setattr(TrainingModule, "training_step", training_step)
     train(tiny_run(), tmp_path, progress=False)
     assert steps == [4, 5]
 
@@ -173,15 +173,15 @@ def test_a_training_killed_in_its_last_validation_ends_as_if_it_had_not_been(
 ) -> None:
     config = tiny_run(ema_decay=0.5)  # a checkpoint and a validation are due at the last step
     whole = train(config, tmp_path / "whole", progress=False)
-    validate = _Training.validation_step
+    validate = TrainingModule.validation_step
 
-    def validation_step(self: _Training, batch: Any, index: int) -> None:
+    def validation_step(self: TrainingModule, batch: Any, index: int) -> None:
         if self.trainer.global_step == config.train.steps:
             raise KilledError
         validate(self, batch, index)
 
     with monkeypatch.context() as patch:
-        patch.setattr(_Training, "validation_step", validation_step)
+        patch.setattr(TrainingModule, "validation_step", validation_step)
         with pytest.raises(KilledError):
             train(config, tmp_path / "killed", progress=False)
     resumed = train(config, tmp_path / "killed", progress=False)
@@ -196,7 +196,7 @@ def test_a_done_training_is_not_repeated(tiny_run: MakeRun, tmp_path: Path, monk
     def never(*_: object) -> None:
         raise AssertionError("trained again")
 
-    monkeypatch.setattr(_Training, "training_step", never)
+    monkeypatch.setattr(TrainingModule, "training_step", never)
     again = train(tiny_run(steps=2), tmp_path, progress=False)
     assert same(weights(again), weights(first))
     assert not again.training
@@ -214,7 +214,7 @@ def test_the_seed_decides(tiny_run: MakeRun, tmp_path: Path) -> None:
 
 def test_a_folder_belongs_to_one_configuration(tiny_run: MakeRun, tmp_path: Path) -> None:
     train(tiny_run(steps=1), tmp_path, progress=False)
-    with pytest.raises(ValueError, match="holds the training of another configuration"):
+    with pytest.raises(ValueError, match="holds another training"):
         train(tiny_run(steps=1, learning_rate=1e-4), tmp_path, progress=False)
 
 
@@ -402,11 +402,11 @@ def test_what_smaller_micro_batches_do_not_help_is_not_tried_again(
 ) -> None:
     calls = []
 
-    def fail(self: _Training, batch: Any, index: int) -> None:
+    def fail(self: TrainingModule, batch: Any, index: int) -> None:
         calls.append(index)
         raise error
 
-    monkeypatch.setattr(_Training, place, fail)
+    monkeypatch.setattr(TrainingModule, place, fail)
     with pytest.raises(RuntimeError, match=str(error)):
         train(tiny_run(validate_every=1), tmp_path, progress=False)
     assert calls == [0]
@@ -426,10 +426,10 @@ def test_history_has_its_columns_and_no_gaps(tiny_run: MakeRun, tmp_path: Path) 
 def test_a_long_history_is_thinned_and_has_no_gaps(
     tiny_run: MakeRun, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def cheap(self: _Training, batch: Any, index: int) -> Tensor:
+    def cheap(self: TrainingModule, batch: Any, index: int) -> Tensor:
         return (self.model.deep.bias.sum() - self.trainer.global_step) ** 2 + 1
 
-    monkeypatch.setattr(_Training, "training_step", cheap)
+    monkeypatch.setattr(TrainingModule, "training_step", cheap)
     train(tiny_run(steps=203, batch_size=1, validate_every=101, checkpoint_every=50), tmp_path, progress=False)
     history = read_history(tmp_path)
     assert set(range(2, 204, 2)) <= set(history["step"])

@@ -27,17 +27,8 @@ from asid.ablation.study.plan import PlannedRun, plan_study, write_plan
 from asid.ablation.study.study import StudyError
 from asid.config import RunConfig
 from asid.files import GRID_LOCK, IMAGES
-from asid.runs.record import (
-    Record,
-    RecordError,
-    data_manifests,
-    provenance,
-    read_record,
-    run_identity,
-    source_hash,
-    to_rows,
-    write_record,
-)
+from asid.runs.identity import Identity, data_manifests, evaluation_ids, source_hash
+from asid.runs.record import Record, RecordError, provenance, read_record, to_rows, write_record
 
 
 @dataclass(frozen=True)
@@ -275,11 +266,12 @@ def _write_references(study: Study, config: RunConfig, output: Path) -> None:
     from asid.evaluation.evaluate import bicubic_upscaler, evaluate
 
     manifests = data_manifests(config)
-    run_id = run_identity(config, manifests)
+    evaluations = evaluation_ids(config, manifests, upscaler="bicubic")
+    identity = Identity(training="bicubic", evaluations=evaluations)
     for name in study.config.references:
         folder = output / "references" / name
         try:
-            read_record(folder, run_id)
+            read_record(folder, identity.run_id)
             continue
         except (FileNotFoundError, RecordError):
             pass
@@ -290,7 +282,7 @@ def _write_references(study: Study, config: RunConfig, output: Path) -> None:
         record = Record(
             study=study.config.name,
             variant=name,
-            run_id=run_id,
+            identity=identity,
             config=config,
             protocol=config.evaluate.protocol,
             data={use: manifest for use, manifest in manifests.items() if use.startswith("evaluate")},

@@ -200,12 +200,12 @@ class StudyResults:
         """
         rows = []
         for record in (stored.record for stored in self.trained):
-            upscale = record.seconds.get("upscale")
+            upscale = record.total_seconds("upscale")
             rows.append(
                 {
                     "variant": record.variant,
                     "seed": record.config.seed,
-                    **{name: record.seconds.get(name) for name in ("train", "evaluate", "upscale")},
+                    **{name: record.total_seconds(name) for name in ("train", "evaluate", "upscale")},
                     "latency": 1000 * upscale / len(record.scores) if upscale is not None else None,
                     **{name: record.provenance.get(name) for name in _MACHINE},
                 }

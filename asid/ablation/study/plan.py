@@ -10,7 +10,9 @@ from asid.ablation.study.study import StudyConfig
 from asid.ablation.study.variants import Dropped, describe_delta
 from asid.config import Config, RunConfig, describe_errors
 from asid.files import STUDY, read_json, write_json
-from asid.runs.record import RecordError, data_manifests, read_record, run_identity, source_hash
+from asid.runs.identity import Identity, data_manifests, run_identity, source_hash
+from asid.runs.record import RecordError, read_record
+from asid.runs.reuse import run_folder
 
 
 class PlannedRun(Config):
@@ -22,8 +24,8 @@ class PlannedRun(Config):
     """Name of the variant."""
     seed: int
     """Seed of the run."""
-    run_id: str
-    """Identity: a hash of everything that can change the numbers."""
+    identity: Identity
+    """What its weights and scores depend on, as hashes."""
     config: RunConfig
     """Full configuration of the run."""
     data: dict[str, str]
@@ -37,6 +39,11 @@ class PlannedRun(Config):
     def label(self) -> str:
         """Name of the run as it is shown, e.g. ``no-sharing seed 0``."""
         return f"{self.variant} seed {self.seed}"
+
+    @property
+    def run_id(self) -> str:
+        """One hash over the identity of the training and of all evaluations."""
+        return self.identity.run_id
 
     def is_done(self) -> bool:
         """Whether the complete record of this run exists."""
@@ -111,17 +118,17 @@ def plan_runs(study: Study, output: str | Path) -> tuple[PlannedRun, ...]:
         for seed in study.config.seeds:
             config = study.run_config(variant, seed)
             manifests = data_manifests(config)
-            run_id = run_identity(config, manifests)
+            identity = run_identity(config, manifests)
             runs.append(
                 PlannedRun(
                     study=study.config.name,
                     variant=variant,
                     seed=seed,
-                    run_id=run_id,
+                    identity=identity,
                     config=config,
                     data={use: manifest["manifest"] for use, manifest in manifests.items()},
                     source=source,
-                    folder=Path(output) / "runs" / f"{variant}-seed{seed}-{run_id}",
+                    folder=run_folder(output, variant, seed, identity),
                 )
             )
     return tuple(runs)

@@ -44,7 +44,8 @@ GOOD, BAD = "base", "large-patches"
 """The photographs are too small for the patches of one variant, which is found out in its notebook."""
 LIGHT = """
 import os, pathlib, signal, time
-from asid.runs.record import Record, data_manifests, write_record
+from asid.runs.identity import data_manifests, run_identity
+from asid.runs.record import Record, write_record
 from asid.config import build_run
 
 mark = pathlib.Path(output).with_name("mark")
@@ -53,8 +54,8 @@ if not mark.exists():
     os.kill(os.getppid(), signal.SIGKILL)
     time.sleep(600)
 config = build_run(preset, {"model": model, "data": data, "train": train, "evaluate": evaluate}, seed)
-rest = {"protocol": "any", "data": data_manifests(config), "complexity": None, "seconds": {}, "provenance": {}}
-write_record(Record(study=study, variant=variant, run_id=expected_run_id, config=config, scores=[], history=[], **rest), output)
+rest = {"identity": run_identity(config), "protocol": "any", "data": data_manifests(config), "complexity": None, "seconds": {}, "provenance": {}}
+write_record(Record(study=study, variant=variant, config=config, scores=[], history=[], **rest), output)
 """
 """A run without training. The first kills the process that executes its notebook, as a machine does that is out of memory;
 its kernel then has to go with that process, however long it would still work."""
@@ -133,7 +134,7 @@ def test_a_failed_run_leaves_the_error_and_the_executed_notebook(grid: Grid) -> 
     text = (folder / ERROR).read_text()
     assert "ImageError" in text
     assert "expected at least 128 pixels per side" in text
-    assert "run_experiment" in text, "the traceback"
+    assert "train_and_score" in text, "the traceback"
     notebook = nbformat.read(folder / NOTEBOOK, as_version=4)
     errors = [
         output.ename
@@ -237,7 +238,9 @@ def test_a_run_with_a_bad_record_is_not_done(damage: str, grid: Grid, tmp_path: 
     text = (grid.runs["base"].folder / RECORD).read_text()
     (tmp_path / RECORD).write_text(text)
     assert run.is_done()
-    (tmp_path / RECORD).write_text(text[:-100] if damage == "truncated" else text.replace(run.run_id, "0" * 12))
+    (tmp_path / RECORD).write_text(
+        text[:-100] if damage == "truncated" else text.replace(run.identity.training, "0" * 12)
+    )
     assert not run.is_done()
 
 

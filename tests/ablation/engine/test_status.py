@@ -29,17 +29,19 @@ from asid.ablation.study.plan import Plan, PlannedRun, write_plan
 from asid.ablation.study.study import StudyConfig
 from asid.config import RunConfig
 from asid.files import CONFIG, ERROR, GRID_LOCK, HEARTBEAT, HISTORY, RECORD, STUDY
+from asid.runs.identity import Identity
 from asid.runs.record import Record, write_record
 
-RUN_ID = "0123456789ab"
+IDENTITY = Identity(training="0123456789ab", evaluations={"samples": "9876543210ba"})
+RUN_ID = IDENTITY.run_id
 CURVES = "step,loss,learning_rate,psnr,seconds\n5,0.2,0.1,,1.0\n10,0.1,0.1,27.5,2.0\n15,0.1,0.1,,3.0\n"
 
 
-def make_record(run_id: str = RUN_ID, **changes: Any) -> Record:
+def make_record(identity: Identity = IDENTITY, **changes: Any) -> Record:
     content: dict[str, Any] = {
         "study": "s",
         "variant": "base",
-        "run_id": run_id,
+        "identity": identity,
         "config": RunConfig.model_validate({"train": {"steps": 20}}),
         "protocol": "psnr-y/ssim-y crop=scale",
         "data": {"train": {"manifest": "aaa"}, "evaluate samples": {"manifest": "bbb"}},
@@ -284,10 +286,10 @@ def test_a_damaged_record_does_not_hide_that_its_run_is_under_way_again_or_has_f
 
 
 def test_the_record_of_another_run_makes_a_run_stale(tmp_path: Path) -> None:
-    write_record(make_record("ffffffffffff"), tmp_path)
+    write_record(make_record(Identity(training="ffffffffffff", evaluations={})), tmp_path)
     state = state_of(tmp_path)
     assert state.state == "stale"
-    assert "ffffffffffff" in state.note
+    assert Identity(training="ffffffffffff", evaluations={}).run_id in state.note
     assert RUN_ID in state.note
 
 
@@ -317,13 +319,13 @@ def study(tmp_path: Path) -> Path:
             study="s",
             variant=name,
             seed=0,
-            run_id=run_id,
+            identity=identity,
             config=record.config,
             data={"train": "aaa", "evaluate samples": "bbb"},
             source="f00d",
-            folder=tmp_path / "runs" / f"{name}-seed0-{run_id}",
+            folder=tmp_path / "runs" / f"{name}-seed0-{identity.training}",
         )
-        for name, run_id in (("base", RUN_ID), ("other", "b" * 12))
+        for name, identity in (("base", IDENTITY), ("other", Identity(training="b" * 12, evaluations={})))
     ]
     plan = Plan(
         study=StudyConfig(name="s", question="?"),
@@ -335,7 +337,7 @@ def study(tmp_path: Path) -> Path:
         runs=tuple(runs),
     )
     write_plan(plan, tmp_path)
-    write_record(record, tmp_path / "runs" / f"base-seed0-{RUN_ID}")
+    write_record(record, tmp_path / "runs" / f"base-seed0-{IDENTITY.training}")
     return tmp_path
 
 
@@ -358,29 +360,36 @@ def foreign_note(study: Path, record: Record) -> str:
 def test_a_record_of_another_configuration_is_listed_with_the_fields(study: Path) -> None:
     config = RunConfig.model_validate({"train": {"steps": 10}, "model": {"distillation_ratio": "1/8"}})
     assert (
-        foreign_note(study, make_record("e" * 12, config=config))
+        foreign_note(study, make_record(Identity(training="e" * 12, evaluations={}), config=config))
         == "model.distillation_ratio 1/8 → 1/4; train.steps 10 → 20"
     )
 
 
 def test_a_record_of_other_images_is_listed_with_their_use(study: Path) -> None:
     data = {"train": {"manifest": "ccc"}, "evaluate samples": {"manifest": "bbb"}}
-    assert foreign_note(study, make_record("e" * 12, data=data)) == "images of train ccc → aaa"
+    assert (
+        foreign_note(study, make_record(Identity(training="e" * 12, evaluations={}), data=data))
+        == "images of train ccc → aaa"
+    )
 
 
 def test_a_record_of_other_source_is_listed(study: Path) -> None:
     assert (
-        foreign_note(study, make_record("e" * 12, provenance={"source": "beef"})) == "source of the package beef → f00d"
+        foreign_note(study, make_record(Identity(training="e" * 12, evaluations={}), provenance={"source": "beef"}))
+        == "source of the package beef → f00d"
     )
 
 
 def test_a_record_that_differs_in_what_the_plan_does_not_hold_is_listed(study: Path) -> None:
     """LR files, say, which have a hash of their own."""
-    assert foreign_note(study, make_record("e" * 12)) == "it has another identity"
+    assert foreign_note(study, make_record(Identity(training="e" * 12, evaluations={}))) == "it has another identity"
 
 
 def test_a_record_of_a_variant_that_is_no_longer_there_is_listed(study: Path) -> None:
-    assert foreign_note(study, make_record("e" * 12, variant="gone")) == "no longer in the study"
+    assert (
+        foreign_note(study, make_record(Identity(training="e" * 12, evaluations={}), variant="gone"))
+        == "no longer in the study"
+    )
 
 
 @pytest.mark.parametrize("text", [None, "{"], ids=["no record", "a damaged record"])

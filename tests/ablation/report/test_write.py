@@ -155,9 +155,7 @@ def test_the_json_holds_table_statistics_and_provenance(tmp_path: Path) -> None:
     assert (content["matched"], content["dropped"]) == ({"more": "base"}, dropped)
     assert (content["margin"], content["level"], content["base"]) == (0.05, 0.95, "base")
     assert content["provenance"] == {"commit": ["0123456789ab"], "asid": ["0.1.0"], "torch": ["2.6.0"]}
-    assert [run["run_id"] for run in content["runs"]] == [
-        f"{name}-{seed}" for name in ("base", "more") for seed in range(3)
-    ]
+    assert [run["run_id"] for run in content["runs"]] == [run.run_id for run in results.plan.runs]
     assert content["data"][f"evaluate {tmp_path / 'set_5'}"]["images"] == ["ant.png", "bee.png"]
 
 

@@ -1,0 +1,150 @@
+"""Identity: what a training and an evaluation depend on, as hashes, so that neither is done twice. No torch in here.
+
+- A **training** is its network, its training configuration, the bytes of its images, its seed, and the code that makes weights. Its
+  validation belongs to it, because the curves do: they are kept with the weights.
+- An **evaluation** is a training, one evaluation set with the bytes of its images, how the network is applied, the protocol, and the
+  code that makes scores.
+
+Where an image comes from is not part of an identity, its bytes are; how often a training saves a checkpoint and how many processes
+load its patches change neither weights nor curves. Code enters by what it does (:mod:`asid.runs.code_digest`).
+"""
+
+from functools import cache
+from pathlib import Path, PurePath
+from typing import Any
+
+import asid
+from asid.config import Config, RunConfig, digest
+from asid.data.images import manifest_hash
+from asid.data.pairs import describe_pairs
+from asid.data.sources import find_images, find_pairs
+from asid.runs.code_digest import code_digest
+
+PACKAGE = Path(asid.__file__).parent
+_FINDS_FILES = ("data.benchmarks", "data.download", "data.layouts", "data.samples", "data.sources")
+"""Modules that find the files of a data set. What they find enters as data: names and bytes, in order."""
+
+Manifests = dict[str, dict[str, Any]]
+"""For each use of data (``train``, ``validation``, ``evaluate <source>``): its source, images, and hashes over their bytes."""
+
+
+class Identity(Config):
+    """The identity of a run: of its training, and of each of its evaluations."""
+
+    training: str
+    """Hash of everything that can change the weights and the curves."""
+    evaluations: dict[str, str]
+    """For each evaluation set, by its name: hash of everything that can change its scores."""
+
+    @property
+    def run_id(self) -> str:
+        """One hash over all of it."""
+        return self.digest()
+
+
+def run_identity(config: RunConfig, manifests: Manifests | None = None) -> Identity:
+    """The identity of a run.
+
+    Args:
+        config: Configuration of the run.
+        manifests: Its data as :func:`data_manifests` returns it, if it is known; else the images are read.
+
+    Raises:
+        ImageError: images are missing.
+    """
+    manifests = manifests or data_manifests(config)
+    training = training_id(config, manifests)
+    return Identity(training=training, evaluations=evaluation_ids(config, manifests, training))
+
+
+def training_id(config: RunConfig, manifests: Manifests) -> str:
+    """Twelve hexadecimal digits over everything that can change the weights and the curves of a training."""
+    return digest(
+        {
+            **config.training_settings(),
+            "images": {use: manifests[use]["manifest"] for use in ("train", "validation")},
+            "code": weights_code(),
+        }
+    )
+
+
+def evaluation_ids(config: RunConfig, manifests: Manifests, upscaler: str) -> dict[str, str]:
+    """For each evaluation set, by its name: twelve hexadecimal digits over everything that can change its scores.
+
+    Args:
+        config: Configuration of the run.
+        manifests: Its data.
+        upscaler: What is evaluated: the identity of a training, or the name of a method without training, such as ``bicubic``.
+    """
+    applied = {name: value for name, value in config.evaluate.to_dict().items() if name != "data"}
+    ids = {}
+    for source in config.evaluate.data:
+        manifest = manifests[f"evaluate {source}"]
+        ids[set_name(source)] = digest(
+            {
+                "upscaler": upscaler,
+                "scale": config.model.scale,
+                "evaluate": applied,
+                "set": set_name(source),
+                "images": [manifest["manifest"], manifest["lr_manifest"]],
+                "code": scores_code(),
+            }
+        )
+    return ids
+
+
+def set_name(source: str) -> str:
+    """Name of an evaluation set in scores and folders: the last part of its path."""
+    return PurePath(source).name
+
+
+def data_manifests(config: RunConfig) -> Manifests:
+    """The images behind each use of data in ``config``, with hashes over the names and bytes of HR files and, if any, LR files.
+
+    Raises:
+        ImageError: images are missing.
+    """
+    manifests = {}
+    for use, source in (("train", config.data.train), ("validation", config.data.validation)):
+        photographs = find_images(source, split=use)
+        names = [photograph.path.name for photograph in photographs]
+        manifests[use] = {"source": source, "images": names, "manifest": manifest_hash(photographs)}
+    for source in config.evaluate.data:
+        manifests[f"evaluate {source}"] = {"source": source, **describe_pairs(find_pairs(source, config.model.scale))}
+    return manifests
+
+
+def check_identity(config: RunConfig, expected: str) -> None:
+    """Check that a run is the one that was planned.
+
+    Args:
+        config: Configuration of the run.
+        expected: :attr:`Identity.run_id` in the plan; empty if there is no plan.
+
+    Raises:
+        ValueError: its identity is another one.
+    """
+    if expected and expected != (run_id := run_identity(config).run_id):
+        raise ValueError(
+            f"this run has the identity {run_id}, expected {expected}: data, code or parameters changed since it was planned"
+        )
+
+
+@cache
+def weights_code() -> str:
+    """Hash of the code that makes weights: what a training runs of the configuration, the data, the model and the training."""
+    return code_digest(
+        PACKAGE, ["training.train"], within=("config", "data", "model", "training"), without=_FINDS_FILES
+    )
+
+
+@cache
+def scores_code() -> str:
+    """Hash of the code that makes the other numbers of a record from weights: scores, and counts of operations."""
+    entries = ["evaluation.evaluate", "model.complexity"]
+    return code_digest(PACKAGE, entries, within=("config", "data", "model", "evaluation"), without=_FINDS_FILES)
+
+
+def source_hash() -> str:
+    """Hash of all code that makes numbers: two installations of the package with the same hash make the same records."""
+    return digest([weights_code(), scores_code()])

@@ -1,0 +1,7 @@
+"""Where the repository lies."""
+
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+NOTEBOOK = ROOT / "notebooks" / "03_train_variant.ipynb"
+"""The notebook of a run."""

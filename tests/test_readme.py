@@ -1,0 +1,60 @@
+"""The README is true: its code runs, its study is valid, its commands and files exist."""
+
+import re
+from pathlib import Path
+
+import pytest
+import typer
+import yaml
+from paths import ROOT
+
+from asid.ablation.study.study import StudyConfig
+from asid.cli.main import app
+
+README = (ROOT / "README.md").read_text()
+
+
+def blocks(language: str) -> list[str]:
+    """The fenced blocks of a language."""
+    return re.findall(rf"^```{language}\n(.*?)^```", README, re.DOTALL | re.MULTILINE)
+
+
+def test_the_snippet_runs_as_it_stands(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.chdir(ROOT)
+    (snippet,) = blocks("python")
+    names: dict[str, object] = {}
+    exec(compile(snippet, "README.md", "exec"), names)
+    height, width, _ = names["lr"].shape  # type: ignore[attr-defined]
+    assert names["sr"].shape == (2 * height, 2 * width, 3)  # type: ignore[attr-defined]
+    assert "bicubic" in capsys.readouterr().out
+
+
+def test_the_study_is_valid() -> None:
+    (study,) = blocks("yaml")
+    assert StudyConfig.model_validate(yaml.safe_load(study)).name == "sharing-at-1-8"
+
+
+def test_the_commands_exist() -> None:
+    commands = typer.main.get_command(app)
+    written = [line.split() for block in blocks("sh") for line in block.splitlines() if line.startswith("asid ")]
+    assert written
+    for _, name, *rest in written:
+        command = commands.commands[name]  # type: ignore[attr-defined]
+        if hasattr(command, "commands"):
+            assert rest[0] in command.commands
+
+
+def test_the_links_and_the_tree_exist() -> None:
+    links = [link for link in re.findall(r"\]\(([^)#]+)\)", README) if not link.startswith("http")]
+    assert [link for link in links if not (ROOT / link).exists()] == []
+    tree = next(block for block in blocks("text") if block.startswith("asid/"))
+    parts = re.findall(r"^( *)(\S+?/?)  +\S", tree, re.MULTILINE)
+    ablation = {"study/", "engine/", "report/"}
+    for indent, name in parts:
+        parent = {0: "", 2: "asid/", 4: "asid/ablation/"}[len(indent)] if name not in ablation else "asid/ablation/"
+        assert (ROOT / parent / name).exists(), name
+
+
+def test_each_make_target_exists() -> None:
+    targets = set(re.findall(r"^([a-z-]+):", Path(ROOT / "Makefile").read_text(), re.MULTILINE))
+    assert {line.split()[1] for block in blocks("sh") for line in block.splitlines() if line.startswith("make ")} <= targets

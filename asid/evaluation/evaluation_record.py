@@ -1,4 +1,4 @@
-"""An evaluation as a file: which model, how it was applied, by which protocol, what it scored."""
+"""An evaluation as files: the model, how it was applied, the protocol, and the scores."""
 
 import hashlib
 from collections.abc import Callable
@@ -18,7 +18,10 @@ RECORD, PER_IMAGE = "evaluation.json", "per_image.csv"
 
 
 def default_folder(model: str, config: EvalConfig, scale: int | None) -> Path:
-    """Where an evaluation is kept: one folder for each model, its bytes, and way to evaluate it, so that none overwrites another."""
+    """Return the folder of an evaluation.
+
+    It depends on the model, its weights and the configuration, so that no evaluation overwrites another.
+    """
     content: dict[str, Any] = {"config": config.to_dict(), "scale": scale}
     name = model
     if model != "bicubic":
@@ -38,8 +41,29 @@ def evaluate_and_record(
     batch_tiles: int = 1,
     save_images: bool = False,
     on_image: Callable[[int, int], None] | None = None,
+    data_root: str | Path | None = None,
 ) -> dict[str, Any]:
-    """Evaluate ``model`` (or ``bicubic``) and leave ``per_image.csv``, ``evaluation.json`` and, if wanted, SR images in ``folder``."""
+    """Evaluate a model and write ``per_image.csv`` and ``evaluation.json``.
+
+    Args:
+        model: What :func:`asid.model.pretrained.load_model` accepts, or ``bicubic``.
+        config: The evaluation sets, how the network is applied, and the protocol.
+        folder: Where to write.
+        scale: Factor s; required for ``bicubic``, otherwise that of the network.
+        device: Device of the network.
+        batch_tiles: Number of tiles that go through the network at once.
+        save_images: Whether to write the SR images, too.
+        on_image: Called after each image with the number of images done and in total.
+        data_root: Folder of the data sets, by default ``ASID_DATA``.
+
+    Returns:
+        The content of ``evaluation.json``.
+
+    Raises:
+        FileNotFoundError: There is no such model.
+        ValueError: The scale is missing, or is not that of the network.
+        ImageError: As for :func:`asid.evaluation.evaluate.evaluate`.
+    """
     folder = Path(folder)
     network = None
     if model != "bicubic":
@@ -59,6 +83,7 @@ def evaluate_and_record(
         save_to=folder / IMAGES if save_images else None,
         batch_tiles=batch_tiles,
         on_image=on_image,
+        data_root=data_root,
     )
     record = {
         "model": model,
@@ -67,7 +92,7 @@ def evaluate_and_record(
         **summarise(evaluation.scores, config.protocol),
         "config": config.to_dict(),
         "network": network.config.to_dict() if network else None,
-        "data": {data: describe_pairs(find_pairs(data, scale)) for data in config.data},
+        "data": {data: describe_pairs(find_pairs(data, scale, data_root)) for data in config.data},
         "seconds": evaluation.seconds,
     }
     folder.mkdir(parents=True, exist_ok=True)
@@ -77,7 +102,11 @@ def evaluate_and_record(
 
 
 def summarise(scores: pd.DataFrame, protocol: Protocol) -> dict[str, Any]:
-    """The protocol, the mean over all images, the mean of each set, and the scores of the images, as values for JSON."""
+    """Summarise a table of scores as JSON values.
+
+    Returns:
+        ``protocol``; ``mean``: over all images; ``sets``: the mean of each set; ``images``: the scores of each image.
+    """
 
     def rows(table: pd.DataFrame) -> list[dict[str, Any]]:
         return [{str(name): value for name, value in row.items()} for row in table.to_dict("records")]

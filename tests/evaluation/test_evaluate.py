@@ -8,14 +8,15 @@ import pytest
 import torch
 
 from asid.config import EvalConfig, preset
-from asid.data.images import read_image
+from asid.data.images import ImageError, read_image, write_image
 from asid.data.resize import bicubic_upscale, crop_to_multiple, downscale
 from asid.data.sources import find_images
-from asid.evaluation.evaluate import bicubic_upscaler, evaluate, mean_scores
+from asid.evaluation.evaluate import bicubic_upscaler, evaluate, mean_scores, score_folder
 from asid.evaluation.inference import upscale
 from asid.evaluation.metrics import score
 from asid.model.network import ASID
 
+PHOTO = np.array(find_images("samples")[0].read()[40:104, 60:124])
 IMAGE = np.random.default_rng(0).integers(0, 256, (17, 12, 3), dtype=np.uint8)
 
 
@@ -154,3 +155,51 @@ def test_mean_scores_keep_the_order_of_the_sets() -> None:
     assert means["data"].tolist() == ["b", "a"]
     assert means["psnr"].tolist() == [31.0, 20.0]
     assert means["ssim"].tolist() == pytest.approx([0.85, 0.5])
+
+
+@pytest.fixture
+def folders(tmp_path: Path) -> tuple[Path, Path]:
+    for name in ("baby", "bird", "bird2"):
+        write_image(tmp_path / "hr" / f"{name}.png", PHOTO)
+    write_image(tmp_path / "sr" / "baby_RCAN_x2.png", PHOTO)
+    write_image(tmp_path / "sr" / "birdx2.png", 255 - PHOTO)
+    write_image(tmp_path / "sr" / "bird2.png", PHOTO)
+    return tmp_path / "sr", tmp_path / "hr"
+
+
+def test_images_are_paired_by_name(folders: tuple[Path, Path]) -> None:
+    scores = score_folder(*folders, 2).set_index("image")
+    assert scores.loc["baby", "psnr"] == scores.loc["bird2", "psnr"] == np.inf
+    assert scores.loc["bird", "psnr"] < 20
+
+
+def test_a_lost_extra_or_double_image_is_named(folders: tuple[Path, Path]) -> None:
+    sr, hr = folders
+    (sr / "birdx2.png").rename(sr / "bird3.png")
+    with pytest.raises(ImageError, match=r"bird3\.png: its name"):
+        score_folder(sr, hr, 2)
+    (sr / "bird3.png").unlink()
+    with pytest.raises(ImageError, match=r"bird\.png: no SR image"):
+        score_folder(sr, hr, 2)
+    write_image(sr / "bird_a.png", PHOTO)
+    write_image(sr / "bird_b.png", PHOTO)
+    with pytest.raises(ImageError, match=r"bird_b\.png and .*bird_a\.png both belong"):
+        score_folder(sr, hr, 2)
+
+
+def test_a_wrong_size_names_the_file(folders: tuple[Path, Path]) -> None:
+    write_image(folders[0] / "baby_RCAN_x2.png", PHOTO[:60])
+    with pytest.raises(ImageError, match=r"baby_RCAN_x2\.png: expected two images of the same size"):
+        score_folder(*folders, 2)
+
+
+def test_the_folder_of_the_data_sets_may_be_an_argument(
+    crops: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ASID_DATA", str(tmp_path / "elsewhere"))
+    for index in range(5):
+        write_image(tmp_path / "root" / "Set5" / f"{index}.png", PHOTO)
+    scores = evaluate(bicubic_upscaler(2), 2, EvalConfig(data=("Set5",)), data_root=tmp_path / "root").scores
+    assert len(scores) == 5
+    made = tmp_path / "root" / "Set5"
+    assert len(score_folder(made, "Set5", 2, data_root=tmp_path / "root")) == 5

@@ -73,7 +73,8 @@ def test_tiles_of_a_meso_network_agree_with_the_whole_away_from_their_borders() 
     x = torch.rand(1, 3, 96, 128, dtype=torch.float64)
     with torch.no_grad():
         whole, tile = model(x), model(x[..., 16:80, 32:96])
-    # Windows are aligned because 16 and 32 are multiples of the window; what is seen beyond a window comes in by 3×3 convolutions.
+    # Windows are aligned because 16 and 32 are multiples of the window; what is seen beyond a window comes in by 3×3
+    # convolutions.
     crop = whole[..., 32:160, 64:192] - tile
     difference = crop[..., 48:-48, 48:-48].abs()
     assert difference.numel()

@@ -220,7 +220,7 @@ def test_a_channel_map_that_is_not_there_is_told(pixel: tuple[int, int], place: 
 
 
 def scored(model: ASID, query_key: float, bias: torch.Tensor | None = None) -> ASID:
-    """The network with q = k = a multiple of the normed features, so that alike pixels attend to each other; and with a table of biases."""
+    """Set q = k = a multiple of the normed features, so that similar pixels attend to each other, and the biases."""
     for module in model.modules():
         if isinstance(module, WindowAttention):
             eye = torch.eye(module.value.in_features)
@@ -309,7 +309,7 @@ def test_a_measure_that_is_not_there_is_told(model: ASID) -> None:
 
 
 def planted() -> tuple[NDArray[np.uint8], tuple[int, int], list[tuple[int, int]]]:
-    """Noise of 64×64 with a texture of 3×3 at one pixel, and copies of it in other windows, where the grid through that pixel is."""
+    """Noise with a 3×3 texture at one pixel, and copies of it in other meso windows, on the grid of that pixel."""
     rng = np.random.default_rng(1)
     image = rng.integers(90, 130, (64, 64, 3), dtype=np.uint8)
     texture = np.array(

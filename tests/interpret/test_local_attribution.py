@@ -47,7 +47,7 @@ def test_a_convolution_reaches_one_pixel_further(image: Image) -> None:
 
 
 def test_an_edge_is_attributed_to_the_two_columns_beside_it() -> None:
-    """Detail of a vertical edge is the rise from one column to the next: both take half, in closed form, for any number of steps."""
+    """The detail of a vertical edge is the step between two columns: in closed form, each of them has half of it."""
     found = local_attribution(nn.Identity(), edge(), (8, 13, 5, 1), steps=3)
     blurred = blur(edge() / 255, 1.2)
     rise = blurred[0, 14, 0] - blurred[0, 13, 0]

@@ -24,7 +24,7 @@ Image = NDArray[np.uint8]
 
 
 class AttentionAlone(nn.Module):
-    """The attention of one layer on the colours of the image, less its feed-forward (whose 3×3 would influence further)."""
+    """The attention of one layer on the colours of the image, without its feed-forward (whose 3×3 reaches further)."""
 
     def __init__(self, kind: Any, **changes: Any) -> None:
         super().__init__()

@@ -8,7 +8,7 @@ import torch
 import asid
 from asid.config import preset
 from asid.files import WEIGHTS
-from asid.model.pretrained import packaged_models
+from asid.model.pretrained import find_checkpoint, packaged_models
 
 
 @pytest.mark.parametrize("name", packaged_models())
@@ -37,6 +37,15 @@ def test_no_such_model(model: str, message: str, tmp_path: Path, monkeypatch: py
     monkeypatch.chdir(tmp_path)
     with pytest.raises(FileNotFoundError, match=message):
         asid.load_model(model)
+
+
+def test_a_preset_is_not_the_folder_of_its_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In a checkout, ``asid`` is the folder of the package."""
+    monkeypatch.chdir(tmp_path)
+    path = asid.save_checkpoint(asid.ASID(preset("asid-tiny", num_groups=1)), Path("asid") / WEIGHTS)
+    with pytest.raises(FileNotFoundError, match="preset asid has no packaged"):
+        find_checkpoint("asid")
+    assert find_checkpoint("./asid") == path
 
 
 def test_no_such_device() -> None:

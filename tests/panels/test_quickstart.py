@@ -1,4 +1,4 @@
-"""The first notebook's panel: scores are those of an evaluation, uploads are read by the rules of files, the divider needs no kernel."""
+"""The quick start: scores are those of an evaluation, uploads are read, the divider needs no kernel."""
 
 import base64
 import io

@@ -1,4 +1,4 @@
-"""The panel of receptive fields and local attributions: which part a network is given, where the maps are, what is saved."""
+"""The panel of receptive fields and local attributions: what a network is given, where its map is, what is saved."""
 
 from pathlib import Path
 

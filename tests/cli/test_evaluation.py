@@ -1,0 +1,187 @@
+"""The commands evaluate, score, upscale and verify: what they write, what they print, and how they fail."""
+
+import json
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from command_line import Ended, run_command
+
+from asid.config import EvalConfig, preset
+from asid.data.images import read_image, write_image
+from asid.data.sources import find_images
+from asid.evaluation.evaluate import evaluate
+from asid.evaluation.evaluation_record import default_folder
+from asid.files import WEIGHTS, read_json
+from asid.model.checkpoint import save_checkpoint
+from asid.model.network import ASID
+
+Call = Callable[..., Ended]
+PHOTO = np.array(find_images("samples")[0].read()[40:104, 60:124])
+
+
+@pytest.fixture
+def call(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Call:
+    """``asid`` with further words, in an empty folder."""
+    monkeypatch.chdir(tmp_path)
+    return partial(run_command, monkeypatch, capsys)
+
+
+@pytest.fixture(scope="module")
+def run_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a run with an untrained network."""
+    folder = tmp_path_factory.mktemp("runs") / "mine"
+    folder.mkdir()
+    save_checkpoint(ASID(preset("asid-tiny", num_groups=1), seed=3), folder / WEIGHTS)
+    return folder
+
+
+@pytest.fixture
+def folders(tmp_path: Path) -> tuple[Path, Path]:
+    """SR and HR images, paired by name."""
+    for name in ("baby", "bird", "bird2"):
+        write_image(tmp_path / "hr" / f"{name}.png", PHOTO)
+    write_image(tmp_path / "sr" / "baby_RCAN_x2.png", PHOTO)
+    write_image(tmp_path / "sr" / "birdx2.png", 255 - PHOTO)
+    write_image(tmp_path / "sr" / "bird2.png", PHOTO)
+    return tmp_path / "sr", tmp_path / "hr"
+
+
+def test_the_record_the_table_and_the_images_are_those_of_one_evaluation(
+    run_folder: Path, crops: Path, call: Call, tmp_path: Path
+) -> None:
+    data, output = crops / "validation", tmp_path / "out"
+    ended = call(
+        "evaluate", run_folder, "--data", data, "--tile", 32, "--overlap", 8, "--save-images", "--output", output
+    )
+    expected = evaluate(
+        ASID(preset("asid-tiny", num_groups=1), seed=3).eval(), 2, EvalConfig(data=(str(data),), tile=32, overlap=8)
+    ).scores
+    record = read_json(output / "evaluation.json")
+    (row,) = record["images"]
+    assert (row["image"], row["lr"]) == ("face", "bicubic symmetric")
+    assert row["psnr"] == pytest.approx(expected["psnr"][0], abs=1e-9)
+    assert record["mean"]["psnr"] == row["psnr"]
+    assert (record["protocol"], record["inference"]) == ("psnr-y/ssim-y crop=scale", "tiles of 32, overlap 8, mean")
+    assert pd.read_csv(output / "per_image.csv")["psnr"][0] == pytest.approx(row["psnr"])
+    assert read_image(output / "images" / "validation" / "face.png").shape == read_image(data / "face.png").shape
+    numbers = (f"{row['psnr']:.2f}", f"{row['ssim']:.4f}")
+    for word in ("face", *numbers, "psnr-y/ssim-y crop=scale", "tiles of 32", "LR: bicubic symmetric"):
+        assert word in ended.words
+
+
+def test_json_is_the_record(call: Call, folders: tuple[Path, Path], tmp_path: Path) -> None:
+    checkpoint = save_checkpoint(ASID(preset("asid-tiny")), tmp_path / "net.safetensors")
+    settings = ["--tile", 16, "--overlap", 4, "--ensemble", "--save-images", "--output", tmp_path / "out"]
+    ended = call("evaluate", checkpoint, "--data", folders[1], *settings, "--json")
+    record = json.loads(ended.out)
+    assert ended.status == 0
+    assert record == read_json(tmp_path / "out" / "evaluation.json")
+    assert record["inference"] == "tiles of 16, overlap 4, mean, self-ensemble"
+    table = pd.read_csv(tmp_path / "out" / "per_image.csv")
+    assert list(table["image"]) == ["baby", "bird", "bird2"]
+    assert set(table["lr"]) == {"bicubic symmetric"}
+    assert table["psnr"].mean() == pytest.approx(record["mean"]["psnr"])
+    assert len(list((tmp_path / "out" / "images" / "hr").glob("*.png"))) == 3
+
+
+def test_bicubic_has_a_record_too(crops: Path, call: Call) -> None:
+    record = json.loads(call("evaluate", "bicubic", "--scale", 3, "--data", crops / "validation", "--json").out)
+    assert record["protocol"] == "psnr-y/ssim-y crop=scale"
+    assert record["mean"] == {name: record["images"][0][name] for name in ("psnr", "ssim")}
+
+
+def test_no_evaluation_overwrites_another(run_folder: Path, crops: Path, call: Call, tmp_path: Path) -> None:
+    """Other tiles, weights or models have a folder of their own; the same command has the same one again."""
+    other = tmp_path / "other" / "mine"
+    other.mkdir(parents=True)
+    save_checkpoint(ASID(preset("asid-tiny", num_groups=1), seed=4), other / WEIGHTS)
+    for words in (
+        ["bicubic", "--scale", 2],
+        ["bicubic", "--scale", 3],
+        [run_folder],
+        [run_folder],
+        [run_folder, "--tile", 32],
+        [other],
+    ):
+        assert call("evaluate", *words, "--data", crops / "validation").status == 0
+    names = sorted(path.name.rpartition("-")[0] for path in (tmp_path / "results" / "evaluations").iterdir())
+    assert names == ["bicubic", "bicubic", "mine", "mine", "mine"]
+    assert default_folder(str(other), EvalConfig(), None) == default_folder(str(other / WEIGHTS), EvalConfig(), None)
+
+
+@pytest.mark.parametrize(
+    ("scale", "psnr", "ssim"), [(2, "38.27", "0.9614"), (3, "34.74", "0.9299"), (4, "32.63", "0.9002")]
+)
+def test_published_images_score_the_published_digits(
+    scale: int, psnr: str, ssim: str, shared: Path, call: Call
+) -> None:
+    data = shared.resolve() / "data"
+    ended = call("score", data / f"Set5_RCAN/x{scale}", data / "Set5", "--scale", scale, "--json")
+    record = json.loads(ended.out)
+    assert ended.status == 0
+    assert (f"{record['mean']['psnr']:.2f}", f"{record['mean']['ssim']:.4f}") == (psnr, ssim)
+    assert record["protocol"] == "psnr-y/ssim-y crop=scale"
+    assert len(record["images"]) == 5
+
+
+def test_infinity_is_text_in_json(folders: tuple[Path, Path], call: Call) -> None:
+    ended = call("score", *folders, "--scale", 2, "--json")
+    record = json.loads(ended.out, parse_constant=lambda name: pytest.fail(f"{name} is not valid JSON"))
+    assert record["mean"]["psnr"] == "inf"
+    assert {row["image"]: row["psnr"] for row in record["images"]}["baby"] == "inf"
+
+
+def test_rgb_is_another_protocol_with_its_own_name(folders: tuple[Path, Path], call: Call) -> None:
+    luma, rgb = (
+        json.loads(call("score", *folders, "--scale", 2, "--json", "--protocol", name).out)
+        for name in ("psnr-y/ssim-y crop=scale", "psnr-rgb/ssim-rgb crop=scale")
+    )
+    assert luma["protocol"] != rgb["protocol"]
+    assert luma["images"][1]["psnr"] != rgb["images"][1]["psnr"]
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["evaluate", "bicubic"], "needs a scale"),
+        (["evaluate", "nothing.pth"], "nothing.pth"),
+        (["evaluate", "asid-d8"], "packaged weights"),
+        (["evaluate", "."], "no trained network in ."),
+        (["evaluate", "bicubic", "--scale", "2", "--data", "Set6"], "Set5"),
+        (["evaluate", "bicubic", "--scale", "2", "--protocol", "psnr"], "protocol"),
+        (["evaluate", "bicubic", "--scale", "2", "--tile", "8"], "overlap smaller than the tile"),
+    ],
+)
+def test_a_mistake_is_reported_in_one_line(words: list[str], message: str, call: Call) -> None:
+    ended = call(*words)
+    assert ended.status == 2
+    assert message in ended.err
+    assert len(ended.err.strip().splitlines()) == 1
+
+
+def test_upscale_writes_images(tmp_path: Path, call: Call, folders: tuple[Path, Path]) -> None:
+    checkpoint = save_checkpoint(ASID(preset("asid-tiny", scale=3)), tmp_path / "net.safetensors")
+    ended = call("upscale", checkpoint, folders[1] / "baby.png", "--output", tmp_path / "out")
+    assert ended.status == 0
+    assert "192×192" in ended.out
+    assert find_images(tmp_path / "out")[0].read().shape == (192, 192, 3)
+
+
+def test_verify_fails_if_a_number_is_wrong(call: Call, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    from asid.evaluation import verify
+
+    monkeypatch.setenv("ASID_DATA", str(tmp_path))
+    monkeypatch.setattr(verify, "_MACS", {})
+    monkeypatch.setattr(verify, "_PARAMETERS", {("asid", 2): 297_516})
+    monkeypatch.setattr(verify, "_BICUBIC", {"samples": {2: (32.92, 0.9008)}, "Set5": {2: (33.67, None)}})
+    ended = call("verify", "--json")
+    results = {check["name"]: check["result"] for check in json.loads(ended.out)}
+    assert ended.status == 0
+    assert results["bicubic on samples ×2"] == results["published architecture, golden_x2"] == "ok"
+    assert results["bicubic on Set5 ×2"] == "no data"
+    monkeypatch.setattr(verify, "_PARAMETERS", {("asid", 2): 297_517})
+    assert call("verify", "--json").status == 1

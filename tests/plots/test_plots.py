@@ -1,4 +1,4 @@
-"""Figures: what is drawn is what the data says."""
+"""Plots: what is drawn is what the data says."""
 
 from pathlib import Path
 
@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from matplotlib.axes import Axes
+from matplotlib.collections import LineCollection
 from matplotlib.colors import to_hex
 
 from asid.plots import study as plots
@@ -48,9 +49,7 @@ def test_the_pareto_plot_has_the_front_the_points_and_the_links(ax: Axes) -> Non
 
 
 @pytest.mark.parametrize(("psnr", "words"), [(30.5, None), (25.0, "↓ bicubic 25.00 dB"), (40.0, "↑ bicubic 40.00 dB")])
-def test_a_reference_far_away_is_told_and_does_not_press_the_points_together(
-    psnr: float, words: str | None, ax: Axes
-) -> None:
+def test_a_reference_far_away_is_text_and_does_not_squeeze_the_points(psnr: float, words: str | None, ax: Axes) -> None:
     ax.scatter([1, 2], [30, 31])
     before = ax.get_ylim()
     plots.plot_reference(ax, psnr, "bicubic")
@@ -79,11 +78,11 @@ def test_the_forest_has_a_row_a_variant_with_interval_mean_and_seeds(ax: Axes) -
     intervals = [
         segment.tolist()
         for collection in ax.collections
-        if hasattr(collection, "get_segments")
+        if isinstance(collection, LineCollection)
         for segment in collection.get_segments()
     ]
     assert intervals == [[[0.06, 0], [0.14, 0]]], "no interval for one seed"
-    points = [c.get_offsets().tolist() for c in ax.collections if not hasattr(c, "get_segments")]
+    points = [c.get_offsets().tolist() for c in ax.collections if not isinstance(c, LineCollection)]
     assert points == [[[0.09, 0.27], [0.11, 0.27]], [[0.1, 0]], [[-0.1, 1.27]], [[-0.1, 1]]]
     assert ax.patches[0].get_x() == pytest.approx(-0.05)
     assert ax.patches[0].get_width() == pytest.approx(0.1)
@@ -97,7 +96,7 @@ def test_the_forest_has_a_row_a_variant_with_interval_mean_and_seeds(ax: Axes) -
 )
 def test_only_a_significant_change_is_filled(verdict: str, filled: bool, ax: Axes) -> None:
     forest(ax, 0.06, 0.14, verdict)
-    marker = [c for c in ax.collections if not hasattr(c, "get_segments")][1]
+    marker = [c for c in ax.collections if not isinstance(c, LineCollection)][1]
     colour = to_hex(plots.VERDICTS[verdict])
     assert to_hex(marker.get_edgecolor()[0]) == colour
     assert to_hex(marker.get_facecolor()[0]) == (colour if filled else "#ffffff")
@@ -131,9 +130,9 @@ def test_the_heat_map_shows_the_value_of_each_cell(ax: Axes) -> None:
 def test_the_strips_have_a_marker_a_seed_and_a_bar_for_the_mean(ax: Axes) -> None:
     scores = pd.DataFrame({"variant": ["a", "a", "b"], "seed": [0, 1, 0], "psnr": [30.0, 31.0, 29.0]})
     plots.plot_seeds(scores, ax)
-    points = [c.get_offsets().tolist() for c in ax.collections if not hasattr(c, "get_segments")]
+    points = [c.get_offsets().tolist() for c in ax.collections if not isinstance(c, LineCollection)]
     assert points == [[[30, 0], [29, 1]], [[31, 0]]]
-    means = [segment[0][0] for c in ax.collections if hasattr(c, "get_segments") for segment in c.get_segments()]
+    means = [segment[0][0] for c in ax.collections if isinstance(c, LineCollection) for segment in c.get_segments()]
     assert means == [30.5, 29]
     assert ax.get_legend_handles_labels()[1] == ["seed 0", "seed 1", "mean over seeds"]
 

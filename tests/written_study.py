@@ -1,4 +1,4 @@
-"""The folder of a study whose records are written by hand: what a report must make of them is known."""
+"""A study's folder with hand-written records, of which the right report is known."""
 
 from pathlib import Path
 from typing import Any
@@ -30,7 +30,7 @@ FINISHED = "2030-01-02T03:04:05+00:00"
 
 
 def seeded(changes: dict[str, list[float]]) -> Psnr:
-    """PSNR of a base and of variants whose change against it is given seed by seed."""
+    """PSNR of a base, and of variants by their change against it, seed by seed."""
     noise = [0.01, -0.02, 0.03, 0.0, -0.01, 0.02, 0.04]
     count = len(next(iter(changes.values())))
     psnr: Psnr = {"base": {seed: {"ant": 30 + noise[seed], "bee": 31 + noise[seed]} for seed in range(count)}}
@@ -51,9 +51,19 @@ def make_study(
     seconds: dict[str, float] | None = None,
     **plan: Any,
 ) -> Path:
-    """The folder of a study with photographs beside it; of the runs in ``missing``, (variant, seed), there is no record.
+    """Write a study's folder, with its photographs beside it.
 
-    ``seconds`` are those of every record; ``plan`` are fields of the plan or of the study in it; ``factors`` are names.
+    Args:
+        folder: Parent of the study and of its photographs.
+        psnr: PSNR by variant, seed and image.
+        missing: Runs without a record: variant and seed.
+        seeds: The seeds, instead of those of ``psnr``.
+        sets: Names of the evaluation sets.
+        seconds: The times in every record.
+        plan: Fields of the plan, or of the study in it; ``factors`` are names.
+
+    Returns:
+        The study's folder.
     """
     psnr = psnr or PSNR
     random = np.random.default_rng(0)

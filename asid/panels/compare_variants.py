@@ -48,7 +48,8 @@ def compare_variants(results: str | Path = "../results", study: str = "") -> "Co
 
     Args:
         results: Folder of the studies.
-        study: The study to show first, by its path in ``results``; by default the latest of your own that has a finished run.
+        study: The study to show first, by its path in ``results``; by default the latest of your own that has a
+            finished run.
 
     Raises:
         ReportError: If there is no study, or none of that name.
@@ -64,8 +65,8 @@ def compare_variants(results: str | Path = "../results", study: str = "") -> "Co
 class Comparison(Panel):
     """Controls that narrow a study down, its table, and one of its figures. Made by :func:`compare_variants`.
 
-    The other controls follow the study: they offer its evaluation sets, axes, variants and images, and keep their value if the study
-    offers it too. The base and the references are always shown.
+    The other controls follow the study: they offer its evaluation sets, axes, variants and images, and keep their value
+    if the study offers it too. The base and the references are always shown.
     """
 
     def __init__(self, root: Path, studies: Mapping[str, Path], name: str) -> None:
@@ -176,7 +177,7 @@ class Comparison(Panel):
         match view:
             case "forest":
                 base = selection.plan.base
-                reason = f"Nothing to compare with {base}: choose variants that have a seed in common with it."
+                reason = f"Nothing to compare with {base}: choose variants that share a seed with it."
                 return draw_forest(selection, data) or reason
             case "pareto":
                 return draw_pareto(selection, data, palette)

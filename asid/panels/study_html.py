@@ -59,8 +59,10 @@ _RULES = textwrap.dedent("""\
     .asid-words summary { cursor: pointer; }
     .asid-words .soft, .asid-table .change, .asid-table .quiet { opacity: .75; }
     .asid-table { overflow-x: auto; }
-    .asid-table table { border-collapse: collapse; font-size: 13px; font-variant-numeric: tabular-nums; margin: .6rem 0; }
-    .asid-table th, .asid-table td { padding: .3rem .6rem; text-align: right; white-space: nowrap; vertical-align: baseline; }
+    .asid-table table { border-collapse: collapse; font-size: 13px; margin: .6rem 0; }
+    .asid-table table { font-variant-numeric: tabular-nums; }
+    .asid-table th, .asid-table td { padding: .3rem .6rem; text-align: right; }
+    .asid-table th, .asid-table td { white-space: nowrap; vertical-align: baseline; }
     .asid-table td { border-bottom: 1px solid rgba(128, 128, 128, .3); }
     .asid-table th { border-bottom: 1.5px solid currentColor; }
     .asid-table .left { text-align: left; }

@@ -1,1 +1,1 @@
-"""What came out: statistics, tables, figures, page."""
+"""The results of a study: statistics, tables, figures, page."""

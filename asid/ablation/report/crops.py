@@ -1,4 +1,4 @@
-"""The figure of crops: for a few images, the same detail as each variant restores it."""
+"""The figure of crops: the same detail of an image as each variant restores it."""
 
 import textwrap
 from collections.abc import Sequence
@@ -44,9 +44,9 @@ class _Image:
 
 
 def find_examples(results: StudyResults) -> list[Example]:
-    """The images with the largest and the smallest change of PSNR against the base, over all variants, as means over seeds.
+    """Find the images with the largest and the smallest change of PSNR against the base, over all variants.
 
-    One example if both are the same image; the first two images if there is no change to go by.
+    Changes are means over seeds. One example if both are the same image; the first two images without changes.
     """
     changes = results.changes[results.changes["variant"].isin(results.variants)]
     means = changes.groupby(["data", "image", "variant"], sort=False)["change"].mean()
@@ -70,15 +70,16 @@ def draw_best_and_worst(results: StudyResults) -> ReportFigure:
     """The crops of :func:`find_examples`.
 
     Raises:
-        ImageError: If HR or SR images are not here any more.
+        ImageError: If HR or SR images no longer exist.
     """
     examples = find_examples(results)
-    why = f"Chosen among all images and variants by the change of PSNR against {results.plan.base} in the mean over seeds. "
+    base = results.plan.base
+    why = f"Chosen among all images and variants by the change of PSNR against {base} in the mean over seeds. "
     return draw_crops(results, examples, why if examples[0].variants else "")
 
 
 def draw_crops(results: StudyResults, examples: Sequence[Example], why: str = "") -> ReportFigure:
-    """Draw the most detailed region of each example: HR, the references, the base and other variants, all with one seed.
+    """Draw the most detailed region of each example: HR, the references, the base and other variants, with one seed.
 
     Args:
         results: The study, or a selection of it.
@@ -86,7 +87,7 @@ def draw_crops(results: StudyResults, examples: Sequence[Example], why: str = ""
         why: A sentence for the caption: how the examples were chosen.
 
     Raises:
-        ImageError: If HR or SR images are not here any more.
+        ImageError: If HR or SR images no longer exist.
     """
     shown = [_choose_runs(results, example, examples) for example in examples]
     rows = [_read_row(results, example, runs) for example, runs in zip(examples, shown, strict=True)]
@@ -108,9 +109,9 @@ def draw_crops(results: StudyResults, examples: Sequence[Example], why: str = ""
 
 
 def _choose_runs(results: StudyResults, example: Example, examples: Sequence[Example]) -> list[StoredRecord]:
-    """The references, and the runs with the first seed that the base and the example's variants share; as many as fit beside HR.
+    """The references, and the runs with the first seed that the base and the example's variants share.
 
-    Every row shows the same variants: the base, those of all examples, then the others in the order of the plan.
+    As many as fit beside HR: the base, the variants of all examples, then the others, shown in the order of the plan.
     """
     seeds = set(results.seeds)
     for name in {results.plan.base, *example.variants} & set(results.variants):
@@ -128,7 +129,7 @@ def _read_row(results: StudyResults, example: Example, runs: Sequence[StoredReco
     source = next(source for source in config.evaluate.data if Path(source).name == example.data)
     pair = next((pair for pair in find_pairs(source, config.model.scale) if pair.name == example.image), None)
     if pair is None:
-        raise ImageError(f"{source} has no image {example.image} any more")
+        raise ImageError(f"{source} no longer has an image {example.image}")
     hr = crop_to_multiple(read_image(pair.hr), config.model.scale)
     row = [_Image("HR", example.image, hr)]
     for run in runs:

@@ -19,7 +19,7 @@ _MARKS = {
 
 
 def to_latex(results: StudyResults) -> str:
-    """Write the comparison with booktabs rules: the best value of each column in bold, changes that may be noise marked."""
+    """Write the comparison with booktabs rules, the best values in bold, and marks on changes that may be noise."""
     changes = results.table.drop_duplicates("variant")
     comments = [
         r"needs \usepackage{booktabs}; written by asid report",
@@ -40,7 +40,7 @@ def to_latex(results: StudyResults) -> str:
 
 
 def _rows(results: StudyResults) -> pd.DataFrame:
-    """The table as LaTeX. Several evaluation sets have a heading each, which stands before the first variant, in its cell."""
+    """The cells as LaTeX. With several evaluation sets, the cell of a set's first variant starts with a heading row."""
     table = results.table.reset_index(drop=True)
     best = best_values(table)
     rows = [
@@ -63,12 +63,12 @@ def _entry(row: Mapping[Any, str], name: str, is_best: bool) -> str:
         return rf"\textbf{{{entry}}}" if is_best else entry
     entry = rf"$\mathbf{{{text}}}$" if is_best else f"${text}$"
     entry += rf" $\pm$ {row[HALF_WIDTH]}" if row[HALF_WIDTH] != "–" else ""
-    # The mark hangs over, so that the digits stay in line.
+    # The mark takes no width, so that the digits stay aligned.
     return entry + (rf"\rlap{{\textsuperscript{{{_MARKS[row['verdict']][0]}}}}}" if row["verdict"] in _MARKS else "")
 
 
 def _caption(results: StudyResults) -> str:
-    table = results.table
+    table, data = results.table, _escape(", ".join(results.sets))
     width, height = results.output_size
     half = rf", $\pm$ half of the {COVERAGE} interval (Student's t over seeds)".replace(" %", r"~\%")
     legend = [
@@ -79,10 +79,10 @@ def _caption(results: StudyResults) -> str:
     ]
     used = [mark for verdict, mark in _MARKS.items() if verdict in set(table["verdict"])]
     legend += [rf"\textsuperscript{{{mark}}}: {meaning.format(margin=results.plan.margin)}" for mark, meaning in used]
-    return (
-        rf"{_escape(results.plan.question)} Scale $\times${results.config.model.scale}, {_escape(', '.join(results.sets))}; "
-        rf"multiply-adds for an output of {width}$\times${height}. {'; '.join(legend)}."
+    setting = (
+        rf"Scale $\times${results.config.model.scale}, {data}; multiply-adds for an output of {width}$\times${height}."
     )
+    return f"{_escape(results.plan.question)} {setting} {'; '.join(legend)}."
 
 
 _SPECIAL = str.maketrans(

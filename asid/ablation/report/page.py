@@ -89,7 +89,7 @@ def _facts(results: StudyResults) -> list[tuple[str, str]]:
 
 
 def _table_of_set(results: StudyResults, data: str) -> dict[str, Any]:
-    """The comparison and the statistics on one evaluation set, cell by cell."""
+    """The comparison and the statistics on one evaluation set, as cells of tables."""
     rows = results.rows(data).reset_index(drop=True)
     shown, best = to_text(rows), best_values(rows)
     changes = dict(zip(shown["variant"], shown["change"], strict=True))

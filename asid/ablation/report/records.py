@@ -25,12 +25,14 @@ def read_records(folder: Path, plan: Plan) -> tuple[tuple[StoredRecord, ...], tu
     """Read the records that a plan asks for.
 
     Returns:
-        The records in the order of the plan, references first, and a label for each that is missing, damaged or of another run.
+        The records in the order of the plan, references first; and a label for each record that is missing, damaged,
+        or that of a different run.
 
     Raises:
         ReportError: If runs were evaluated in different ways.
     """
-    planned: list[tuple[Path, str | None, str]] = [(folder / "references" / name, None, name) for name in plan.references]
+    planned: list[tuple[Path, str | None, str]] = []
+    planned += [(folder / "references" / name, None, name) for name in plan.references]
     planned += [(run.folder, run.run_id, run.label) for run in plan.runs]
     records, missing = [], []
     for path, run_id, label in planned:
@@ -43,7 +45,7 @@ def read_records(folder: Path, plan: Plan) -> tuple[tuple[StoredRecord, ...], tu
 
 
 def _check_comparable(records: Sequence[StoredRecord]) -> None:
-    """Raise :class:`ReportError` if records were evaluated in different ways: their scores do not belong in one table."""
+    """Raise :class:`ReportError` if records were evaluated in different ways: one table cannot show their scores."""
     if not records:
         return
     first, *others = records

@@ -15,9 +15,6 @@ from asid.ablation.study.variants import format_value
 from asid.config import RunConfig
 from asid.runs.record import Record
 
-MARGIN = 0.05
-"""Change in dB below which two variants count as equal, where a study does not say."""
-
 _COUNTS = ("parameters", "seeds", "pairs")
 _TEXTS = ("variant", "change", "data", "verdict")
 _COSTS = ("parameters", "macs", "macs_ptflops", "macs_fvcore")
@@ -30,9 +27,9 @@ COLUMNS = (
 
 @dataclass(frozen=True)
 class StudyResults:
-    """The results of a study: every record is read once, everything else is computed once, when it is first used.
+    """The results of a study: every record is read once, and everything else is computed once, on first use.
 
-    Its tables are shared by all who ask for them: copy one before changing it.
+    Tables are shared: copy one before you change it.
     """
 
     folder: Path
@@ -97,7 +94,7 @@ class StudyResults:
 
     @cached_property
     def axes(self) -> dict[str, dict[str, str]]:
-        """For each field in which the variants differ, e.g. ``attention sharing``: its value in each variant, as text."""
+        """For each field in which variants differ, e.g. ``attention sharing``: its value in each variant, as text."""
         values: dict[str, dict[str, str]] = {}
         for record in (stored.record for stored in self.trained):
             for section in (record.config.model, record.config.data, record.config.train):
@@ -113,7 +110,7 @@ class StudyResults:
 
     @cached_property
     def scores(self) -> pd.DataFrame:
-        """All scores: one row for each variant, seed and image, with the columns variant, seed, data, image, psnr (dB), ssim."""
+        """One row for each variant, seed and image. Columns: variant, seed, data, image, psnr (dB), ssim."""
         columns = ["variant", "seed", "data", "image", "psnr", "ssim"]
         records = (stored.record for stored in self.records)
         tables = [record.score_table.assign(variant=record.variant, seed=record.config.seed) for record in records]
@@ -131,7 +128,7 @@ class StudyResults:
 
     @cached_property
     def statistics(self) -> dict[str, Statistics]:
-        """The comparisons with the base for each evaluation set, each a family of its own; empty if the base has no record."""
+        """The comparisons with the base; each evaluation set is its own family. Empty if the base has no record."""
         compared = {
             data: compare_with_base(scores, self.plan.base, self.plan.margin) for data, scores in self.arrays.items()
         }
@@ -139,12 +136,12 @@ class StudyResults:
 
     @cached_property
     def table(self) -> pd.DataFrame:
-        """The comparison: a row for each evaluation set and variant with its cost, mean scores, change against the base, and noise.
+        """The comparison: cost, mean scores, change against the base and noise for each evaluation set and variant.
 
-        Its columns are :data:`COLUMNS`: ``change`` as text, ``macs`` in G by torch's counter, ``psnr`` in dB, means over images and
-        seeds, ``seeds`` that have a record; then, as in :class:`asid.ablation.report.stats.Comparison`, ``delta`` in dB, ``low`` and
-        ``high`` over seeds, ``image_low`` and ``image_high`` over images, p-values, ``detectable`` in dB, and ``pairs``, the seeds
-        shared with the base. None depends on the machine's speed.
+        Its columns are :data:`COLUMNS`: ``change`` as text, ``macs`` in G by torch's counter, ``psnr`` in dB, means
+        over images and seeds, ``seeds`` that have a record; then, as in :class:`asid.ablation.report.stats.Comparison`,
+        ``delta`` in dB, ``low`` and ``high`` over seeds, ``image_low`` and ``image_high`` over images, p-values,
+        ``detectable`` in dB, and ``pairs``, the seeds shared with the base. None depends on the machine's speed.
         """
         rows = sorted(self._rows(), key=lambda row: self.sets.index(row["data"]))
         table = pd.DataFrame(rows, columns=list(COLUMNS))
@@ -195,8 +192,8 @@ class StudyResults:
     def timings(self) -> pd.DataFrame:
         """One row a run: how long it took, on which machine. Varies with the machine's load.
 
-        Columns: variant, seed, train, evaluate, upscale (s; the last one: in the network, for all evaluation images), latency (ms,
-        upscale for one image), machine, cpus, threads, finished, commit. What a record lacks is missing.
+        Columns: variant, seed, train, evaluate, upscale (s; the last one: in the network, for all evaluation images),
+        latency (ms, upscale for one image), machine, cpus, threads, finished, commit. What a record lacks is missing.
         """
         rows = []
         for record in (stored.record for stored in self.trained):
@@ -234,7 +231,7 @@ _MACHINE = ("machine", "cpus", "threads", "finished", "commit")
 
 @dataclass(frozen=True)
 class Selection(StudyResults):
-    """Some variants of a study on one evaluation set. It hides rows and computes nothing again: p-values stay adjusted for all."""
+    """Some variants of a study on one evaluation set. Its numbers are the study's: p-values stay adjusted for all."""
 
     whole: StudyResults
     data: str
@@ -269,7 +266,7 @@ class Selection(StudyResults):
 
 
 def load_results(folder: str | Path) -> StudyResults:
-    """Read a study's folder, wherever it lies.
+    """Read a study's folder, which may have been moved.
 
     Raises:
         ReportError: If it is not a study's folder, no run is finished, or runs were evaluated in different ways.

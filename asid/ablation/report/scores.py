@@ -89,7 +89,9 @@ def compare_with_base(scores: Scores, base: str, margin: float) -> Statistics | 
 
 
 def score_changes(scores: pd.DataFrame, base: str, references: Sequence[str]) -> pd.DataFrame:
-    """Change of PSNR against the base, seed by seed and image by image; of a reference, against the base's mean over seeds.
+    """Change of PSNR against the base, seed by seed and image by image.
+
+    A reference, which has no seed, is compared with the base's mean over seeds.
 
     Args:
         scores: Columns variant, seed, data, image, psnr (dB).
@@ -97,7 +99,7 @@ def score_changes(scores: pd.DataFrame, base: str, references: Sequence[str]) ->
         references: Names of the rows that were not trained.
 
     Returns:
-        Columns variant, seed, data, image, change (dB), without the base and without scores that the base lacks.
+        Columns variant, seed, data, image, change (dB), without the base and without what the base has no score for.
     """
     of_base = scores[scores["variant"] == base]
     untrained = scores["variant"].isin(references)

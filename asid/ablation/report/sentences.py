@@ -90,9 +90,7 @@ def _detectable(statistics: Statistics) -> list[str]:
 def _left_out(statistics: Statistics) -> list[str]:
     if not statistics.left_out:
         return []
-    return [
-        f"Restored without an error in some run, so left out of changes and tests: {', '.join(statistics.left_out)}."
-    ]
+    return [f"Restored without error in some run, so left out of changes and tests: {', '.join(statistics.left_out)}."]
 
 
 def explain(results: StudyResults) -> list[str]:
@@ -101,11 +99,11 @@ def explain(results: StudyResults) -> list[str]:
     if not family:
         return []
     return [
-        f"Δ dB: mean change of PSNR against {results.plan.base}, paired by seed. Interval: {COVERAGE}, Student's t over seeds, "
-        "so for new trainings on these images; for each variant alone.",
+        f"Δ dB: mean change of PSNR against {results.plan.base}, paired by seed. "
+        f"Interval: {COVERAGE}, Student's t over seeds, so for new trainings on these images; for each variant alone.",
         f"p: paired t-test over seeds, Holm-adjusted for {family} variant{'s' if family > 1 else ''}; better or worse: "
-        f"p below {ALPHA}. Equivalent: two one-sided t-tests at {ALPHA} put the change within ±{results.plan.margin:g} dB, "
-        f"where the {_NARROWER} interval lies, too.",
+        f"p below {ALPHA}. Equivalent: two one-sided t-tests at {ALPHA} put the change within "
+        f"±{results.plan.margin:g} dB, where the {_NARROWER} interval lies, too.",
     ]
 
 

@@ -1,8 +1,9 @@
 """Is the change of a score between a variant and the base noise? Pure functions of arrays with named axes.
 
-``scores`` is (variants, seeds, images), in dB for PSNR. A function of one variant takes its ``differences`` (seeds, images) from the base,
-paired by seed and by image: variant minus base, so that more is better. A seed is one training, and a statement about a variant rests on
-trainings: images are no repetitions of them. A mean or a standard error below 1e-9 dB is rounding of the scores and counts as zero.
+``scores`` is (variants, seeds, images), in dB for PSNR. A function of one variant takes its ``differences`` (seeds,
+images) from the base, paired by seed and by image: variant minus base, so that more is better. A seed is one training,
+and a statement about a variant rests on trainings: images are no repetitions of them. A mean or a standard error below
+1e-9 dB is rounding of the scores and counts as zero.
 """
 
 import math
@@ -22,7 +23,10 @@ _EXACT_SEEDS = 16
 
 @dataclass(frozen=True)
 class Interval:
-    """A mean over ``n`` seeds or images and its confidence interval of coverage ``level``, in dB; NaN to NaN where ``n`` is 1."""
+    """A mean over ``n`` seeds or images and its confidence interval of coverage ``level``, in dB.
+
+    The interval is NaN to NaN where ``n`` is 1.
+    """
 
     mean: float
     low: float
@@ -33,7 +37,10 @@ class Interval:
 
 @dataclass(frozen=True)
 class Comparison:
-    """One variant against the base over the ``n`` seeds that both have, in dB; what needs a spread over seeds is NaN with one seed."""
+    """One variant against the base over the ``n`` seeds that both have, in dB.
+
+    What needs a spread over seeds is NaN with one seed.
+    """
 
     change: float
     n: int
@@ -55,36 +62,52 @@ class Comparison:
 
 
 def seed_interval(differences: ArrayLike, level: float = 0.95) -> Interval:
-    """Student's t interval (Student 1908), in dB, of the mean change over seeds; ``differences`` (seeds, images) in dB.
+    """Student's t interval (Student 1908), in dB, of the mean change over seeds.
 
     It covers the mean change on THESE images over new seeds: new trainings. Mean over images first; NaN for one seed.
+
+    Args:
+        differences: Changes (seeds, images) in dB.
+        level: Coverage, between 0 and 1.
     """
     return _interval(_checked(differences).mean(axis=1), level)
 
 
 def image_interval(differences: ArrayLike, level: float = 0.95) -> Interval:
-    """Student's t interval (Student 1908), in dB, of the mean change over images; ``differences`` (seeds, images) in dB.
+    """Student's t interval (Student 1908), in dB, of the mean change over images.
 
-    It covers the mean change of THESE trainings over new images like these: no other training. Mean over seeds first; NaN for one image.
+    It covers the mean change of THESE trainings over new images like these: no other training. Mean over seeds first;
+    NaN for one image.
+
+    Args:
+        differences: Changes (seeds, images) in dB.
+        level: Coverage, between 0 and 1.
     """
     return _interval(_checked(differences).mean(axis=0), level)
 
 
 def t_p(differences: ArrayLike) -> float:
-    """Two-sided p of the paired t-test over seeds (Student 1908) of no mean change; ``differences`` (seeds, images) in dB.
+    """Two-sided p of the paired t-test over seeds (Student 1908) of no mean change.
 
     NaN for one seed. Without spread over seeds p is 0 where the mean changes and 1 where it does not.
+
+    Args:
+        differences: Changes (seeds, images) in dB.
     """
     mean, error, df = _moments(_checked(differences).mean(axis=1))
     return float(2 * stats.t.sf(abs(_t(mean, error)), df))
 
 
 def sign_flip_p(differences: ArrayLike) -> float:
-    """Two-sided p of the sign-flip permutation test over seeds (Fisher 1935); ``differences`` (seeds, images) in dB.
+    """Two-sided p of the sign-flip permutation test over seeds (Fisher 1935).
 
-    The share of all 2^n patterns of signs of the seeds' changes whose mean is at least as far from 0 as the one seen; ties count, and p
-    is 1 where nothing changes. Above 16 seeds: the share in 65 536 patterns, the one seen and others, always the same, at random (Phipson
-    and Smyth 2010). It supposes no normal distribution, but few seeds cannot reach a small p: see :func:`smallest_p`.
+    The share of all 2^n patterns of signs of the seeds' changes whose mean is at least as far from 0 as the one seen;
+    ties count, and p is 1 where nothing changes. Above 16 seeds: the share in 65 536 patterns, the one seen and others,
+    always the same, at random (Phipson and Smyth 2010). It supposes no normal distribution, but few seeds cannot reach
+    a small p: see :func:`smallest_p`.
+
+    Args:
+        differences: Changes (seeds, images) in dB.
     """
     means = _checked(differences).mean(axis=1)
     n = len(means)
@@ -97,7 +120,10 @@ def sign_flip_p(differences: ArrayLike) -> float:
 
 
 def smallest_p(n: int) -> float:
-    """The smallest p that :func:`sign_flip_p` can give for ``n`` seeds: 2 / 2^n; above 16 seeds, where it samples, no less than 2^-16."""
+    """The smallest p that :func:`sign_flip_p` can give for ``n`` seeds: 2 / 2^n.
+
+    Above 16 seeds, where it samples, no less than 2^-16.
+    """
     if n < 1:
         raise ValueError(f"expected at least one seed, got {n}")
     return 2.0 ** (1 - min(n, _EXACT_SEEDS + 1))
@@ -111,7 +137,8 @@ def can_reach(n: int, alpha: float = 0.05) -> bool:
 def holm(p_values: Sequence[float]) -> NDArray[np.float64]:
     """Holm's step-down adjustment (Holm 1979) of a family of p-values (tests,), in the same order and at most 1.
 
-    Rejecting below α, the chance of any false rejection is at most α, however the tests depend on each other. NaN stays and does not count.
+    Rejecting below α, the chance of any false rejection is at most α, however the tests depend on each other. NaN stays
+    and does not count.
     """
     p = np.asarray(p_values, dtype=np.float64)
     if p.ndim != 1 or ((p < 0) | (p > 1)).any():
@@ -123,9 +150,13 @@ def holm(p_values: Sequence[float]) -> NDArray[np.float64]:
 
 
 def equivalence_p(differences: ArrayLike, margin: float = 0.05) -> float:
-    """p of the two one-sided t-tests over seeds (Schuirmann 1987) that the mean change lies within ±``margin`` dB.
+    """The p of the two one-sided t-tests over seeds (Schuirmann 1987) that the mean change lies within ±``margin`` dB.
 
-    ``differences`` (seeds, images) in dB. The larger p of the tests against -margin and +margin. NaN for one seed.
+    The larger p of the tests against -margin and +margin. NaN for one seed.
+
+    Args:
+        differences: Changes (seeds, images) in dB.
+        margin: Half the width of the band of equivalence, in dB.
     """
     if not 0 < margin < math.inf:
         raise ValueError(f"expected a margin above 0 dB, got {margin}")
@@ -134,10 +165,16 @@ def equivalence_p(differences: ArrayLike, margin: float = 0.05) -> float:
 
 
 def smallest_detectable(differences: ArrayLike, alpha: float = 0.05, power: float = 0.8) -> float:
-    """The smallest true mean change, in dB, that a two-sided paired t-test over seeds finds, with its sign, with probability ``power``.
+    """The smallest true mean change, in dB, that a two-sided paired t-test over seeds finds with probability ``power``.
 
-    ``differences`` (seeds, images) in dB; the test has as many seeds as they have, and their spread, which few seeds know only roughly,
-    is taken for the true one. From the noncentral t distribution (Johnson and Welch 1940). NaN for one seed, 0 without spread.
+    Finds means: with its sign. The test has as many seeds as ``differences``, and their spread, which few seeds know
+    only roughly, is taken for the true one. From the noncentral t distribution (Johnson and Welch 1940). NaN for one
+    seed, 0 without spread.
+
+    Args:
+        differences: Changes (seeds, images) in dB.
+        alpha: Level of the test.
+        power: Probability of finding the change.
     """
     if not 0 < alpha < power < 1:
         raise ValueError(f"expected 0 < alpha < power < 1, got alpha {alpha} and power {power}")
@@ -151,9 +188,12 @@ def smallest_detectable(differences: ArrayLike, alpha: float = 0.05, power: floa
 
 
 def noise_floor(base_scores: ArrayLike) -> float:
-    """Standard deviation (n - 1) in dB, from seed to seed, of the base's mean over images; ``base_scores`` (seeds, images) in dB.
+    """Standard deviation (n - 1) in dB, from seed to seed, of the base's mean over images.
 
     Missing and infinite scores: as in :func:`paired_differences`. NaN for fewer than two runs.
+
+    Args:
+        base_scores: Scores (seeds, images) in dB.
     """
     scores = np.asarray(base_scores, dtype=np.float64)
     if scores.ndim != 2:
@@ -166,10 +206,18 @@ def noise_floor(base_scores: ArrayLike) -> float:
 
 
 def paired_differences(variant: ArrayLike, base: ArrayLike) -> NDArray[np.float64]:
-    """Differences (pairs, images) in dB of two arrays of scores (seeds, images), of the seeds that both have; there may be none.
+    """Differences (pairs, images) in dB of two arrays of scores, of the seeds that both have; there may be none.
 
-    A seed that is all NaN has no run. Equal scores differ by 0, also where both are ``inf``: the PSNR of identical images. Raises
-    ``ValueError`` where one of two scores is infinite, since no mean exists then, and where a run lacks only some of the images.
+    A seed that is all NaN has no run. Equal scores differ by 0, also where both are ``inf``: the PSNR of identical
+    images.
+
+    Args:
+        variant: Scores (seeds, images) in dB.
+        base: Scores of the same shape.
+
+    Raises:
+        ValueError: Where one of two scores is infinite, since no mean exists then, and where a run lacks only some of
+            the images.
     """
     a, b = np.asarray(variant, dtype=np.float64), np.asarray(base, dtype=np.float64)
     if a.ndim != 2 or a.shape != b.shape or a.shape[1] == 0:
@@ -184,20 +232,29 @@ def paired_differences(variant: ArrayLike, base: ArrayLike) -> NDArray[np.float6
 
 
 def compare(scores: ArrayLike, base: int, margin: float = 0.05, level: float = 0.95) -> list[Comparison | None]:
-    """Compare each variant with variant ``base``; ``scores`` (variants, seeds, images) in dB, all NaN where a run is missing.
+    """Compare each variant with variant ``base``.
 
-    None stands for the base itself and for a variant without a seed in common with it. Pairs and errors: see :func:`paired_differences`.
+    None stands for the base itself and for a variant without a seed in common with it. Pairs and errors: see
+    :func:`paired_differences`.
 
-    ``verdict``, with α = 1 - ``level``, is the first that holds: "one seed" where there is one pair only; "better" or "worse", by the sign
-    of the change, where ``p_holm`` < α; "equivalent" where ``p_equivalent`` < α; else "undecided". In a study that changes nothing, any
-    variant at all is called better or worse with a chance of at most α; "equivalent" is wrong with at most that chance for each alone.
-    It rests on the t-test, since the sign-flip test needs 6 seeds to reach 0.05, and more for several variants. The price: it supposes
-    normal changes, which few seeds cannot show; ``p_flip`` stands beside it. A change can be "better" and still within the margin.
+    ``verdict``, with α = 1 - ``level``, is the first that holds: "one seed" where there is one pair only; "better" or
+    "worse", by the sign of the change, where ``p_holm`` < α; "equivalent" where ``p_equivalent`` < α; else "undecided".
+    In a study that changes nothing, any variant at all is called better or worse with a chance of at most α;
+    "equivalent" is wrong with at most that chance for each alone. It rests on the t-test, since the sign-flip test
+    needs 6 seeds to reach 0.05, and more for several variants. The price: it supposes normal changes, which few seeds
+    cannot show; ``p_flip`` stands beside it. A change can be "better" and still within the margin.
+
+    Args:
+        scores: Scores (variants, seeds, images) in dB, all NaN where a run is missing.
+        base: Index of the base.
+        margin: Half the width of the band of equivalence, in dB.
+        level: Coverage of the intervals.
     """
     array = np.asarray(scores, dtype=np.float64)
     if array.ndim != 3 or not 0 <= base < len(array):
         raise ValueError(
-            f"expected scores (variants, seeds, images) and the index of the base, got shape {array.shape} and base {base}"
+            "expected scores (variants, seeds, images) and the index of the base, "
+            f"got shape {array.shape} and base {base}"
         )
     pairs = [
         paired_differences(variant, array[base])[: 0 if index == base else None] for index, variant in enumerate(array)
@@ -233,13 +290,18 @@ def _checked(differences: ArrayLike) -> NDArray[np.float64]:
     array = np.asarray(differences, dtype=np.float64)
     if array.ndim != 2 or 0 in array.shape or not np.isfinite(array).all():
         raise ValueError(
-            f"expected finite values (seeds, images), one or more, got {np.isfinite(array).sum()} in shape {array.shape}"
+            "expected finite values (seeds, images), one or more, "
+            f"got {np.isfinite(array).sum()} in shape {array.shape}"
         )
     return array
 
 
 def _moments(values: NDArray[np.float64]) -> tuple[float, float, int]:
-    """Mean, standard error (each 0 where it is rounding) and degrees of freedom. One value has a NaN error, and NaN is what follows."""
+    """Mean, standard error (each 0 where it is rounding) and degrees of freedom.
+
+    One value has a NaN error, and NaN is what follows. ``scipy.stats.ttest_1samp`` takes rounding for a spread: seeds
+    that all change by 0.1 dB give it a p of 1e-55 with a warning, and seeds that do not change NaN.
+    """
     df = len(values) - 1
     mean = float(values.mean())
     error = float(values.std(ddof=1)) / math.sqrt(len(values)) if df else math.nan

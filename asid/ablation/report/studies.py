@@ -26,7 +26,10 @@ def find_studies(root: str | Path) -> dict[str, Path]:
 
 
 def latest_study(studies: Mapping[str, Path]) -> str:
-    """Name the latest study that has results, one of ``reference`` only if there is no other; the first if none has any."""
+    """Name the latest study with results.
+
+    One of ``reference`` only if no other has results, and the latest of all if none has.
+    """
     latest_first = sorted(studies, key=lambda name: ("/" in name, -(studies[name] / STUDY).stat().st_mtime))
     for name in latest_first:
         try:

@@ -2,7 +2,6 @@
 
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
 
 from matplotlib import rc_context
 
@@ -26,9 +25,9 @@ OF_THE_CODE = ("commit", "source", "python", "asid", "torch", "lightning", "nump
 def write_report(results: StudyResults) -> list[Path]:
     """Write the report into the study's folder.
 
-    ``report.html`` is the page to read and to send; ``comparison.md``, ``.tex``, ``.csv`` and ``.json``, ``scores.csv`` (each
-    image) and ``figures/`` (PNG and SVG) are its parts. What depends on the machine's speed is in ``timings.csv``, on the page, and in
-    the figure of costs.
+    ``report.html`` is the page to read and to send; ``comparison.md``, ``.tex``, ``.csv`` and ``.json``, ``scores.csv``
+    (each image) and ``figures/`` (PNG and SVG) are its parts. What depends on the machine's speed is in
+    ``timings.csv``, on the page, and in the figure of costs.
 
     Returns:
         The files.
@@ -61,7 +60,7 @@ def _draw(results: StudyResults) -> tuple[list[ReportFigure], list[str]]:
 
 
 def to_json(results: StudyResults) -> str:
-    """Write everything but run times for other programs: table, statistics, sentences, runs, provenance. Missing numbers are null."""
+    """Format everything but run times as JSON: table, statistics, sentences, runs and provenance."""
     content = {
         "name": results.plan.name,
         "question": results.plan.question,

@@ -32,12 +32,12 @@ def latex(results: StudyResults) -> str:
 
 def cells(text: str) -> dict[str, list[str]]:
     """The cells of each row by its variant."""
-    found = {}
+    rows = {}
     for line in text.splitlines():
         if line.endswith(r"\\"):
             first, *others = re.split(r"(?<!\\)&", line.removesuffix(r"\\"))
-            found[first.strip()] = [cell.strip() for cell in others]
-    return found
+            rows[first.strip()] = [cell.strip() for cell in others]
+    return rows
 
 
 @pytest.mark.parametrize("sets", [("set_5",), ("set_5", "set_14")])
@@ -70,27 +70,27 @@ def test_letters_with_a_meaning_in_latex_are_escaped(tmp_path: Path) -> None:
 def test_the_latex_table_has_as_many_cells_as_columns(tmp_path: Path) -> None:
     text = latex(load_results(make_study(tmp_path)))
     (columns,) = re.findall(r"\\begin\{tabular\}\{([lr]+)\}", text)
-    found = cells(text)
-    assert len(found) == 1 + 4
-    assert {len(others) for others in found.values()} == {len(columns) - 1}
+    rows = cells(text)
+    assert len(rows) == 1 + 4
+    assert {len(others) for others in rows.values()} == {len(columns) - 1}
 
 
 def test_the_best_values_are_bold_in_latex(tmp_path: Path) -> None:
-    found = cells(latex(load_results(make_study(tmp_path))))
-    assert found["base"][:2] == [r"\textbf{56\,164}", r"\textbf{5.62}"]
-    assert found[r"no\_sharing"][2:4] == [r"\textbf{30.75}", r"\textbf{0.9100}"]
-    assert found[r"no\_sharing"][4].startswith(r"$\mathbf{+0.750}$")
-    assert sum(cell.count("bf{") for others in found.values() for cell in others) == 5
+    rows = cells(latex(load_results(make_study(tmp_path))))
+    assert rows["base"][:2] == [r"\textbf{56\,164}", r"\textbf{5.62}"]
+    assert rows[r"no\_sharing"][2:4] == [r"\textbf{30.75}", r"\textbf{0.9100}"]
+    assert rows[r"no\_sharing"][4].startswith(r"$\mathbf{+0.750}$")
+    assert sum(cell.count("bf{") for others in rows.values() for cell in others) == 5
 
 
 def test_changes_that_may_be_noise_are_marked_and_the_marks_explained(five: StudyResults) -> None:
     text = latex(five)
-    found = cells(text)
+    rows = cells(text)
     marks = {
-        name: re.findall(r"\\textsuperscript\{(.*?)\}", others[4]) for name, others in found.items() if name in CHANGES
+        name: re.findall(r"\\textsuperscript\{(.*?)\}", others[4]) for name, others in rows.items() if name in CHANGES
     }
     assert marks == {"more": [], "less": [], "same": ["eq"], "noisy": ["ns"]}
-    assert found["more"][4].startswith(r"$\mathbf{+0.104}$ $\pm$ 0.0")
+    assert rows["more"][4].startswith(r"$\mathbf{+0.104}$ $\pm$ 0.0")
     (caption,) = re.findall(r"\\caption\{(.*)\}", text)
     assert r"\textsuperscript{ns}: not significant" in caption
     assert r"\textsuperscript{eq}: not significant, and equivalent within $\pm$0.05~dB" in caption

@@ -54,12 +54,12 @@ class Resources(HTMLParser):
 
 def test_the_page_needs_no_other_file(written: Path) -> None:
     html = (written / "report.html").read_text()
-    found = Resources(html)
-    assert len(found.sources) == 5
-    assert all(source.startswith("data:image/png;base64,") for source in found.sources)
-    assert {"script", "link", "iframe", "object"} & set(found.tags) == set()
-    assert all(link.startswith("#") and link[1:] in found.anchors for link in found.links)
-    assert len(found.links) == 7
+    page = Resources(html)
+    assert len(page.sources) == 5
+    assert all(source.startswith("data:image/png;base64,") for source in page.sources)
+    assert {"script", "link", "iframe", "object"} & set(page.tags) == set()
+    assert all(link.startswith("#") and link[1:] in page.anchors for link in page.links)
+    assert len(page.links) == 7
     assert not re.search(r"@import|url\(|https?:", re.sub(r'src="[^"]*"', "", html))
 
 
@@ -71,7 +71,7 @@ def test_the_page_shows_tables_statistics_and_where_they_come_from(written: Path
         assert sentence.replace("'", "&#39;") in text
     for expected in (
         "no_sharing attention sharing: none 60 964 6.10 30.75 0.9100 +0.750 [+0.750, +0.750] &lt;0.001 ▲ better 2",
-        "it covers no new training",
+        "does not cover new trainings",
         "Change of PSNR against base.",
         "From 6 records.",
         "git checkout 0123456789ab",

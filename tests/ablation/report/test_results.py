@@ -111,11 +111,11 @@ def test_results_are_frozen(tmp_path: Path) -> None:
 def test_every_score_is_kept(tmp_path: Path) -> None:
     table = load_results(make_study(tmp_path)).scores
     assert len(table) == 3 * 2 * 2 + 2
-    kept = table.set_index(["variant", "seed", "image"])["psnr"]
+    psnr = table.set_index(["variant", "seed", "image"])["psnr"]
     for variant, seeds in PSNR.items():
         for seed, images in seeds.items():
             for image, value in images.items():
-                assert kept[variant, seed, image] == value
+                assert psnr[variant, seed, image] == value
 
 
 def test_the_array_has_an_axis_for_variants_seeds_and_images(tmp_path: Path) -> None:
@@ -173,7 +173,7 @@ def test_rows_are_in_the_order_of_the_plan_set_after_set(tmp_path: Path) -> None
 
 
 def test_a_variant_is_compared_on_what_it_shares_with_the_base(tmp_path: Path) -> None:
-    """Where a seed of a variant is missing, its difference must not be that of the seeds."""
+    """A missing seed must not show up as a difference between variants."""
     table = rows(load_results(make_study(tmp_path, missing=(("no_sharing", 0),))).table)
     assert table["no_sharing"]["psnr"] == pytest.approx(31.25)
     assert table["no_sharing"]["seeds"] == table["no_sharing"]["pairs"] == 1

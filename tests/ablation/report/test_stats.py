@@ -28,7 +28,7 @@ from asid.ablation.report.stats import (
 )
 
 STUDIES = 4000
-"""Simulated studies for a rate. A rate of 5 % is then known to 0.34 % (one standard error), and tests allow three of them."""
+"""Simulated studies for a rate. A rate of 5 % then has a standard error of 0.34 %, and tests allow three of them."""
 TOLERANCE = 3 * math.sqrt(0.05 * 0.95 / STUDIES)
 
 changes = arrays(
@@ -144,7 +144,7 @@ def test_ties_up_to_rounding_count_as_ties() -> None:
 def test_changes_without_spread(level: float, p: float) -> None:
     base = np.array([30.0, 31.3, 64.9])[:, None]
     differences = base + level - base
-    assert np.ptp(differences) < 1e-13  # of the level 0.1 there are two, rounded otherwise
+    assert np.ptp(differences) < 1e-13  # 0.1 is rounded in two ways
     assert t_p(differences) == p
     assert sign_flip_p(differences) == (1.0 if p else 0.25)
     assert astuple(seed_interval(differences))[:3] == pytest.approx((level,) * 3, abs=1e-12)
@@ -184,7 +184,7 @@ def test_holm_by_hand(raw: list[float], adjusted: list[float]) -> None:
 @exhaustive
 @given(p=st.lists(st.floats(0, 1), min_size=1, max_size=6))
 def test_holm_is_the_closed_bonferroni_test(p: list[float]) -> None:
-    """Marcus, Peritz and Gabriel 1976: a hypothesis is rejected where each family with it is."""
+    """Marcus, Peritz and Gabriel 1976: a hypothesis is rejected if every family with it is."""
     families = [family for size in range(1, len(p) + 1) for family in itertools.combinations(range(len(p)), size)]
     closed = [
         max(min(1, len(family) * min(p[j] for j in family)) for family in families if i in family)
@@ -216,8 +216,8 @@ def test_the_smallest_detectable_change_is_detected_with_its_power(n: int, power
     sample = noise(n)
     spread = sample.mean(axis=1).std(ddof=1)
     change = smallest_detectable(sample, power=power)
-    found = stats.ttest_1samp(np.random.default_rng(n).normal(change, spread, (40_000, n)), 0, axis=1).pvalue < 0.05
-    assert found.mean() == pytest.approx(power, abs=0.006)  # three standard errors
+    detected = stats.ttest_1samp(np.random.default_rng(n).normal(change, spread, (40_000, n)), 0, axis=1).pvalue < 0.05
+    assert detected.mean() == pytest.approx(power, abs=0.006)  # three standard errors
     assert smallest_detectable(2 * sample, power=power) == pytest.approx(2 * change, rel=1e-9)
     assert smallest_detectable(sample, alpha=0.01, power=power) > change
 
@@ -338,30 +338,30 @@ def test_missing_runs_drop_their_pair_only() -> None:
 def test_images_identical_to_the_truth() -> None:
     base = np.array([[np.inf, 30.0], [np.inf, 31.0]])
     np.testing.assert_array_equal(paired_differences(base + np.array([0.0, 1.0]), base), [[0, 1], [0, 1]])
-    with pytest.raises(ValueError, match=r"two finite or two equal scores, got 35\.0 and inf for seed 1, image 0"):
+    with pytest.raises(ValueError, match=r"35\.0 and inf for seed 1, image 0"):
         paired_differences([[np.inf, 30.0], [35.0, 31.0]], base)
 
 
 @pytest.mark.parametrize(
     ("call", "message"),
     [
-        (lambda: t_p([0.1, 0.2]), r"\(seeds, images\), one or more, got 2 in shape \(2,\)"),
-        (lambda: sign_flip_p(np.zeros((0, 3))), r"one or more, got 0 in shape \(0, 3\)"),
-        (lambda: seed_interval(np.zeros((3, 0))), r"one or more, got 0 in shape \(3, 0\)"),
-        (lambda: image_interval([[0.1, np.nan]]), r"finite values .* got 1 in shape \(1, 2\)"),
+        (lambda: t_p([0.1, 0.2]), r"finite.* shape \(2,\)"),
+        (lambda: sign_flip_p(np.zeros((0, 3))), r"one or more.* shape \(0, 3\)"),
+        (lambda: seed_interval(np.zeros((3, 0))), r"one or more.* shape \(3, 0\)"),
+        (lambda: image_interval([[0.1, np.nan]]), r"finite.* shape \(1, 2\)"),
         (lambda: smallest_detectable([[0.1, np.inf]]), "finite values"),
-        (lambda: seed_interval(noise(3), level=95), "a level between 0 and 1, got 95"),
-        (lambda: equivalence_p(noise(3), margin=0), "a margin above 0 dB, got 0"),
-        (lambda: smallest_detectable(noise(3), alpha=0.9), "alpha < power < 1, got alpha 0.9 and power 0.8"),
-        (lambda: holm([0.1, 1.2]), r"p-values from 0 to 1, got \[0.1, 1.2\]"),
-        (lambda: noise_floor([30.0, 31.0]), r"scores \(seeds, images\), got shape \(2,\)"),
+        (lambda: seed_interval(noise(3), level=95), "level.* got 95"),
+        (lambda: equivalence_p(noise(3), margin=0), "margin.* got 0"),
+        (lambda: smallest_detectable(noise(3), alpha=0.9), "alpha.* got alpha 0.9 and power 0.8"),
+        (lambda: holm([0.1, 1.2]), r"p-values.* \[0.1, 1.2\]"),
+        (lambda: noise_floor([30.0, 31.0]), r"scores.* shape \(2,\)"),
         (
             lambda: noise_floor([[30.0, np.nan], [31.0, 30.0]]),
-            "two finite or two equal scores, got nan and nan for seed 0, image 1",
+            "nan and nan for seed 0, image 1",
         ),
-        (lambda: paired_differences(noise(3), noise(2)), r"one shape, got \(3, 4\) and \(2, 4\)"),
-        (lambda: compare(noise(3), base=0), r"scores \(variants, seeds, images\).* got shape \(3, 4\) and base 0"),
-        (lambda: compare(np.zeros((2, 3, 4)), base=2), r"index of the base, got shape \(2, 3, 4\) and base 2"),
+        (lambda: paired_differences(noise(3), noise(2)), r"shape.* \(3, 4\) and \(2, 4\)"),
+        (lambda: compare(noise(3), base=0), r"shape \(3, 4\)"),
+        (lambda: compare(np.zeros((2, 3, 4)), base=2), r"base 2"),
         (lambda: compare(np.zeros((2, 3, 4)), base=-1), "base -1"),
     ],
 )

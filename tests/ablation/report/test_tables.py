@@ -79,10 +79,10 @@ def test_the_best_trained_value_of_each_column(tmp_path: Path) -> None:
 def test_equal_digits_are_equally_good_and_each_set_has_its_best(tmp_path: Path) -> None:
     psnr = seeded({"little": [0.001, 0.001], "less": [-0.2, -0.2]})
     table = load_results(make_study(tmp_path, psnr, sets=("set_5", "set_14"))).table
-    found = {
+    best = {
         (table["data"][index], table["variant"][index]) for index, column in best_values(table) if column == "PSNR (dB)"
     }
-    assert found == {(data, name) for data in ("set_5", "set_14") for name in ("base", "little")}
+    assert best == {(data, name) for data in ("set_5", "set_14") for name in ("base", "little")}
     assert {table["variant"][index] for index, column in best_values(table) if column == "Δ dB"} == {"little"}
 
 

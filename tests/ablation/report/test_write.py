@@ -110,9 +110,9 @@ def test_without_base_and_photographs_the_rest_is_written_and_shown(tmp_path: Pa
     shutil.rmtree(tmp_path / "set_5")
     write_report(load_results(folder))
     text = (folder / "comparison.md").read_text()
-    pictures = re.findall(r"!\[.*?\]\((.*?)\)", text)
-    assert pictures == [f"figures/{name}.png" for name in ("pareto", "seeds", "curves")]
-    assert {path.name for path in (folder / "figures").glob("*.png")} == {Path(name).name for name in pictures}
+    figures = re.findall(r"!\[.*?\]\((.*?)\)", text)
+    assert figures == [f"figures/{name}.png" for name in ("pareto", "seeds", "curves")]
+    assert {path.name for path in (folder / "figures").glob("*.png")} == {Path(name).name for name in figures}
     assert f"- No crops: no folder of images at {tmp_path / 'set_5'}" in text
     html = (folder / "report.html").read_text()
     assert "No crops: no folder of images" in html
@@ -120,7 +120,7 @@ def test_without_base_and_photographs_the_rest_is_written_and_shown(tmp_path: Pa
 
 
 def test_a_study_that_was_moved_is_reported_as_before(tmp_path: Path, written: Path) -> None:
-    """Its photographs stay where they were, everything else is found relative to the folder."""
+    """The photographs stay, and every other path is relative to the folder."""
     folder = tmp_path / "another parent" / "renamed"
     shutil.copytree(written, folder, ignore=shutil.ignore_patterns("comparison.*", "*.csv", "*.html", "figures"))
     write_report(load_results(folder))

@@ -199,12 +199,11 @@ class ModelConfig(Config):
                 return group % every == 0
 
     def group_kinds(self) -> tuple["ModelConfig", tuple[int, ...]]:
-        """The network reduced to one group of each kind: groups that make maps have the same layers, and so have those
-        that reuse them.
+        """Reduce the network to one group of each kind: those that make maps, and those that reuse them, are identical.
 
         Returns:
-            The reduced network, and for each group of this network the index of its like in the reduced one: 0 if it
-            makes maps, 1 if it reuses them.
+            The reduced network, and for each group of this network the index of the identical group in the reduced one:
+            0 if it makes maps, 1 if it reuses them.
         """
         kinds = tuple(0 if self.makes_maps(group) else 1 for group in range(self.num_groups))
         return self.override(num_groups=1 + max(kinds)), kinds

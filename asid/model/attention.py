@@ -1,6 +1,7 @@
-"""Attention inside windows: meso and global windows, spatial attention that makes or reuses its maps, channel attention.
+"""Attention inside windows: spatial attention, which makes or reuses its maps, and channel attention.
 
-M is the side of a window and T = M² its number of tokens; n counts the windows of the whole batch.
+Tokens have the shape (n, T, w): n windows in the whole batch, T tokens in a window, width w. :mod:`asid.model.windows`
+says which pixels form a window.
 """
 
 import torch
@@ -12,50 +13,55 @@ from asid.model.windows import AttentionWindow, channel_window, spatial_window
 
 
 class RelativePositionBias(nn.Module):
-    """Adds a learnt bias that depends on the offset of two tokens in their window to scores (n, T, T)."""
+    """A learnt bias for each offset (y_i - y_j, x_i - x_j) of two tokens in an M×M window, added to their score."""
 
     def __init__(self, size: int) -> None:
         super().__init__()
         self.table = nn.Parameter(torch.empty((2 * size - 1) ** 2, 1))
         y, x = torch.meshgrid(torch.arange(size), torch.arange(size), indexing="ij")
         y, x = y.flatten(), x.flatten()
-        offset_y = y[:, None] - y[None, :] + size - 1
+        offset_y = y[:, None] - y[None, :] + size - 1  # from 0
         offset_x = x[:, None] - x[None, :] + size - 1
         self.index: Tensor
         self.register_buffer("index", offset_y * (2 * size - 1) + offset_x, persistent=False)  # (T, T)
         self.reset_parameters()
 
     def reset_parameters(self) -> None:
+        """Draw the table from a truncated normal distribution."""
         nn.init.trunc_normal_(self.table, std=0.02)
 
     def forward(self, scores: Tensor) -> Tensor:
+        """Scores (n, T, T) to the same shape."""
         return scores + self.table[:, 0][self.index]
 
 
 class WindowAttention(nn.Module):
-    """Single-head attention on window tokens that makes its own map A = softmax(q kᵀ / √w + bias).
+    """Single-head attention that makes its own map A = softmax(q kᵀ / √w + bias) and returns A v, projected.
 
-    The published code projects q, k, v at once. Here v stands alone, so that it is the same parameter, with the same initial
-    value, in a network that shares maps and in one that does not.
+    The published code projects q, k and v with one Linear. Here v has its own, so that it is the same parameter, with
+    the same initial value, in networks with and without attention sharing.
     """
 
-    def __init__(self, width: int, size: int, position_bias: bool) -> None:
+    def __init__(self, config: ModelConfig, width: int, size: int) -> None:
         super().__init__()
         self.scale = width**-0.5
         self.query_key = nn.Linear(width, 2 * width, bias=False)
         self.value = nn.Linear(width, width, bias=False)
         self.out = nn.Linear(width, width, bias=False)
-        self.bias = RelativePositionBias(size) if position_bias else nn.Identity()
+        self.bias = RelativePositionBias(size) if config.position_bias else nn.Identity()
 
     def forward(self, tokens: Tensor, shared: Tensor | None) -> tuple[Tensor, Tensor]:
-        """Tokens (n, T, w) to tokens and the map (n, T, T) they were made with; ``shared`` is not used."""
-        query, key = self.query_key(tokens).chunk(2, dim=-1)
-        attention_map = torch.softmax(self.bias((query * self.scale) @ key.transpose(1, 2)), dim=-1)
+        """Tokens (n, T, w) to tokens and the map (n, T, T) that this layer made; ``shared`` is not used."""
+        query, key = self.query_key(tokens).chunk(2, dim=-1)  # (n, T, w) each
+        query = query * self.scale
+        attention_map = query @ key.transpose(1, 2)  # (n, T, T), the scores
+        attention_map = self.bias(attention_map)
+        attention_map = torch.softmax(attention_map, dim=-1)  # each row, a query, sums to one
         return self.out(attention_map @ self.value(tokens)), attention_map
 
 
 class SharedWindowAttention(nn.Module):
-    """Attention that reuses the map an earlier group made at the same place: no q, no k, no softmax, no bias (attention sharing)."""
+    """Attention sharing: A is the map that an earlier group made in the same layer. No q, no k, no softmax, no bias."""
 
     def __init__(self, width: int) -> None:
         super().__init__()
@@ -63,70 +69,74 @@ class SharedWindowAttention(nn.Module):
         self.out = nn.Linear(width, width, bias=False)
 
     def forward(self, tokens: Tensor, shared: Tensor | None) -> tuple[Tensor, Tensor]:
-        """Tokens (n, T, w) and the map (n, T, T) of an earlier group to tokens and the same map."""
-        assert shared is not None, "the first group makes the maps"
+        """Tokens (n, T, w) and the shared map (n, T, T) to tokens and that same map."""
+        assert shared is not None, "the first group makes maps"
         return self.out(shared @ self.value(tokens)), shared
 
 
 class SpatialAttentionLayer(nn.Module):
-    """Window attention over pixels, then the gated feed-forward, each pre-normed with a residual: (B, w, H, W) to the same."""
+    """Attention between the pixels of a window, then the gated feed-forward; both pre-normed, with a residual."""
 
     def __init__(self, config: ModelConfig, width: int, kind: Window, makes_maps: bool) -> None:
         super().__init__()
         self.window = spatial_window(config, kind)
         self.norm = LayerNorm2d(width, eps=1e-5)
         self.attention = (
-            WindowAttention(width, self.window.size, config.position_bias)
-            if makes_maps
-            else SharedWindowAttention(width)
+            WindowAttention(config, width, self.window.size) if makes_maps else SharedWindowAttention(width)
         )
         self.ffn_norm = LayerNorm2d(width, eps=1e-6)
         self.ffn = GatedDconvFeedForward(width)
 
     def forward(self, x: Tensor, shared: Tensor | None) -> tuple[Tensor, Tensor]:
-        tokens, attention_map = self.attention(self.window.split(self.norm(x)), shared)
+        """Map (B, w, H, W) to the same shape, and the attention map (n, T, T) that was made or reused."""
+        tokens = self.window.split(self.norm(x))  # (n, T, w)
+        tokens, attention_map = self.attention(tokens, shared)
         x = x + self.window.merge(tokens, like=x)
         return x + self.ffn(self.ffn_norm(x)), attention_map
 
 
 class ChannelAttention(nn.Module):
-    """Attention between the channels of each window (transposed attention, arXiv 2111.09881): A is C×C, scaled by a learnt t."""
+    """Attention between the channels of a window (arXiv 2111.09881): A = softmax(t · cos(q, k)), C×C, with learnt t."""
 
-    def __init__(self, width: int, window: AttentionWindow) -> None:
+    def __init__(self, config: ModelConfig, window: AttentionWindow) -> None:
         super().__init__()
+        c = config.num_features
         self.window = window
         self.temperature = nn.Parameter(torch.empty(1, 1, 1))
-        self.pointwise = nn.Conv2d(width, 3 * width, 1, bias=False)
-        self.depthwise = nn.Conv2d(3 * width, 3 * width, 3, padding=1, groups=3 * width, bias=False)
-        self.out = nn.Conv2d(width, width, 1, bias=False)
+        self.pointwise = nn.Conv2d(c, 3 * c, 1, bias=False)
+        self.depthwise = nn.Conv2d(3 * c, 3 * c, 3, padding=1, groups=3 * c, bias=False)
+        self.out = nn.Conv2d(c, c, 1, bias=False)
         self.reset_parameters()
 
     def reset_parameters(self) -> None:
+        """Set the temperature t to one."""
         nn.init.ones_(self.temperature)
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """Map (B, C, H, W) to a map of the same shape and the attention (n, C, C)."""
+        """Map (B, C, H, W) to the same shape, and the attention map (n, C, C)."""
         query, key, value = self.window.split(self.depthwise(self.pointwise(x))).chunk(3, dim=-1)  # (n, T, C) each
-        # q and k are L2-normalised along the T pixels. Dividing the C×C product by both norms is the same, with less memory traffic.
-        query_norm = torch.linalg.vector_norm(query, dim=1).clamp_min(1e-12)[:, :, None]
-        key_norm = torch.linalg.vector_norm(key, dim=1).clamp_min(1e-12)[:, None, :]
-        cosine = query.transpose(1, 2) @ key / (query_norm * key_norm)
+        # The cosine of two channels along the T pixels. Dividing the C×C product by the norms needs less memory traffic
+        # than normalising q and k first.
+        query_norm = torch.linalg.vector_norm(query, dim=1).clamp_min(1e-12)[:, :, None]  # (n, C, 1)
+        key_norm = torch.linalg.vector_norm(key, dim=1).clamp_min(1e-12)[:, None, :]  # (n, 1, C)
+        cosine = query.transpose(1, 2) @ key / (query_norm * key_norm)  # (n, C, C)
         attention_map = torch.softmax(self.temperature * cosine, dim=-1)
-        return self.out(self.window.merge(value @ attention_map.transpose(1, 2), like=x)), attention_map
+        tokens = value @ attention_map.transpose(1, 2)  # (n, T, C)
+        return self.out(self.window.merge(tokens, like=x)), attention_map
 
 
 class ChannelAttentionLayer(nn.Module):
-    """Channel attention in windows, then the gated feed-forward, each pre-normed with a residual: (B, C, H, W) to the same."""
+    """Channel attention in windows, then the gated feed-forward; both pre-normed, with a residual."""
 
     def __init__(self, config: ModelConfig, kind: Window) -> None:
         super().__init__()
-        width = config.num_features
-        self.norm = LayerNorm2d(width, eps=1e-6)
-        self.attention = ChannelAttention(width, channel_window(config, kind))
-        self.ffn_norm = LayerNorm2d(width, eps=1e-6)
-        self.ffn = GatedDconvFeedForward(width)
+        self.norm = LayerNorm2d(config.num_features, eps=1e-6)
+        self.attention = ChannelAttention(config, channel_window(config, kind))
+        self.ffn_norm = LayerNorm2d(config.num_features, eps=1e-6)
+        self.ffn = GatedDconvFeedForward(config.num_features)
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Map (B, C, H, W) to the same shape, and the attention map (n, C, C)."""
         y, attention_map = self.attention(self.norm(x))
         x = x + y
         return x + self.ffn(self.ffn_norm(x)), attention_map

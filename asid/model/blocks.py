@@ -1,11 +1,11 @@
-"""The paper's stages, from the step to the group: SAM, distillation step, IDB, CAM, group (paper, section 3).
+"""The paper's stages (section 3), from the inside out: SAM, CAM, distillation step, IDB, group.
 
-Spatial attention maps travel beside the features. ``BlockMaps[i][j]`` is the map of step i, layer j. A group receives those of
-the group before it and returns those it used: its own where it makes maps, the received ones where it shares.
+Spatial attention maps travel beside the features: ``BlockMaps[i][j]`` is the map of step i, layer j. A group receives
+the maps of the group before it and returns those that it used: its own if it makes maps, the received ones if it reuses
+them.
 """
 
 from collections.abc import Sequence
-from typing import cast
 
 import torch
 from torch import Tensor, nn
@@ -19,12 +19,13 @@ BlockMaps = tuple[StepMaps, ...]
 
 
 class SpatialAttentionModule(nn.ModuleList):
-    """SAM: the spatial attention layers of one step in sequence, by default a meso and a global one."""
+    """SAM: the spatial attention layers of a step in sequence, by default a meso and a global one."""
 
     def __init__(self, config: ModelConfig, width: int, makes_maps: bool) -> None:
         super().__init__(SpatialAttentionLayer(config, width, kind, makes_maps) for kind in config.spatial_windows)
 
     def forward(self, x: Tensor, shared: StepMaps) -> tuple[Tensor, StepMaps]:
+        """Map (B, w, H, W) and the previous group's map (n, T, T) for each layer to the same, with the maps used."""
         used = []
         for layer, shared_map in zip(self, shared, strict=True):
             x, attention_map = layer(x, shared_map)
@@ -39,6 +40,7 @@ class ChannelAttentionModule(nn.ModuleList):
         super().__init__(ChannelAttentionLayer(config, kind) for kind in config.channel_windows)
 
     def forward(self, x: Tensor) -> tuple[Tensor, tuple[Tensor, ...]]:
+        """Map (B, C, H, W) to the same shape, and the attention map (n, C, C) of each layer."""
         used = []
         for layer in self:
             x, attention_map = layer(x)
@@ -47,62 +49,76 @@ class ChannelAttentionModule(nn.ModuleList):
 
 
 class DistillationStep(nn.Module):
-    """One step at width w: LM, SAM on all but the first k channels, then a 1×1 that fuses them (and, in the last step, what was distilled)."""
-
-    def __init__(self, config: ModelConfig, width: int, makes_maps: bool, fused: int) -> None:
-        super().__init__()
-        self.distilled = config.distilled_channels
-        self.local = LocalModule(width, config.squeeze_excitation) if config.local_module else nn.Identity()
-        self.spatial = SpatialAttentionModule(config, width - self.distilled, makes_maps)
-        self.fuse = nn.Conv2d(fused, fused, 1)
-
-    def forward(self, x: Tensor, shared: StepMaps, distilled: Sequence[Tensor] = ()) -> tuple[Tensor, StepMaps]:
-        x = self.local(x)
-        local, rest = x[:, : self.distilled], x[:, self.distilled :]
-        refined, used = self.spatial(rest, shared)
-        return self.fuse(torch.cat((*distilled, refined, local), dim=1)), used
-
-
-class InformationDistillationBlock(nn.Module):
-    """IDB: steps that each distil a slice of k channels and refine the rest; the last fuses all; channel attention ends the block.
+    """One step at width w. The last step also fuses the slices distilled by the steps before it.
 
     ::
 
-        x ─ step 1 ─┬─────── step 2 ─┬─────── step 3 ─ fuse C ─ CAM ─ out      (widths C, C-k, C-2k)
-                    └─ d1 (k) ───────┴─ d2 (k) ────────┘
+        x (w) ── LM ──┬── rest (w-k) ── SAM ──┬── fuse 1×1 ── (w, in the last step C)
+                      └── local (k) ──────────┤
+                            distilled (k …) ──┘  in the last step only
+    """
+
+    def __init__(self, config: ModelConfig, width: int, fused_width: int, makes_maps: bool) -> None:
+        super().__init__()
+        self.distilled_channels = k = config.distilled_channels
+        self.local = LocalModule(config, width) if config.local_module else nn.Identity()
+        self.spatial = SpatialAttentionModule(config, width - k, makes_maps)
+        self.fuse = nn.Conv2d(fused_width, fused_width, 1)
+
+    def forward(self, x: Tensor, shared: StepMaps, distilled: Sequence[Tensor] = ()) -> tuple[Tensor, StepMaps]:
+        """Map (B, w, H, W) and the previous group's attention maps to (B, w or C, H, W) and the attention maps used."""
+        k = self.distilled_channels
+        x = self.local(x)
+        local, rest = x[:, :k], x[:, k:]
+        rest, used = self.spatial(rest, shared)
+        return self.fuse(torch.cat((*distilled, rest, local), dim=1)), used
+
+
+class InformationDistillationBlock(nn.Module):
+    """IDB: each step distils a slice of k channels and leaves the rest to the next step; the last one fuses them all.
+
+    ::
+
+        x (C) ── step 1 ──┬── (C-k) ── step 2 ──┬── (C-2k) ── step 3 ── (C) ── CAM ── out
+                          └── d1 (k) ───────────┴── d2 (k) ─────┘
     """
 
     def __init__(self, config: ModelConfig, makes_maps: bool) -> None:
         super().__init__()
-        self.distilled = config.distilled_channels
+        self.distilled_channels = config.distilled_channels
         *widths, last = config.step_widths
-        steps = [DistillationStep(config, width, makes_maps, fused=width) for width in widths]
-        self.steps = nn.ModuleList([*steps, DistillationStep(config, last, makes_maps, fused=config.num_features)])
+        steps = [DistillationStep(config, width, width, makes_maps) for width in widths]
+        self.steps = nn.ModuleList([*steps, DistillationStep(config, last, config.num_features, makes_maps)])
         self.channel = ChannelAttentionModule(config)
 
     def forward(self, x: Tensor, shared: BlockMaps) -> tuple[Tensor, BlockMaps, tuple[Tensor, ...]]:
+        """Features (B, C, H, W) and the previous group's maps to features, spatial maps used, and channel maps."""
+        k = self.distilled_channels
         used: list[StepMaps] = []
         distilled: list[Tensor] = []
-        for step, step_maps in zip(self.steps[:-1], shared[:-1], strict=True):
-            x, step_used = step(x, step_maps)
-            used.append(step_used)
-            distilled.append(x[:, : self.distilled])
-            x = x[:, self.distilled :]
-        x, step_used = self.steps[-1](x, shared[-1], distilled)
+        *steps, last = self.steps
+        for step, step_maps in zip(steps, shared[:-1], strict=True):
+            x, used_maps = step(x, step_maps)
+            used.append(used_maps)
+            distilled.append(x[:, :k])  # the distillation slice is set aside
+            x = x[:, k:]  # the next step refines the rest
+        x, used_maps = last(x, shared[-1], distilled)
+        used.append(used_maps)
         x, channel_maps = self.channel(x)
-        return x, (*used, cast(StepMaps, step_used)), channel_maps
+        return x, tuple(used), channel_maps
 
 
 class Group(nn.Module):
-    """``ESA(1x1(IDB(x)) + x)``: the unit that is repeated, and between which spatial attention maps are shared."""
+    """``ESA(1×1(IDB(x)) + x)``. Groups are repeated, and share spatial attention maps."""
 
     def __init__(self, config: ModelConfig, makes_maps: bool) -> None:
         super().__init__()
         self.block = InformationDistillationBlock(config, makes_maps)
         self.project = nn.Conv2d(config.num_features, config.num_features, 1)
-        self.esa = EnhancedSpatialAttention(config.num_features) if config.esa else nn.Identity()
+        self.esa = EnhancedSpatialAttention(config) if config.esa else nn.Identity()
 
     def forward(self, x: Tensor, shared: BlockMaps) -> tuple[Tensor, BlockMaps, tuple[Tensor, ...]]:
-        """Features (B, C, H, W) and the maps of the group before; features, the maps used, and the channel maps."""
+        """Features (B, C, H, W) and the previous group's maps to features, spatial maps used, and channel maps."""
         y, used, channel_maps = self.block(x, shared)
-        return self.esa(self.project(y) + x), used, channel_maps
+        x = self.project(y) + x
+        return self.esa(x), used, channel_maps

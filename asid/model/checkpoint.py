@@ -1,4 +1,4 @@
-"""Reading and writing weights: ours (safetensors with the configuration in the metadata) and the published ones (``.pth``)."""
+"""Reading and writing weights: our own (safetensors with the configuration) and the published ones (``.pth``)."""
 
 import json
 import pickle
@@ -23,7 +23,8 @@ PUBLISHED_RANGE: ValueRange = (-1.0, 1.0)
 
 StateDict = dict[str, Tensor]
 
-# How the published names map to ours, applied in this order. In the published code `block0` makes the maps and wraps its IDB once more.
+# Published names to ours, in the order of application. In the published code, block0 makes the maps, and its IDB has
+# one more wrapper.
 _RENAMES: list[tuple[str, Any]] = [
     (r"^input\.", "shallow."),
     (r"^output\.", "deep."),
@@ -60,7 +61,7 @@ _RENAMES: list[tuple[str, Any]] = [
     (r"\.ffn\.project_out\.", ".ffn.project."),
 ]  # fmt: skip
 
-# Published tensors that are several of ours, cut along dimension 0: name suffix -> (our suffixes, share of the rows of each).
+# Published tensors that we split along dimension 0: suffix of the name -> (suffix of ours, share of the rows), ...
 _SPLITS = {
     ".to_qkv.weight": ((".query_key.weight", 2), (".value.weight", 1)),
     ".ffn.project_in.weight": ((".ffn.gate.pointwise.weight", 1), (".ffn.value.pointwise.weight", 1)),
@@ -73,7 +74,13 @@ class CheckpointError(ValueError):
 
 
 def save_checkpoint(model: ASID, path: str | Path, **metadata: Any) -> Path:
-    """Write weights, configuration and value range to ``path`` (safetensors); ``metadata`` values must be JSON."""
+    """Write weights, configuration and value range to a safetensors file.
+
+    Args:
+        model: the network.
+        path: the file; folders are created, and an existing file is replaced only by a complete new one.
+        **metadata: more entries of the file's metadata, as JSON values.
+    """
     header = {"format": FORMAT, "model": model.config.to_dict(), "value_range": list(model.value_range), **metadata}
     tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in model.state_dict().items()}
     with atomic_write(path) as partial:  # an unfinished write must not look like a checkpoint
@@ -84,15 +91,15 @@ def save_checkpoint(model: ASID, path: str | Path, **metadata: Any) -> Path:
 def load_checkpoint(path: str | Path) -> ASID:
     """Build the network that a checkpoint describes and load its weights, on the CPU, in evaluation mode.
 
-    Parameters
-    ----------
-    path : a ``.safetensors`` file written by :func:`save_checkpoint`, or a published ``.pth`` file (read as tensors only; nothing
-        in it is executed). The configuration of a published file is read off the names and shapes of its tensors.
+    Args:
+        path: a ``.safetensors`` file written by :func:`save_checkpoint`, or a published ``.pth`` file. The latter is
+            read as tensors only, so that no code in it is executed; its configuration follows from the names and shapes
+            of the tensors.
 
-    Raises
-    ------
-    FileNotFoundError : no such file.
-    CheckpointError : unreadable, or tensors missing, unexpected or of another shape; the message lists them.
+    Raises:
+        FileNotFoundError: there is no such file.
+        CheckpointError: the file cannot be read, or tensors are missing, unexpected or mis-shaped; the message lists
+            them.
     """
     path = Path(path)
     if not path.is_file():
@@ -110,9 +117,10 @@ def load_checkpoint(path: str | Path) -> ASID:
 
 
 def from_published(tensors: Mapping[str, Tensor]) -> tuple[ModelConfig, StateDict]:
-    """Translate a published state dict to ours, and read its configuration off its names and shapes.
+    """Translate a published state dict to ours, and derive its configuration from names and shapes.
 
-    Raises :class:`CheckpointError` where it is not that of an ASID network.
+    Raises:
+        CheckpointError: it is not the state dict of an ASID network.
     """
     renamed: StateDict = {}
     for name, tensor in tensors.items():
@@ -121,7 +129,7 @@ def from_published(tensors: Mapping[str, Tensor]) -> tuple[ModelConfig, StateDic
         suffix = next((suffix for suffix in _SPLITS if name.endswith(suffix)), None)
         unit = sum(share for _, share in _SPLITS[suffix]) if suffix else 1
         if suffix is None or tensor.ndim == 0 or tensor.shape[0] % unit:
-            renamed[name] = tensor  # what does not divide is left for the check of the shapes
+            renamed[name] = tensor  # one that does not divide is reported by the check of the shapes
             continue
         parts = _SPLITS[suffix]
         pieces = tensor.split([tensor.shape[0] // unit * share for _, share in parts])
@@ -130,7 +138,7 @@ def from_published(tensors: Mapping[str, Tensor]) -> tuple[ModelConfig, StateDic
 
 
 def _read_config(tensors: StateDict) -> ModelConfig:
-    """The configuration of a published network: C, G and s vary, all else is the paper's."""
+    """The configuration of a published network: C, G and s vary, everything else is the paper's."""
     first, last = tensors.get("shallow.weight"), tensors.get("upsample.weight")
     if first is None or last is None or not first.ndim or not last.ndim:
         raise CheckpointError(
@@ -153,7 +161,7 @@ def _read_ours(path: Path) -> tuple[ModelConfig, ValueRange, StateDict]:
         raise CheckpointError(f"cannot read {path}: {error}") from None
     if header.get("format") != FORMAT:
         raise CheckpointError(
-            f"{path} is no checkpoint of this package: expected format {FORMAT!r}, got {header.get('format')!r}"
+            f"{path} is not a checkpoint of this package: expected format {FORMAT!r}, got {header.get('format')!r}"
         )
     try:
         low, high = header["value_range"]
@@ -176,7 +184,9 @@ def _read_published(path: Path) -> tuple[ModelConfig, ValueRange, StateDict]:
     if not isinstance(content, Mapping) or not all(
         isinstance(name, str) and isinstance(value, Tensor) for name, value in content.items()
     ):
-        raise CheckpointError(f"{path} holds no state dict: expected names and tensors, got {type(content).__name__}")
+        raise CheckpointError(
+            f"{path} does not hold a state dict: expected names and tensors, got {type(content).__name__}"
+        )
     try:
         config, tensors = from_published({name.removeprefix("module."): tensor for name, tensor in content.items()})
     except CheckpointError as error:
@@ -184,13 +194,13 @@ def _read_published(path: Path) -> tuple[ModelConfig, ValueRange, StateDict]:
     return config, PUBLISHED_RANGE, tensors
 
 
-def _check_fit(expected: Mapping[str, Tensor], found: Mapping[str, Tensor], path: Path) -> None:
-    missing = [name for name in expected if name not in found]
-    unexpected = [name for name in found if name not in expected]
+def _check_fit(expected: Mapping[str, Tensor], tensors: Mapping[str, Tensor], path: Path) -> None:
+    missing = [name for name in expected if name not in tensors]
+    unexpected = [name for name in tensors if name not in expected]
     shapes = [
-        f"{name}: expected {tuple(expected[name].shape)}, got {tuple(found[name].shape)}"
+        f"{name}: expected {tuple(expected[name].shape)}, got {tuple(tensors[name].shape)}"
         for name in expected
-        if name in found and expected[name].shape != found[name].shape
+        if name in tensors and expected[name].shape != tensors[name].shape
     ]
     if missing or unexpected or shapes:
         problems = [("missing", missing), ("unexpected", unexpected), ("mis-shaped", shapes)]
@@ -199,5 +209,6 @@ def _check_fit(expected: Mapping[str, Tensor], found: Mapping[str, Tensor], path
 
 
 def _some(names: Mapping[str, Any], most: int = 5) -> str:
+    """The first names, for a message."""
     shown = ", ".join(list(names)[:most])
     return f"{shown}, …" if len(names) > most else shown or "nothing"

@@ -1,11 +1,12 @@
-"""What a network costs: parameters, and multiply-adds for a given output size by three independent counters.
+"""Cost of a network: parameters, and multiply-adds for a given output size by three independent counters.
 
-Everything is counted on torch's ``meta`` device: shapes only, no memory and no arithmetic. All counts are multiply-adds (MACs; one
-multiply and one add), the unit of the papers' tables for a 1280×720 output. The LR input is ``output // scale`` before padding.
+All counts are multiply-adds (MACs: one multiply and one add), the unit of the papers' tables for an output of 1280×720.
+The LR input is ``output // scale`` before padding. torch's counter and ptflops run on the ``meta`` device: shapes only,
+no memory and no arithmetic.
 
-The counters differ in what they include. torch's counts convolutions and matrix products; ptflops adds activations, softmax and
-element-wise work; fvcore counts the products of a traced graph and, with its own rules, normalisation. All three must count the
-products inside attention: one that misses them would hide what attention sharing saves.
+The counters differ in what they include. torch's counts convolutions and matrix products; ptflops adds activations,
+softmax and element-wise work; fvcore counts the products of a traced graph and, by rules of its own, normalisation. All
+three must count the products inside attention: a counter that misses them hides what attention sharing saves.
 """
 
 import contextlib
@@ -22,12 +23,12 @@ from asid.model.network import ASID
 from asid.model.observe import output_shapes
 
 OUTPUT = (1280, 720)
-"""Output (width, height) in pixels that the papers' tables count multiply-adds for."""
+"""Output size of the papers' tables, (width, height) in pixels."""
 
 
 @dataclass(frozen=True)
 class Complexity:
-    """Cost of one network. MACs for one image of ``output`` (width, height) pixels."""
+    """Cost of a network; MACs are for one image of ``output`` (width, height) pixels."""
 
     parameters: int
     macs_torch: int
@@ -36,16 +37,22 @@ class Complexity:
     output: tuple[int, int]
 
     def to_dict(self) -> dict[str, object]:
+        """The fields as JSON values."""
         return {**asdict(self), "output": list(self.output)}
 
 
 def count_parameters(model: torch.nn.Module) -> int:
-    """Number of trainable values."""
+    """Number of trainable parameters."""
     return sum(parameter.numel() for parameter in model.parameters())
 
 
 def measure_complexity(config: ModelConfig, output: tuple[int, int] = OUTPUT) -> Complexity:
-    """Count parameters and multiply-adds of the network that ``config`` describes, for an output of ``output`` (width, height) pixels."""
+    """Count parameters and multiply-adds of the network that ``config`` describes.
+
+    Args:
+        config: the network.
+        output: size of the output, (width, height) in pixels.
+    """
     model, lr = _on_meta(config, output)
     return Complexity(
         count_parameters(model), _torch_macs(model, lr), _ptflops_macs(model, lr), _fvcore_macs(config, lr), output
@@ -53,15 +60,21 @@ def measure_complexity(config: ModelConfig, output: tuple[int, int] = OUTPUT) ->
 
 
 def count_macs(config: ModelConfig, output: tuple[int, int] = OUTPUT) -> int:
-    """Multiply-adds by torch's counter alone, in under a second."""
+    """Multiply-adds by torch's counter alone, which takes less than a second."""
     return _torch_macs(*_on_meta(config, output))
 
 
 @torch.no_grad()
 def macs_by_module(config: ModelConfig, output: tuple[int, int] = OUTPUT) -> dict[str, int]:
-    """Multiply-adds by torch's counter that each module does itself, less those of the modules in it, by module path.
+    """Multiply-adds of each module by torch's counter, without those of the modules inside it.
 
-    The path of the network is the empty text. Modules without multiply-adds are left out. The values sum to :func:`count_macs`.
+    Args:
+        config: the network.
+        output: size of the output, (width, height) in pixels.
+
+    Returns:
+        Multiply-adds by module path; the path of the network itself is empty. Modules without multiply-adds are absent.
+        The values sum to :func:`count_macs`.
     """
     model, lr = _on_meta(config, output)
     with FlopCounterMode(display=False) as counter:
@@ -114,10 +127,12 @@ def _ptflops_macs(model: ASID, lr: torch.Tensor) -> int:
 
 @torch.no_grad()
 def _fvcore_macs(config: ModelConfig, lr: torch.Tensor) -> int:
-    """fvcore's count. It traces real tensors, which is slow and large, so it gets one group of each kind and the smallest input.
+    """Multiply-adds by fvcore's counter.
 
-    Then each module's own count is scaled to ``lr`` by the number of values it returns, to which the work of a convolution, a
-    product, a norm or a resize is proportional, and a group's counts are multiplied by the number of groups of its kind.
+    fvcore traces real tensors, which takes long and much memory. So it counts one group of each kind on the smallest
+    input. The count of each module is then scaled to ``lr`` by the number of values that the module returns, to which
+    the work of a convolution, a product, a norm or a resize is proportional; and that of a group by the number of
+    groups of its kind.
     """
     from fvcore.nn import FlopCountAnalysis
 

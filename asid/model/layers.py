@@ -1,24 +1,28 @@
-"""The convolutional parts: normalisation, local module, gated feed-forward, enhanced spatial attention.
+"""The convolutional layers: normalisation, local module, gated feed-forward, enhanced spatial attention.
 
-Symbols, here and in the whole package: B batch, C = 48 features, w width of a distillation step, H×W the size of the (padded)
-LR image, M = 8 window side. Feature maps are logical (B, C, H, W) kept in the ``channels_last`` memory format: tokens are then
-a cheap permutation, and 1×1 convolutions, Linear and LayerNorm all run along contiguous channels.
+Symbols, here and in the whole package: B batch, C = 48 features, w width of a distillation step, H×W size of the
+(padded) LR image, M = 8 side of a window. Feature maps have the logical shape (B, C, H, W) and the memory format
+``channels_last``: tokens are then a cheap permutation, and 1×1 convolutions, Linear and LayerNorm all work on
+contiguous channels.
 """
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from asid.config import ModelConfig
+
 
 class LayerNorm2d(nn.LayerNorm):
-    """Layer normalisation over the channels of a (B, C, H, W) map."""
+    """Layer normalisation over the channels of a map."""
 
     def forward(self, x: Tensor) -> Tensor:
+        """(B, C, H, W) to the same shape."""
         return super().forward(x.permute(0, 2, 3, 1)).permute(0, 3, 1, 2)
 
 
 class SqueezeExcitation(nn.Module):
-    """Scales each channel by a gate computed from the global means of all channels (squeeze-and-excitation, arXiv 1709.01507)."""
+    """SE: scales each channel by a gate computed from the global means of all channels (arXiv 1709.01507)."""
 
     def __init__(self, width: int) -> None:
         super().__init__()
@@ -27,27 +31,31 @@ class SqueezeExcitation(nn.Module):
         self.expand = nn.Linear(hidden, width, bias=False)
 
     def forward(self, x: Tensor) -> Tensor:
-        gate = self.expand(F.silu(self.reduce(x.mean((2, 3)))))  # (B, w)
-        return x * torch.sigmoid(gate)[:, :, None, None]
+        """(B, w, H, W) to the same shape."""
+        means = x.mean((2, 3))  # (B, w)
+        gate = torch.sigmoid(self.expand(F.silu(self.reduce(means))))  # (B, w)
+        return x * gate[:, :, None, None]
 
 
 class LocalModule(nn.Module):
-    """LM: ``x + 1x1(SE(GELU(dw3x3(GELU(1x1(x))))))``, the convolutional start of a distillation step."""
+    """LM: ``x + 1×1(SE(GELU(dw3×3(GELU(1×1(x))))))``, the convolutional start of a distillation step."""
 
-    def __init__(self, width: int, squeeze_excitation: bool) -> None:
+    def __init__(self, config: ModelConfig, width: int) -> None:
         super().__init__()
         self.expand = nn.Conv2d(width, width, 1)
         self.depthwise = nn.Conv2d(width, width, 3, padding=1, groups=width)
-        self.gate = SqueezeExcitation(width) if squeeze_excitation else nn.Identity()
+        self.gate = SqueezeExcitation(width) if config.squeeze_excitation else nn.Identity()
         self.project = nn.Conv2d(width, width, 1)
 
     def forward(self, x: Tensor) -> Tensor:
-        y = F.gelu(self.depthwise(F.gelu(self.expand(x))))
+        """(B, w, H, W) to the same shape."""
+        y = F.gelu(self.expand(x))
+        y = F.gelu(self.depthwise(y))
         return x + self.project(self.gate(y))
 
 
 class _DepthwiseBranch(nn.Sequential):
-    """1×1 convolution, then depthwise 3×3, no bias: (B, w, H, W) -> (B, w, H, W)."""
+    """1×1 convolution, then depthwise 3×3, without bias: (B, w, H, W) to the same shape."""
 
     def __init__(self, width: int) -> None:
         super().__init__()
@@ -56,10 +64,11 @@ class _DepthwiseBranch(nn.Sequential):
 
 
 class GatedDconvFeedForward(nn.Module):
-    """FFN: ``1x1(GELU(gate(x)) · value(x))`` with two depthwise branches.
+    """GDFN, the gated-Dconv feed-forward network of Restormer (arXiv 2111.09881): ``1×1(GELU(gate(x)) · value(x))``.
 
-    The published code holds both branches in one convolution of width 2w and halves its output. Two convolutions keep each half
-    contiguous in ``channels_last``, where a GELU on a slice of channels is slow.
+    Restormer and the published code of ASID compute both branches with one convolution of width 2w and halve its
+    output. Two convolutions keep each half contiguous in ``channels_last``: GELU on a slice of the channels is slow
+    there.
     """
 
     def __init__(self, width: int) -> None:
@@ -69,25 +78,29 @@ class GatedDconvFeedForward(nn.Module):
         self.project = nn.Conv2d(width, width, 1, bias=False)
 
     def forward(self, x: Tensor) -> Tensor:
+        """(B, w, H, W) to the same shape."""
         return self.project(F.gelu(self.gate(x)) * self.value(x))
 
 
 class EnhancedSpatialAttention(nn.Module):
-    """ESA (arXiv 2009.11551): a per-pixel, per-channel gate seen at a sixth of the resolution. Needs H, W ≥ 15."""
+    """ESA (arXiv 2009.11551): a gate for each pixel and channel, computed at 1/6 of the resolution. Needs H, W ≥ 15."""
 
     MIN_SIZE = 15
 
-    def __init__(self, num_features: int) -> None:
+    def __init__(self, config: ModelConfig) -> None:
         super().__init__()
-        f = max(num_features // 4, 16)
-        self.reduce = nn.Conv2d(num_features, f, 1)
+        c = config.num_features
+        f = max(c // 4, 16)
+        self.reduce = nn.Conv2d(c, f, 1)
         self.skip = nn.Conv2d(f, f, 1)
         self.stride = nn.Conv2d(f, f, 3, stride=2)
         self.refine = nn.Conv2d(f, f, 3, padding=1)
-        self.expand = nn.Conv2d(f, num_features, 1)
+        self.expand = nn.Conv2d(f, c, 1)
 
     def forward(self, x: Tensor) -> Tensor:
+        """(B, C, H, W) to the same shape."""
         u = self.reduce(x)  # (B, f, H, W)
-        pooled = F.max_pool2d(self.stride(u), 7, stride=3)
-        coarse = F.interpolate(self.refine(pooled), size=x.shape[-2:], mode="bilinear", align_corners=False)
+        coarse = F.max_pool2d(self.stride(u), 7, stride=3)  # (B, f, about H/6, about W/6)
+        coarse = self.refine(coarse)
+        coarse = F.interpolate(coarse, size=x.shape[-2:], mode="bilinear", align_corners=False)  # (B, f, H, W)
         return x * torch.sigmoid(self.expand(coarse + self.skip(u)))

@@ -1,9 +1,11 @@
-"""ASID, the whole network (paper, figure 2)::
+"""ASID, the whole network (paper, figure 2).
 
-LR ── pad ── shallow 3×3 ──┬── group 1 ── group 2 ── … ── group G ── deep 3×3 ── + ── upsample 3×3 ── shuffle ── crop ── SR
-                           │      │  A       ↑  A            ↑                   │
-                           │      └──────────┴───────────────┘ attention sharing │
-                           └─────────────────────────────────────────────────────┘
+::
+
+LR ─ pad ─ shallow 3×3 ─┬─ group 1 ──── group 2 ── … ── group G ─ deep 3×3 ─ + ─ upsample 3×3 ─ shuffle ─ crop ─ SR
+                        │  makes A ──┬─ reuses A ─ … ─┬─ reuses A            │
+                        │            └── attention ───┘ sharing              │
+                        └────────────────── global skip connection ──────────┘
 """
 
 import hashlib
@@ -24,26 +26,29 @@ UNIT_RANGE: ValueRange = (0.0, 1.0)
 
 @dataclass(frozen=True)
 class AttentionMaps:
-    """The maps of one forward pass. Rows are queries and sum to one; n windows are in the order of ``window.split``.
-
-    ``spatial[g][i][j]``: group g, step i, layer j, (n, T, T) for T pixels in a window. A group that shares holds the very tensor
-    of the group that made it. ``channel[g][j]``: group g, layer j, (n, C, C).
-    """
+    """The attention maps of one forward pass. Each row belongs to a query and sums to one."""
 
     spatial: tuple[tuple[tuple[Tensor, ...], ...], ...]
+    """``spatial[g][i][j]``: the map of group g, step i, layer j, (n, T, T) for T tokens in each of n windows, in the
+    order of
+    :meth:`asid.model.windows.AttentionWindow.split`. A group that reuses a map holds the very tensor of the one that
+    made it."""
     channel: tuple[tuple[Tensor, ...], ...]
+    """``channel[g][j]``: the map of group g, layer j, (n, C, C)."""
 
 
 class ASID(nn.Module):
     """Attention-sharing information distillation transformer for super-resolution.
 
-    Parameters
-    ----------
-    config : the axes; the default is the published ×2 network.
-    seed : initial weights are drawn module by module from (seed, module path), so that two variants agree wherever they have
-        the same layer, whatever else differs. The global random state is left alone.
-    value_range : what the smallest and largest image value are to these weights. :meth:`forward` takes and returns that range
-        as it is; functions that read and write images (:mod:`asid.evaluation.evaluate`) convert from [0, 1].
+    Args:
+        config: the network's axes; by default the published ×2 network.
+        seed: seed of the initial weights. Each module draws its weights from (seed, module path), so that two variants
+            start
+            from the same weights wherever they have the same layer. The global random state is neither used nor
+            changed.
+        value_range: smallest and largest value of the images that the weights expect. :meth:`forward` takes and returns
+            this
+            range; functions that read and write images (:mod:`asid.evaluation.inference`) convert from and to [0, 1].
     """
 
     def __init__(
@@ -53,9 +58,9 @@ class ASID(nn.Module):
         self.config = config = config or ModelConfig()
         self.value_range = value_range
         c, s = config.num_features, config.scale
-        with torch.random.fork_rng(
-            devices=[]
-        ):  # layers draw weights when they are made; reset_parameters draws those that count
+        # PyTorch's layers draw weights when they are built. These draws are discarded: reset_parameters draws the
+        # initial weights.
+        with torch.random.fork_rng(devices=[]):
             self.shallow = nn.Conv2d(3, c, 3, padding=1)
             self.groups = nn.ModuleList(Group(config, config.makes_maps(g)) for g in range(config.num_groups))
             self.deep = nn.Conv2d(c, c, 3, padding=1)
@@ -65,51 +70,54 @@ class ASID(nn.Module):
         self.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # missing in torch's stubs
 
     def reset_parameters(self, seed: int = 0) -> None:
-        """Draw all weights anew from ``seed`` and each module's path."""
+        """Draw the initial weights of every module from ``seed`` and the module's path."""
         with torch.random.fork_rng(devices=[]):
             for path, module in self.named_modules():
                 if path and hasattr(module, "reset_parameters"):
-                    torch.default_generator.manual_seed(
-                        int.from_bytes(hashlib.sha256(f"{seed}:{path}".encode()).digest()[:7], "big")
-                    )
+                    digest = hashlib.sha256(f"{seed}:{path}".encode()).digest()
+                    torch.default_generator.manual_seed(int.from_bytes(digest[:7], "big"))
                     module.reset_parameters()
 
     def pad(self, x: Tensor) -> Tensor:
-        """Zero-pad (B, 3, H, W) right and bottom to the size the network works at: a multiple of its windows, enough for ESA."""
+        """Zero-pad an image (B, 3, H, W) at the right and the bottom to a size that suits the windows and ESA."""
         multiple = self.config.size_multiple
         least = EnhancedSpatialAttention.MIN_SIZE if self.config.esa else 1
         height, width = (-(-max(side, least) // multiple) * multiple for side in x.shape[-2:])
         return F.pad(x, (0, width - x.shape[-1], 0, height - x.shape[-2]))
 
     def forward(self, x: Tensor, return_attention: bool = False) -> Tensor | tuple[Tensor, AttentionMaps]:
-        """Super-resolve.
+        """Super-resolve a batch of images.
 
-        Parameters
-        ----------
-        x : float (B, 3, H, W), any H, W ≥ 1, RGB, values in ``value_range``.
-        return_attention : also return the attention maps of this pass.
+        Args:
+            x: float (B, 3, H, W), RGB, any H, W ≥ 1, values in ``value_range``.
+            return_attention: also return the attention maps of this pass.
 
-        Returns
-        -------
-        float (B, 3, sH, sW), not clipped; with ``return_attention`` a pair with :class:`AttentionMaps`.
+        Returns:
+            Float (B, 3, sH, sW) in ``value_range``, not clipped; with ``return_attention`` a pair with
+            :class:`AttentionMaps`.
 
-        Raises
-        ------
-        ValueError : ``x`` has another number of dimensions or channels, or is empty.
+        Raises:
+            ValueError: ``x`` does not have the shape of an RGB batch, or is empty.
         """
         if x.ndim != 4 or x.shape[1] != 3 or 0 in x.shape:
             raise ValueError(f"expected a non-empty RGB batch of shape (B, 3, H, W), got {tuple(x.shape)}")
-        height, width = x.shape[-2:]
-        shallow = self.shallow(self.pad(x).contiguous(memory_format=torch.channels_last))
+        s, (height, width) = self.config.scale, x.shape[-2:]
+
+        padded = self.pad(x).contiguous(memory_format=torch.channels_last)  # (B, 3, H', W')
+        shallow = self.shallow(padded)  # (B, C, H', W')
+
         features = shallow
-        shared: BlockMaps = ((None,) * len(self.config.spatial_windows),) * self.config.distillation_steps
+        maps: BlockMaps = (
+            (None,) * len(self.config.spatial_windows),
+        ) * self.config.distillation_steps  # none made yet
         spatial, channel = [], []
         for group in self.groups:
-            features, shared, channel_maps = group(features, shared)
+            features, maps, channel_maps = group(features, maps)  # maps: made by this group, or passed on unchanged
             if return_attention:
-                spatial.append(shared)
+                spatial.append(maps)
                 channel.append(channel_maps)
-        deep = self.deep(features) + shallow
-        s = self.config.scale
-        sr = self.shuffle(self.upsample(deep))[..., : s * height, : s * width]
+
+        deep = self.deep(features) + shallow  # (B, C, H', W')
+        sr = self.shuffle(self.upsample(deep))  # (B, 3s², H', W') to (B, 3, sH', sW')
+        sr = sr[..., : s * height, : s * width]  # (B, 3, sH, sW)
         return (sr, AttentionMaps(tuple(spatial), tuple(channel))) if return_attention else sr  # type: ignore[arg-type]

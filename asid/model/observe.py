@@ -31,8 +31,8 @@ def output_shapes(model: nn.Module, x: Tensor) -> dict[str, list[Shape]]:
         x: its input.
 
     Returns:
-        By module path (empty for ``model`` itself) the shape of each tensor in the module's output, in order. Nested tuples
-        are skipped; modules that are never called, such as a plain list of modules, are absent.
+        By module path (empty for ``model`` itself) the shape of each tensor in the module's output, in order. Nested
+        tuples are skipped; modules that are never called, such as a plain list of modules, are absent.
     """
     shapes: dict[str, list[Shape]] = {}
 

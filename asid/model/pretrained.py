@@ -14,7 +14,7 @@ _PACKAGED = Path(__file__).parents[1] / "weights"
 
 
 def packaged_models() -> list[str]:
-    """Names of the networks whose weights come with the package; ``asid/weights/README.md`` says how they were trained."""
+    """Names of the networks that come with the package; ``asid/weights/README.md`` says how they were trained."""
     return sorted(path.stem for path in _PACKAGED.glob("*.safetensors"))
 
 
@@ -22,7 +22,8 @@ def find_checkpoint(model: str | Path) -> Path:
     """Find the checkpoint file of a model.
 
     Args:
-        model: a checkpoint file (``.safetensors``, or a published ``.pth``), the name of packaged weights, or a run's folder.
+        model: a checkpoint file (``.safetensors``, or a published ``.pth``), the name of packaged weights, or a run's
+            folder.
             A preset's name is never taken for a folder: write ``./asid`` for one that is called ``asid``.
 
     Raises:

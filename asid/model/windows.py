@@ -1,13 +1,14 @@
 """Windows: how a feature map is partitioned into tokens for attention, and merged again.
 
-Each side of the (B, C, H, W) map is split into two factors: there are y × x windows of m × n tokens. The kinds of window differ
-in which factor varies slowly, and in which one is the fixed size M::
+Each side of the (B, C, H, W) map is split into two factors: there are y × x windows of m × n tokens. The kinds of
+window differ in which factor varies slowly, and in which one is the fixed size M::
 
     LocalWindow     b c (y m) (x n) -> (b y x) (m n) c    m = n = M    M×M neighbouring pixels
     GridWindow      b c (m y) (n x) -> (b y x) (m n) c    m = n = M    M×M pixels spread over the whole image
     StridedWindow   b c (m y) (n x) -> (b y x) (m n) c    y = x = M    all pixels at a distance of M
 
-T = m · n is the number of tokens in a window, and n, in shapes such as (n, T, C), the number of windows in the whole batch.
+T = m · n is the number of tokens in a window, and n, in shapes such as (n, T, C), the number of windows in the whole
+batch.
 """
 
 from dataclasses import dataclass
@@ -53,8 +54,8 @@ class LocalWindow(AttentionWindow):
 class GridWindow(AttentionWindow):
     """A grid of M×M pixels spread over the whole image.
 
-    Its pixels are H/M rows and W/M columns apart, so their distance grows with the image: the network computes something
-    different on a tile than on the whole image.
+    Its pixels are H/M rows and W/M columns apart, so their distance grows with the image: the network computes
+    something different on a tile than on the whole image.
     """
 
     SPLIT = "b c (m y) (n x) -> (b y x) (m n) c"
@@ -62,13 +63,15 @@ class GridWindow(AttentionWindow):
 
 
 class StridedWindow(GridWindow):
-    """All pixels at a distance of M from each other: the pattern of :class:`GridWindow` with y = x = M instead of m = n = M.
+    """All pixels at a distance of M: the pattern of :class:`GridWindow` with y = x = M fixed instead of m = n = M.
 
-    This is the global window of channel attention: M² windows of H/M · W/M pixels. That number grows with the image, which does
-    not matter there because channel attention maps are C×C. On an image of M² × M² pixels it equals :class:`GridWindow`.
+    This is the global window of channel attention: M² windows of H/M · W/M pixels. That number grows with the image,
+    which does not matter there because channel attention maps are C×C. On an image of M² × M² pixels it equals
+    :class:`GridWindow`.
     """
 
     def factors(self, height: int, width: int) -> dict[str, int]:
+        """The factors of both sides of the map: y × x windows of m × n tokens."""
         return {"m": height // self.size, "n": width // self.size, "y": self.size, "x": self.size}
 
 

@@ -24,6 +24,7 @@ from asid.ablation.report.tables import (
     to_text,
 )
 from asid.files import ERROR
+from asid.runs.record import Record
 
 _SYMBOLS = {"better": "▲", "worse": "▼", "equivalent": "≈", "undecided": "○"}
 _PROVENANCE = {
@@ -185,8 +186,7 @@ def _runs(results: StudyResults) -> list[dict[str, str]]:
         row |= dict.fromkeys(("train", "evaluate", "latency", "finished"), "–")
         if run.folder in records:
             measured: Any = times.loc[(run.variant, run.seed), :]
-            resumed = records[run.folder].execution.get("resumed_at")
-            row["state"] = f"done, resumed at step {', '.join(map(str, resumed))}" if resumed else "done"
+            row["state"] = _state(records[run.folder])
             row |= {name: _duration(measured[name]) for name in ("train", "evaluate")}
             row["latency"] = show_number(measured["latency"], "{:.0f}")
             row["finished"] = _minute(measured["finished"] or "–")
@@ -194,6 +194,18 @@ def _runs(results: StudyResults) -> list[dict[str, str]]:
             row["state"] = _why_missing(run.folder)
         rows.append(row)
     return rows
+
+
+def _state(record: Record) -> str:
+    """How a run was done."""
+    resumed = record.execution.get("resumed_at")
+    return ", ".join(
+        [
+            "done",
+            *([f"from {record.origin}"] if record.origin else []),
+            *([f"resumed at step {', '.join(map(str, resumed))}"] if resumed else []),
+        ]
+    )
 
 
 def _why_missing(folder: Path) -> str:

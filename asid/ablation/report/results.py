@@ -56,6 +56,11 @@ class StudyResults:
         """The reference rows, which were not trained."""
         return tuple(stored for stored in self.records if not stored.record.complexity)
 
+    @cached_property
+    def origins(self) -> dict[Path, str]:
+        """The study that trained a run, for each run's folder that was taken over from another study."""
+        return {stored.folder: stored.record.origin for stored in self.trained if stored.record.origin}
+
     @property
     def first(self) -> Record:
         """The first finished run: for what all runs share, such as scale, evaluation and data."""
@@ -211,10 +216,11 @@ class StudyResults:
 
     @cached_property
     def provenance(self) -> dict[str, list[Any]]:
-        """The different values of each entry of the provenance over all finished runs."""
+        """The different values of each entry of the provenance, over all finished runs and what was scored later."""
         values: dict[str, list[Any]] = {}
-        for stored in self.trained:
-            for key, value in stored.record.provenance.items():
+        records = [stored.record for stored in self.trained]
+        for made in (made for record in records for made in (record.provenance, *record.later.values())):
+            for key, value in made.items():
                 if value is not None and value not in values.setdefault(key, []):
                     values[key].append(value)
         return {key: sorted(different, key=str) for key, different in values.items() if different}

@@ -119,7 +119,9 @@ def describe(results: StudyResults) -> list[str]:
     train = record.data["train"]
     records = [stored.record for stored in results.trained]
     steps = sorted({record.config.train.steps for record in records})
-    commits = sorted({str(record.provenance["commit"]) for record in records})
+    commits = sorted(
+        {str(made["commit"]) for record in records for made in (record.provenance, *record.later.values())}
+    )
     width, height = results.output_size
     sentences = [
         f"Scale: ×{config.model.scale}. Protocol: {record.protocol}.",
@@ -136,8 +138,8 @@ def describe(results: StudyResults) -> list[str]:
 
 
 def _exceptions(results: StudyResults) -> list[str]:
-    """Controls, and variants and runs that are not in the table."""
-    sentences = []
+    """Runs of other studies, controls, and variants and runs that are not in the table."""
+    sentences = [f"Trained by {study}, not again: {runs}." for study, runs in _taken_over(results).items()]
     if controls := [f"{control} for {variant}" for control, variant in results.plan.matched.items()]:
         sentences.append(
             f"Controls of matched size, the same change at the size of {results.plan.base}: {', '.join(controls)}."
@@ -149,3 +151,15 @@ def _exceptions(results: StudyResults) -> list[str]:
     if results.missing:
         sentences.append(f"Without a record, not in the table: {', '.join(results.missing)}.")
     return sentences
+
+
+def _taken_over(results: StudyResults) -> dict[str, str]:
+    """For each other study: the runs whose network it trained, as text."""
+    seeds: dict[str, dict[str, list[int]]] = {}
+    for record in (stored.record for stored in results.trained):
+        if record.origin:
+            seeds.setdefault(record.origin, {}).setdefault(record.variant, []).append(record.config.seed)
+    return {
+        study: "; ".join(f"{variant} seed {', '.join(map(str, numbers))}" for variant, numbers in variants.items())
+        for study, variants in seeds.items()
+    }

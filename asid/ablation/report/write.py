@@ -85,7 +85,13 @@ def to_json(results: StudyResults) -> str:
         "dropped": [asdict(dropped) for dropped in results.plan.dropped],
         "missing": results.missing,
         "runs": [
-            {"variant": run.variant, "seed": run.seed, "run_id": run.run_id, "folder": results.relative(run.folder)}
+            {
+                "variant": run.variant,
+                "seed": run.seed,
+                "run_id": run.run_id,
+                "folder": results.relative(run.folder),
+                "origin": results.origins.get(run.folder),
+            }
             for run in results.plan.runs
         ],
         "data": results.first.data,

@@ -13,6 +13,7 @@ from asid.ablation.report.results import StudyResults, load_results
 from asid.ablation.report.sentences import conclude, describe, explain
 from asid.ablation.report.write import write_report
 from asid.files import ERROR, RECORD
+from asid.runs.record import read_record, write_record
 
 
 @pytest.fixture(scope="module")
@@ -124,6 +125,15 @@ def test_the_page_shows_a_resumed_run(tmp_path: Path) -> None:
     assert "base 0 done 2 h 0 min 3 s 250 2030-01-02 03:04 runs/base-0" in text
     assert "base 1 done, resumed at step 40 2 h 0 min" in text
     assert "training 12 h 0 min, the sum over all runs" in text
+
+
+def test_the_page_shows_which_study_a_run_is_from(tmp_path: Path) -> None:
+    folder = make_study(tmp_path)
+    path = folder / "runs" / "base-1"
+    write_record(read_record(path).override(origin="sharing-laptop"), path)
+    text = words(page(load_results(folder)))
+    assert "base 1 done, from sharing-laptop" in text
+    assert "base 0 done –" in text
 
 
 def test_one_seed_is_reported_on_the_page(tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ from written_study import PROTOCOL, make_study, seeded
 from asid.ablation.report.results import StudyResults, load_results
 from asid.ablation.report.sentences import conclude, describe, explain
 from asid.files import RECORD
+from asid.runs.record import read_record, write_record
 
 CHANGES = {
     "more": [0.10, 0.11, 0.09, 0.10, 0.12],
@@ -89,6 +90,29 @@ def test_the_sentences_name_data_steps_and_seeds(tmp_path: Path) -> None:
     text = " ".join(describe(load_results(make_study(tmp_path))))
     for words in ("×2", PROTOCOL, "set_5 (2 images, ", "for 70 steps", "seeds 0, 1", "1280×720", "0123456789ab"):
         assert words in text
+
+
+def take_over(folder: Path, *names: str) -> None:
+    """Let runs be those of another study."""
+    for name in names:
+        record = read_record(folder / "runs" / name)
+        write_record(record.override(origin="sharing-laptop"), folder / "runs" / name)
+
+
+def test_runs_of_another_study_are_listed(tmp_path: Path) -> None:
+    folder = make_study(tmp_path)
+    take_over(folder, "base-0", "base-1", "no_sharing-1")
+    assert "Trained by sharing-laptop, not again: base seed 0, 1; no_sharing seed 1." in describe(load_results(folder))
+
+
+def test_the_code_that_scored_later_is_named(tmp_path: Path) -> None:
+    folder = make_study(tmp_path)
+    record = read_record(folder / "runs" / "base-0")
+    made = {**record.provenance, "commit": "fedcba987654"}
+    write_record(record.override(later={"set_5": made}), folder / "runs" / "base-0")
+    results = load_results(folder)
+    assert any("commit 0123456789ab, fedcba987654" in sentence for sentence in describe(results))
+    assert results.provenance["commit"] == ["0123456789ab", "fedcba987654"]
 
 
 def test_runs_without_a_record_are_listed(tmp_path: Path) -> None:

@@ -22,6 +22,7 @@ from pydantic_core import InitErrorDetails, PydanticCustomError
 Window = Literal["meso", "global"]
 Border = Literal["symmetric", "replicate"]
 Precision = Literal["32-true", "bf16-mixed", "16-mixed"]
+Padding = Literal["zeros", "reflect", "replicate"]
 Protocol = Literal["psnr-y/ssim-y crop=scale", "psnr-rgb/ssim-rgb crop=scale"]
 
 
@@ -154,6 +155,8 @@ class ModelConfig(Config):
     """Enhanced spatial attention at the end of each group."""
     position_bias: Annotated[bool, Axis(_SWITCH, "position-bias", off=False)] = True
     """Learnt relative position bias in spatial attention."""
+    padding: Annotated[Padding, Axis(get_args(Padding))] = "zeros"
+    """Values that 3×3 convolutions see beyond the border of a map: zeros (the paper), reflect, or replicate."""
 
     @model_validator(mode="after")
     def _check_distillation(self) -> Self:

@@ -39,6 +39,7 @@ CHANGES: dict[type, dict[str, Any]] = {
         "squeeze_excitation": False,
         "esa": False,
         "position_bias": False,
+        "padding": "reflect",
     },
     DataConfig: {"train": "photos", "validation": "photos", "patch_size": 48, "augment": False, "border": "replicate"},
     TrainConfig: {

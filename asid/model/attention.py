@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from asid.config import ModelConfig, Window
-from asid.model.layers import GatedDconvFeedForward, LayerNorm2d
+from asid.model.layers import GatedDconvFeedForward, LayerNorm2d, conv3x3
 from asid.model.windows import AttentionWindow, channel_window, spatial_window
 
 
@@ -85,7 +85,7 @@ class SpatialAttentionLayer(nn.Module):
             WindowAttention(config, width, self.window.size) if makes_maps else SharedWindowAttention(width)
         )
         self.ffn_norm = LayerNorm2d(width, eps=1e-6)
-        self.ffn = GatedDconvFeedForward(width)
+        self.ffn = GatedDconvFeedForward(config, width)
 
     def forward(self, x: Tensor, shared: Tensor | None) -> tuple[Tensor, Tensor]:
         """Map (B, w, H, W) to the same shape, and the attention map (n, T, T) that was made or reused."""
@@ -104,7 +104,7 @@ class ChannelAttention(nn.Module):
         self.window = window
         self.temperature = nn.Parameter(torch.empty(1, 1, 1))
         self.pointwise = nn.Conv2d(c, 3 * c, 1, bias=False)
-        self.depthwise = nn.Conv2d(3 * c, 3 * c, 3, padding=1, groups=3 * c, bias=False)
+        self.depthwise = conv3x3(config, 3 * c, 3 * c, groups=3 * c, bias=False)
         self.out = nn.Conv2d(c, c, 1, bias=False)
         self.reset_parameters()
 
@@ -133,7 +133,7 @@ class ChannelAttentionLayer(nn.Module):
         self.norm = LayerNorm2d(config.num_features, eps=1e-6)
         self.attention = ChannelAttention(config, channel_window(config, kind))
         self.ffn_norm = LayerNorm2d(config.num_features, eps=1e-6)
-        self.ffn = GatedDconvFeedForward(config.num_features)
+        self.ffn = GatedDconvFeedForward(config, config.num_features)
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Map (B, C, H, W) to the same shape, and the attention map (n, C, C)."""

@@ -10,7 +10,32 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from asid.config import ModelConfig
+from asid.config import ModelConfig, Padding
+
+
+class PaddedConv2d(nn.Conv2d):
+    """A 3×3 convolution that pads its input by reflection or replication, and so keeps its size."""
+
+    def __init__(self, inputs: int, outputs: int, mode: Padding, groups: int, bias: bool) -> None:
+        super().__init__(inputs, outputs, 3, groups=groups, bias=bias)
+        self.mode = mode
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, inputs, H, W) to (B, outputs, H, W)."""
+        if self.mode == "reflect" and 1 in x.shape[-2:]:  # ESA pools small images to one pixel
+            # A side of one pixel has nothing to reflect: numpy.pad repeats the pixel, PyTorch refuses.
+            rows, columns = ("replicate" if side == 1 else "reflect" for side in x.shape[-2:])
+            padded = F.pad(F.pad(x, (0, 0, 1, 1), rows), (1, 1, 0, 0), columns)
+        else:
+            padded = F.pad(x, (1, 1, 1, 1), self.mode)
+        return super().forward(padded)
+
+
+def conv3x3(config: ModelConfig, inputs: int, outputs: int, *, groups: int = 1, bias: bool = True) -> nn.Conv2d:
+    """A 3×3 convolution that keeps the size of the map; ``config.padding`` says what it sees beyond the border."""
+    if config.padding == "zeros":
+        return nn.Conv2d(inputs, outputs, 3, padding=1, groups=groups, bias=bias)
+    return PaddedConv2d(inputs, outputs, config.padding, groups, bias)
 
 
 class LayerNorm2d(nn.LayerNorm):
@@ -43,7 +68,7 @@ class LocalModule(nn.Module):
     def __init__(self, config: ModelConfig, width: int) -> None:
         super().__init__()
         self.expand = nn.Conv2d(width, width, 1)
-        self.depthwise = nn.Conv2d(width, width, 3, padding=1, groups=width)
+        self.depthwise = conv3x3(config, width, width, groups=width)
         self.gate = SqueezeExcitation(width) if config.squeeze_excitation else nn.Identity()
         self.project = nn.Conv2d(width, width, 1)
 
@@ -57,10 +82,10 @@ class LocalModule(nn.Module):
 class _DepthwiseBranch(nn.Sequential):
     """1×1 convolution, then depthwise 3×3, without bias: (B, w, H, W) to the same shape."""
 
-    def __init__(self, width: int) -> None:
+    def __init__(self, config: ModelConfig, width: int) -> None:
         super().__init__()
         self.pointwise = nn.Conv2d(width, width, 1, bias=False)
-        self.depthwise = nn.Conv2d(width, width, 3, padding=1, groups=width, bias=False)
+        self.depthwise = conv3x3(config, width, width, groups=width, bias=False)
 
 
 class GatedDconvFeedForward(nn.Module):
@@ -71,10 +96,10 @@ class GatedDconvFeedForward(nn.Module):
     there.
     """
 
-    def __init__(self, width: int) -> None:
+    def __init__(self, config: ModelConfig, width: int) -> None:
         super().__init__()
-        self.gate = _DepthwiseBranch(width)
-        self.value = _DepthwiseBranch(width)
+        self.gate = _DepthwiseBranch(config, width)
+        self.value = _DepthwiseBranch(config, width)
         self.project = nn.Conv2d(width, width, 1, bias=False)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -94,7 +119,7 @@ class EnhancedSpatialAttention(nn.Module):
         self.reduce = nn.Conv2d(c, f, 1)
         self.skip = nn.Conv2d(f, f, 1)
         self.stride = nn.Conv2d(f, f, 3, stride=2)
-        self.refine = nn.Conv2d(f, f, 3, padding=1)
+        self.refine = conv3x3(config, f, f)
         self.expand = nn.Conv2d(f, c, 1)
 
     def forward(self, x: Tensor) -> Tensor:

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from asid.config import ModelConfig
 from asid.model.blocks import BlockMaps, Group
-from asid.model.layers import EnhancedSpatialAttention
+from asid.model.layers import EnhancedSpatialAttention, conv3x3
 
 ValueRange = tuple[float, float]
 UNIT_RANGE: ValueRange = (0.0, 1.0)
@@ -61,10 +61,10 @@ class ASID(nn.Module):
         # PyTorch's layers draw weights when they are built. These draws are discarded: reset_parameters draws the
         # initial weights.
         with torch.random.fork_rng(devices=[]):
-            self.shallow = nn.Conv2d(3, c, 3, padding=1)
+            self.shallow = conv3x3(config, 3, c)
             self.groups = nn.ModuleList(Group(config, config.makes_maps(g)) for g in range(config.num_groups))
-            self.deep = nn.Conv2d(c, c, 3, padding=1)
-            self.upsample = nn.Conv2d(c, 3 * s * s, 3, padding=1)
+            self.deep = conv3x3(config, c, c)
+            self.upsample = conv3x3(config, c, 3 * s * s)
             self.shuffle = nn.PixelShuffle(s)
         self.reset_parameters(seed)
         self.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # missing in torch's stubs
@@ -79,7 +79,10 @@ class ASID(nn.Module):
                     module.reset_parameters()
 
     def pad(self, x: Tensor) -> Tensor:
-        """Zero-pad an image (B, 3, H, W) at the right and the bottom to a size that suits the windows and ESA."""
+        """Zero-pad images (B, 3, H, W) at the right and the bottom to a size that suits the windows and ESA.
+
+        This is independent of ``config.padding``, which is about the border that each 3×3 convolution sees.
+        """
         multiple = self.config.size_multiple
         least = EnhancedSpatialAttention.MIN_SIZE if self.config.esa else 1
         height, width = (-(-max(side, least) // multiple) * multiple for side in x.shape[-2:])

@@ -46,6 +46,7 @@ def test_published_networks(name: str, scale: int, parameters: int, macs_torch: 
         ({"num_groups": 2}, (48, 48)),
         ({"num_groups": 2, "attention_sharing": "none"}, (48, 48)),
         ({"attention_sharing": 2, "global_kind": "window", "global_size": 16, "scale": 3}, (90, 140)),
+        ({"num_groups": 1, "padding": "reflect"}, (90, 60)),
     ],
 )
 def test_fvcore_equals_a_direct_count_on_real_tensors(changes: dict[str, Any], output: tuple[int, int]) -> None:
@@ -105,3 +106,16 @@ def test_every_counter_counts_what_sharing_saves() -> None:
     # These count softmax and additions too: at least the products are there.
     assert alone.macs_ptflops - shared.macs_ptflops >= saved
     assert alone.macs_fvcore - shared.macs_fvcore >= saved
+
+
+@pytest.mark.parametrize("mode", ["reflect", "replicate"])
+def test_padding_costs_no_multiply_adds(mode: str) -> None:
+    zeros, padded = (
+        measure(preset("asid-tiny", num_groups=1, padding=padding), (60, 44)) for padding in ("zeros", mode)
+    )
+    assert (padded.parameters, padded.macs_torch, padded.macs_fvcore) == (
+        zeros.parameters,
+        zeros.macs_torch,
+        zeros.macs_fvcore,
+    )
+    assert padded.macs_ptflops == pytest.approx(zeros.macs_ptflops, rel=0.01)

@@ -2,15 +2,17 @@
 
 import re
 from functools import cache
-from typing import Any
+from typing import Any, get_args
 
+import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
 
-from asid.config import preset
+from asid.config import Padding, preset
 from asid.model.complexity import count_parameters
+from asid.model.layers import conv3x3
 from asid.model.network import ASID, AttentionMaps
 from asid.model.windows import GridWindow, LocalWindow, StridedWindow
 
@@ -47,6 +49,8 @@ AXES: list[tuple[dict[str, Any], str | None, str | None, str | None]] = [
     ({"squeeze_excitation": False}, None, STEPS + r"\d\.local\.gate\..*", None),
     ({"esa": False}, None, r"groups\.\d\.esa\..*", None),
     ({"position_bias": False}, None, r"groups\.0\..*\.bias\.table", None),
+    ({"padding": "reflect"}, None, None, None),
+    ({"padding": "replicate"}, None, None, None),
     ({"num_features": 32}, None, None, r".*"),
     ({"num_groups": 1}, None, r"groups\.[12]\..*", None),
     ({"num_groups": 4}, r"groups\.3\..*", None, None),
@@ -146,7 +150,16 @@ def test_every_axis_of_the_configuration_is_tested() -> None:
 @pytest.mark.parametrize("size", [(1, 1), (7, 13), (8, 8), (15, 16), (17, 40), (16, 3)])
 @pytest.mark.parametrize(
     "changes",
-    [{}, {"scale": 3}, {"esa": False}, {"global_kind": "window", "global_size": 16}, {"global_size": 6}],
+    [
+        {},
+        {"scale": 3},
+        {"esa": False},
+        {"global_kind": "window", "global_size": 16},
+        {"global_size": 6},
+        {"padding": "reflect"},
+        {"padding": "reflect", "esa": False, "spatial_windows": [], "channel_windows": []},
+        {"padding": "replicate"},
+    ],
     ids=axis_name,
 )
 def test_awkward_sizes(size: tuple[int, int], changes: dict[str, Any]) -> None:
@@ -293,8 +306,33 @@ def test_a_sharing_group_uses_the_map_it_is_given() -> None:
     assert (by_uniform - by_identity).abs().max() > 1e-4
 
 
-def test_features_stay_channels_last() -> None:
-    model, seen = build(), []
+@pytest.mark.parametrize(("mode", "numpy_mode"), [("zeros", "constant"), ("reflect", "reflect"), ("replicate", "edge")])
+@pytest.mark.parametrize("size", [(1, 1), (1, 5), (4, 1), (6, 7)])
+@pytest.mark.parametrize("groups", [1, 4])
+def test_convolutions_see_the_padding(mode: str, numpy_mode: Any, size: tuple[int, int], groups: int) -> None:
+    layer = conv3x3(preset("asid", padding=mode), 4, 8, groups=groups)
+    x = torch.rand(2, 4, *size, generator=torch.Generator().manual_seed(0))
+    padded = torch.from_numpy(np.pad(x.numpy(), ((0, 0), (0, 0), (1, 1), (1, 1)), mode=numpy_mode))
+    expected = F.conv2d(padded, layer.weight, layer.bias, groups=groups)
+    torch.testing.assert_close(layer(x), expected, rtol=0, atol=1e-6)
+
+
+@pytest.mark.parametrize("mode", get_args(Padding))
+def test_padding_is_that_of_every_convolution_but_the_pooling_one(mode: str) -> None:
+    """A constant image stays constant through each of them, at the border too, unless zeros are seen beyond it."""
+    flat = {}
+    for path, layer in tiny(num_groups=1, padding=mode).named_modules():
+        if isinstance(layer, nn.Conv2d) and layer.kernel_size == (3, 3) and not path.endswith("esa.stride"):
+            with torch.no_grad():
+                output = layer(torch.ones(1, layer.in_channels, 5, 6))
+            flat[path] = bool((output - output[:, :, 2:3, 2:3]).abs().max() < 1e-5)
+    assert len(flat) == 3 + 3 * (1 + 2 * 2) + 2 * (1 + 2) + 1  # network, steps, channel attention, ESA
+    assert set(flat.values()) == {mode != "zeros"}
+
+
+@pytest.mark.parametrize("changes", [{}, {"padding": "reflect"}, {"padding": "replicate"}], ids=axis_name)
+def test_features_stay_channels_last(changes: dict[str, Any]) -> None:
+    model, seen = build(**changes), []
     for module in (model.shallow, *model.groups, model.deep):
         module.register_forward_hook(
             lambda _, __, output: seen.append(output[0] if isinstance(output, tuple) else output)

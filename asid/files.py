@@ -1,9 +1,10 @@
-"""The files that trainings, runs and studies leave: their names, the one way to write them whole, and the one kind of JSON.
+"""The files that trainings, runs and studies leave: their names, how they are written atomically, and their JSON.
 
 No torch in here: reading results does not need it.
 
-JSON has no numbers for infinity and NaN (RFC 8259). An infinite number, such as the PSNR of identical images, is written as the
-text ``inf`` or ``-inf``, which ``float()`` and a pydantic ``float`` field read back; NaN, a missing number, is written as ``null``.
+JSON has no numbers for infinity and NaN (RFC 8259). An infinite number, such as the PSNR of identical images, is
+written as the text ``inf`` or ``-inf``, which ``float()`` and a pydantic ``float`` field read back; NaN, a missing
+number, is written as ``null``.
 """
 
 import json
@@ -49,10 +50,10 @@ SPEEDS = "speeds.json"
 
 @contextmanager
 def atomic_write(path: str | Path) -> Iterator[Path]:
-    """Write ``path`` completely or not at all: the caller writes the temporary file that this yields, in the same folder.
+    """Write ``path`` completely or not at all: yields a temporary file in the same folder for the caller to write.
 
-    On leaving, the temporary file is flushed to disk and takes the place of ``path``; after an error it is deleted, and ``path``
-    stays as it was. A parent folder that does not exist is created.
+    On leaving, the temporary file is flushed to disk and takes the place of ``path``; after an error it is deleted, and
+    ``path`` stays as it was. A parent folder that does not exist is created.
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -74,7 +75,7 @@ def write_text(path: str | Path, text: str) -> Path:
 
 
 def json_text(content: Any) -> str:
-    """``content`` as valid JSON with a newline at the end: infinity is the text ``inf`` or ``-inf``, NaN is ``null``."""
+    """``content`` as valid JSON that ends with a newline; infinity is the text ``inf`` or ``-inf``, NaN is ``null``."""
     return json.dumps(_finite(content), indent=1, ensure_ascii=False, allow_nan=False) + "\n"
 
 
@@ -87,8 +88,8 @@ def read_json(path: str | Path) -> dict[str, Any]:
     """Read a JSON file that holds an object. An infinite number comes back as the text ``inf`` or ``-inf``.
 
     Raises:
-        FileNotFoundError: there is no such file.
-        ValueError: the file is damaged; the message names it.
+        FileNotFoundError: There is no such file.
+        ValueError: The file is damaged; the message names it.
     """
     try:
         content = json.loads(Path(path).read_text(encoding="utf-8"))

@@ -1,4 +1,4 @@
-"""The curves of a training while it trains."""
+"""Training curves, redrawn while a network trains."""
 
 import time
 from pathlib import Path
@@ -12,13 +12,13 @@ from asid.plots import style
 from asid.training.history import read_history
 
 _SHARE = 0.02
-"""Largest share of the time that drawing takes."""
+"""Maximum share of the time spent on drawing."""
 
 
 class LiveCurves:
-    """Loss and validation PSNR in one output that is drawn anew as a training goes on: in a browser, and in the file that papermill writes.
+    """Loss and validation PSNR in one output, redrawn during a training: in a browser, and in the file papermill writes.
 
-    Give it to :func:`asid.runs.run.train_and_score` as ``on_history``, and :meth:`draw` what came out at the end.
+    Pass it to :func:`asid.runs.run.train_and_score` as ``on_history``, and :meth:`draw` the whole history at the end.
     """
 
     def __init__(self) -> None:
@@ -26,12 +26,12 @@ class LiveCurves:
         self._next = 0.0
 
     def __call__(self, folder: Path) -> None:
-        """Draw the curves of the training in ``folder``, unless the last drawing was a moment ago."""
+        """Draw the curves of the training in ``folder``, unless that was just done."""
         if time.perf_counter() >= self._next:
             self.draw(read_history(folder))
 
     def draw(self, history: pd.DataFrame) -> None:
-        """Draw ``history``, with the columns of :class:`asid.training.train.History`."""
+        """Draw ``history``, with the columns :data:`asid.training.history.COLUMNS`."""
         start = time.perf_counter()
         with drawing():
             figure = style.new_figure(9, 3.2)

@@ -1,7 +1,8 @@
-"""A hash of what Python code does: over its syntax tree, without what only people read. The same on Python 3.11 to 3.14.
+"""A hash of what Python code does: of its syntax tree without what only people read, on any Python version.
 
-Not hashed: comments and layout, docstrings, annotations, imports that only annotations use, the arguments of raised errors, messages
-of assertions, calls of loggers and of ``warnings``, and web addresses. Everything else is, down to the order of statements.
+Not hashed: comments and layout, docstrings, annotations, imports that only annotations use, the arguments of raised
+errors, messages of assertions, calls of loggers and of ``warnings``, and web addresses. Everything else is, down to the
+order of statements.
 """
 
 import ast
@@ -22,8 +23,8 @@ def code_digest(package: Path, entries: Iterable[str], *, within: Iterable[str],
 
     Args:
         package: Folder of the package.
-        entries: Modules to begin with, by their names in the package, e.g. ``training.train``. Modules of the package that these
-            import, directly or indirectly, anywhere in their text, enter as well.
+        entries: Modules to begin with, by their names in the package, e.g. ``training.train``. Modules of the package
+            that these import, directly or indirectly, anywhere in their text, enter as well.
         within: Folders and modules of the package that imports are followed into.
         without: Modules that do not enter, and that imports are not followed into.
     """
@@ -40,7 +41,7 @@ def modules_in_use(
     """The modules that enter a :func:`code_digest`, with their source text.
 
     Raises:
-        FileNotFoundError: a module in ``entries`` or ``without`` does not exist: it was renamed, and the list was not.
+        FileNotFoundError: A module in ``entries`` or ``without`` does not exist: it was renamed, and the list was not.
     """
     within, without = tuple(within), set(without)
     for name in without:
@@ -106,7 +107,7 @@ def _write(value: object, indent: str) -> Iterator[str]:
     if isinstance(value, ast.Constant) and isinstance(value.value, str) and _ADDRESS.match(value.value):
         yield f"{indent}an address"
     elif isinstance(value, ast.Constant):
-        yield f"{indent}{type(value.value).__name__} {ascii(value.value)}"
+        yield f"{indent}{type(value.value).__name__} {value.value!a}"
     elif isinstance(value, ast.AST):
         annotated = isinstance(value, ast.AnnAssign) and value.value is not None
         yield f"{indent}{'Assign' if annotated else type(value).__name__}"
@@ -140,7 +141,7 @@ def _fields(node: ast.AST) -> Iterator[tuple[str, object]]:
 
 
 def _is_for_people(node: object) -> bool:
-    """Whether a statement changes nothing that is computed: a docstring, an import (see :func:`source_digest`), a log message."""
+    """Whether a statement computes nothing: a docstring, an import (see :func:`source_digest`), a log message."""
     if isinstance(node, ast.Import | ast.ImportFrom):
         return True
     if isinstance(node, ast.If) and isinstance(node.test, ast.Name) and node.test.id == "TYPE_CHECKING":

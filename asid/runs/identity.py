@@ -1,12 +1,13 @@
 """Identity: what a training and an evaluation depend on, as hashes, so that neither is done twice. No torch in here.
 
-- A **training** is its network, its training configuration, the bytes of its images, its seed, and the code that makes weights. Its
-  validation belongs to it, because the curves do: they are kept with the weights.
-- An **evaluation** is a training, one evaluation set with the bytes of its images, how the network is applied, the protocol, and the
-  code that makes scores.
+- A **training** is its network, its training configuration, the bytes of its images, its seed, and the code that makes
+  weights. Its validation belongs to it, because the curves do: they are kept with the weights.
+- An **evaluation** is a training, one evaluation set with the bytes of its images, how the network is applied, the
+  protocol, and the code that makes scores.
 
-Where an image comes from is not part of an identity, its bytes are; how often a training saves a checkpoint and how many processes
-load its patches change neither weights nor curves. Code enters by what it does (:mod:`asid.runs.code_digest`).
+Where an image comes from is not part of an identity, its bytes are; how often a training saves a checkpoint and how
+many processes load its patches change neither weights nor curves. Code enters by what it does
+(:mod:`asid.runs.code_digest`).
 """
 
 from functools import cache
@@ -25,7 +26,7 @@ _FINDS_FILES = ("data.benchmarks", "data.download", "data.layouts", "data.sample
 """Modules that find the files of a data set. What they find enters as data: names and bytes, in order."""
 
 Manifests = dict[str, dict[str, Any]]
-"""For each use of data (``train``, ``validation``, ``evaluate <source>``): its source, images, and hashes over their bytes."""
+"""For each use of data (``train``, ``validation``, ``evaluate <source>``): its source, its images, and their hashes."""
 
 
 class Identity(Config):
@@ -50,7 +51,7 @@ def run_identity(config: RunConfig, manifests: Manifests | None = None) -> Ident
         manifests: Its data as :func:`data_manifests` returns it, if it is known; else the images are read.
 
     Raises:
-        ImageError: images are missing.
+        ImageError: Images are missing.
     """
     manifests = manifests or data_manifests(config)
     training = training_id(config, manifests)
@@ -74,7 +75,8 @@ def evaluation_ids(config: RunConfig, manifests: Manifests, upscaler: str) -> di
     Args:
         config: Configuration of the run.
         manifests: Its data.
-        upscaler: What is evaluated: the identity of a training, or the name of a method without training, such as ``bicubic``.
+        upscaler: What is evaluated: the identity of a training, or the name of a method without training, such as
+            ``bicubic``.
     """
     applied = {name: value for name, value in config.evaluate.to_dict().items() if name != "data"}
     ids = {}
@@ -99,10 +101,10 @@ def set_name(source: str) -> str:
 
 
 def data_manifests(config: RunConfig) -> Manifests:
-    """The images behind each use of data in ``config``, with hashes over the names and bytes of HR files and, if any, LR files.
+    """The images of each use of data in ``config``, with hashes of the names and bytes of HR and, if any, LR files.
 
     Raises:
-        ImageError: images are missing.
+        ImageError: Images are missing.
     """
     manifests = {}
     for use, source in (("train", config.data.train), ("validation", config.data.validation)):
@@ -122,17 +124,18 @@ def check_identity(config: RunConfig, expected: str) -> None:
         expected: :attr:`Identity.run_id` in the plan; empty if there is no plan.
 
     Raises:
-        ValueError: its identity is another one.
+        ValueError: Its identity is different.
     """
     if expected and expected != (run_id := run_identity(config).run_id):
         raise ValueError(
-            f"this run has the identity {run_id}, expected {expected}: data, code or parameters changed since it was planned"
+            f"this run has the identity {run_id}, expected {expected}: "
+            "data, code or parameters changed since it was planned"
         )
 
 
 @cache
 def weights_code() -> str:
-    """Hash of the code that makes weights: what a training runs of the configuration, the data, the model and the training."""
+    """Hash of the code that makes weights: what a training uses of ``config``, ``data``, ``model`` and ``training``."""
     return code_digest(
         PACKAGE, ["training.train"], within=("config", "data", "model", "training"), without=_FINDS_FILES
     )
@@ -146,5 +149,5 @@ def scores_code() -> str:
 
 
 def source_hash() -> str:
-    """Hash of all code that makes numbers: two installations of the package with the same hash make the same records."""
+    """Hash of all code that makes numbers: installations of the package with the same hash make the same records."""
     return digest([weights_code(), scores_code()])

@@ -1,4 +1,4 @@
-"""Records: what a run measured, with everything that its numbers depend on. A run is done when its complete record exists."""
+"""Records: what a run measured, and everything that its numbers depend on. With its record, a run is done."""
 
 import os
 import platform
@@ -62,7 +62,7 @@ class Record(Config):
     origin: str | None = None
     """Study that trained the network, if it was not this one."""
     identity: Identity
-    """What the weights and the scores depend on, as hashes; of a reference row, its training is the name of the method."""
+    """What weights and scores depend on, as hashes; for a reference row, its training is the name of the method."""
     config: RunConfig
     """Configuration of the run; for a reference row only its evaluation and scale count."""
     protocol: str
@@ -76,9 +76,9 @@ class Record(Config):
     history: list[HistoryRow]
     """Training curves."""
     seconds: dict[str, float]
-    """Wall-clock seconds: ``train``; for each evaluation set, by its name, ``evaluate <set>`` and, in the network, ``upscale <set>``."""
+    """Wall-clock seconds: ``train``, and per evaluation set ``evaluate <set>`` and, in the network, ``upscale <set>``."""
     execution: dict[str, Any] = Field(default_factory=dict)
-    """How the training went: exit, micro_batch (patches per device and pass), resumed_at (steps of the checkpoints it resumed from)."""
+    """How the training went: exit, micro_batch (patches per device and pass), resumed_at (steps where it resumed)."""
     provenance: dict[str, Any]
     """Versions, commit, machine and time of the run that trained."""
     later: dict[str, dict[str, Any]] = Field(default_factory=dict)
@@ -95,9 +95,10 @@ class Record(Config):
         return pd.DataFrame(self.scores)
 
     def total_seconds(self, kind: str) -> float | None:
-        """Wall-clock seconds of the training (``train``), of all evaluations (``evaluate``), in the network during these (``upscale``).
+        """Wall-clock seconds; ``None`` if they were not measured.
 
-        ``None`` if they were not measured.
+        Args:
+            kind: ``train``, ``evaluate`` (all evaluation sets) or ``upscale`` (in the network, during these).
         """
         found = [value for name, value in self.seconds.items() if name.split(" ")[0] == kind]
         return sum(found) if found else None
@@ -151,8 +152,8 @@ def read_record(folder: str | Path, run_id: str | None = None) -> Record:
         run_id: The identity that it must have; ``None``: any.
 
     Raises:
-        FileNotFoundError: there is no record.
-        RecordError: it is damaged, or not that of ``run_id``.
+        FileNotFoundError: There is no record.
+        RecordError: It is damaged, or not that of ``run_id``.
     """
     path = Path(folder) / RECORD
     try:

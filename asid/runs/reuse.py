@@ -1,4 +1,4 @@
-"""Reuse: what one study has trained and scored, another study takes over instead of training it again. No torch in here."""
+"""Reuse: a study takes over what another one has trained and scored, instead of repeating it. No torch in here."""
 
 import os
 import shutil
@@ -45,8 +45,8 @@ def run_folder(study_folder: str | Path, variant: str, seed: int, identity: Iden
 def find_trained(results: str | Path, identity: Identity) -> Trained | None:
     """A finished run with the training of ``identity``, in any study in the folder ``results``.
 
-    Of several, the one that has most of the evaluations of ``identity``; of these, the first by name. It may be in the folder of the
-    run itself, or in another folder of its study if a variant was renamed.
+    Of several, the one that has most of the evaluations of ``identity``; of these, the first by name. It may be in the
+    folder of the run itself, or in another folder of its study if a variant was renamed.
     """
     found = []
     for folder in sorted(Path(results).glob(f"*/runs/*-{identity.training}")):
@@ -60,13 +60,14 @@ def find_trained(results: str | Path, identity: Identity) -> Trained | None:
 def take_over(source: Trained, folder: str | Path, *, study: str, variant: str, config: RunConfig) -> Record:
     """Fill the folder of a run from a finished run with the same training, as if it had been trained there.
 
-    Takes over the weights, the curves, and of those evaluation sets that were evaluated in the same way the SR images and scores.
-    Weights and images are hard links if the file system has them, else copies; nothing refers to the other folder. The record
-    comes last. It is complete if :meth:`Trained.is_complete`; otherwise :func:`asid.runs.run.train_and_score` in ``folder`` scores what
-    is missing.
+    Takes over the weights, the curves, and of those evaluation sets that were evaluated in the same way the SR images
+    and scores. Weights and images are hard links if the file system has them, else copies; nothing refers to the other
+    folder. The record comes last. It is complete if :meth:`Trained.is_complete`; otherwise
+    :func:`asid.runs.run.train_and_score` in ``folder`` scores what is missing.
 
     Args:
-        source: The finished run, from :func:`find_trained`. If it is in ``folder`` itself, only the record is written again.
+        source: The finished run, from :func:`find_trained`. If it is in ``folder`` itself, only the record is written
+            again.
         folder: Folder of the run, see :func:`run_folder`.
         study: Study of the run.
         variant: Name of its variant.

@@ -1,4 +1,4 @@
-"""One run from configuration to record: train, score, count. The notebook of a study and ``asid train`` both call this."""
+"""One run from configuration to record: train, score, count. The training notebook and ``asid train`` call this."""
 
 import shutil
 from collections.abc import Callable
@@ -17,8 +17,9 @@ from asid.model.network import ASID
 from asid.runs.identity import Manifests, data_manifests, run_identity, set_name
 from asid.runs.lock import exclusive
 from asid.runs.record import Record, provenance, read_record, to_rows, write_record
+from asid.training.checkpoints import read_execution
 from asid.training.history import read_history
-from asid.training.train import read_execution, train
+from asid.training.train import train
 
 
 @dataclass(frozen=True)
@@ -80,8 +81,8 @@ def train_and_score(
 ) -> Run:
     """Train, score and count one variant in ``folder``. An interrupted run resumes where it stopped.
 
-    Nothing is done twice: a network that is trained is not trained again, and of a record in ``folder`` with the same training the
-    scores of those evaluation sets are kept whose evaluation is the same, too.
+    Nothing is done twice: a network that is trained is not trained again, and of a record in ``folder`` with the same
+    training the scores of those evaluation sets are kept whose evaluation is the same, too.
 
     Args:
         config: Configuration of the run.

@@ -17,8 +17,8 @@ COLUMNS = ("step", "loss", "learning_rate", "psnr", "seconds")
 def read_history(folder: str | Path) -> pd.DataFrame:
     """The curves that a training in ``folder`` has written so far, with :data:`COLUMNS`: one row per step, in order.
 
-    Missing values are NaN. The table is empty if there is no file yet. Damaged rows (the last one while it is being written, zeros
-    after a power failure) are left out.
+    Missing values are NaN. The table is empty if there is no file yet. Damaged rows (the last one while it is being
+    written, zeros after a power failure) are left out.
     """
     rows = [[_number(value) for value in row] for row in read_rows(folder)]
     table = pd.DataFrame(rows, columns=list(COLUMNS), dtype=float).astype({"step": int})

@@ -2,7 +2,7 @@
 
 import os
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -15,13 +15,13 @@ from asid.runs.identity import run_identity
 from asid.runs.record import Record, read_record
 from asid.runs.reuse import find_trained, run_folder, take_over
 from asid.runs.run import train_and_score
-from asid.training.train import TrainingModule
+from asid.training.module import TrainingModule
 
 MakeRun = Callable[..., RunConfig]
 
 
 @pytest.fixture
-def work(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
+def work(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """What is done: ``step`` for each training step, and the name of each evaluation set that is scored."""
     done: list[str] = []
     step, evaluate = TrainingModule.training_step, runs.evaluate
@@ -36,7 +36,7 @@ def work(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
 
     monkeypatch.setattr(TrainingModule, "training_step", training_step)
     monkeypatch.setattr(runs, "evaluate", scored)
-    yield done
+    return done
 
 
 @pytest.fixture

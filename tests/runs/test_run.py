@@ -20,7 +20,8 @@ from asid.model.network import ASID
 from asid.runs import run as experiment
 from asid.runs.record import read_record
 from asid.runs.run import train_and_score
-from asid.training.train import TrainingModule, train
+from asid.training.module import TrainingModule
+from asid.training.train import train
 
 MakeRun = Callable[..., RunConfig]
 TINY: dict[str, Any] = {"model": {"num_groups": 1}}

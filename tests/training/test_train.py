@@ -1,12 +1,14 @@
-"""Training: it learns, it goes on exactly where it was killed or ran out of memory, it keeps its records, it stops when it diverges."""
+"""Training: it learns, resumes exactly after a kill or when memory runs out, and stops if it diverges."""
 
 import csv
 import errno
+import shutil
 import weakref
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import lightning as L
 import pandas as pd
 import pytest
 import torch
@@ -16,17 +18,14 @@ from torch import Tensor
 from asid.config import RunConfig, TrainConfig
 from asid.data.patches import PatchDataset
 from asid.data.sources import find_images
+from asid.evaluation import metrics
 from asid.evaluation.evaluate import evaluate
-from asid.files import CHECKPOINT, CONFIG, HISTORY, WEIGHTS
+from asid.files import CHECKPOINT, CONFIG, HISTORY, WEIGHTS, read_json
 from asid.model.network import ASID
+from asid.training.checkpoints import read_execution
 from asid.training.history import read_history
-from asid.training.train import (
-    TrainingDivergedError,
-    TrainingModule,
-    learning_rate_factor,
-    read_execution,
-    train,
-)
+from asid.training.module import TrainingDivergedError, TrainingModule, learning_rate_factor
+from asid.training.train import train
 
 MakeRun = Callable[..., RunConfig]
 CURVES = ["step", "loss", "learning_rate", "psnr"]
@@ -69,7 +68,7 @@ def train_until(step: int, config: RunConfig, folder: Path, part: int = 0) -> No
 def test_a_checkpoint_that_cannot_be_written_leaves_the_one_before(
     tiny_run: Callable[..., RunConfig], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """As on a full disk: the training fails, and goes on from the older checkpoint once there is room, to the weights it would have had."""
+    """As on a full disk: the training fails, and later resumes from the older checkpoint to the same weights."""
     write = torch.save
 
     def fill_up(content: dict[str, Any], file: Path) -> None:
@@ -142,6 +141,40 @@ def test_a_resumed_training_does_not_repeat_what_is_done(
     assert steps == [4, 5]
 
 
+def test_settings_that_are_not_in_the_identity_change_neither_weights_nor_curves(
+    tiny_run: MakeRun, tmp_path: Path
+) -> None:
+    """See :meth:`asid.config.RunConfig.training_settings`."""
+    configs = [tiny_run(ema_decay=0.5), tiny_run(ema_decay=0.5, checkpoint_every=3, loader_workers=1)]
+    assert configs[0].training_settings() == configs[1].training_settings()
+    models = [train(config, tmp_path / str(index), progress=False) for index, config in enumerate(configs)]
+    assert same(weights(models[0]), weights(models[1]))
+    first, second = (read_history(tmp_path / name)[CURVES] for name in "01")
+    pd.testing.assert_frame_equal(first, second, check_exact=True)
+
+
+def test_a_folder_takes_another_evaluation_and_a_data_set_that_was_moved(
+    tiny_run: MakeRun, crops: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config, moved = tiny_run(steps=1), shutil.copytree(crops, tmp_path / "moved")
+    train(config, tmp_path / "run", progress=False)
+    monkeypatch.setattr(TrainingModule, "training_step", None)  # nothing is trained
+    data = {**config.data.to_dict(), "train": str(moved / "train"), "validation": str(moved / "validation")}
+    again = config.override(evaluate={"ensemble": True}, data=data)
+    train(again, tmp_path / "run", progress=False)
+    written = read_json(tmp_path / "run" / CONFIG)
+    assert (written["evaluate"], written["data"]) == (again.evaluate.to_dict(), data)
+    (moved / "train" / "0.png").write_bytes((moved / "train" / "1.png").read_bytes())
+    with pytest.raises(ValueError, match="holds another training"):
+        train(again, tmp_path / "run", progress=False)
+
+
+def test_validation_computes_psnr_only(tiny_run: MakeRun, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(metrics, "structural_similarity", None)
+    train(tiny_run(steps=1), tmp_path, progress=False)
+    assert read_history(tmp_path)["psnr"].notna().all()
+
+
 def test_average_weights_are_what_is_saved(tiny_run: MakeRun, tmp_path: Path) -> None:
     plain = train(tiny_run(), tmp_path / "plain", progress=False)
     average = train(tiny_run(ema_decay=0.9), tmp_path / "ema", progress=False)
@@ -164,7 +197,7 @@ def test_the_curve_ends_with_one_validation_of_what_is_saved(
     model = train(config, tmp_path, progress=False)
     assert validations(tmp_path) == expected
     scores = evaluate(model, 2, config.evaluate).scores
-    # To the last pixel: the average of the weights once took that of the position bias's indices, too, and scored another network.
+    # To the last pixel: the indices of the position bias were once averaged, too, which scored another network.
     assert read_history(tmp_path)["psnr"].iloc[-1] == pytest.approx(scores["psnr"].mean(), rel=1e-6)
 
 
@@ -235,9 +268,9 @@ Memory = Callable[..., list["weakref.ref[ASID]"]]
 
 @pytest.fixture
 def memory(monkeypatch: pytest.MonkeyPatch) -> Memory:
-    """Memory for a few patches: ``memory(k, spared=n)`` lets no batch of more than k through a training network, but for the first n.
+    """Memory for k patches: ``memory(k, spared=n)`` fails every batch of more than k in training, except the first n.
 
-    Returns the networks for which there was none. All of them have to be gone when there is.
+    Returns the networks that failed. All of them have to be gone when one succeeds.
     """
     whole_forward = ASID.forward
 
@@ -266,7 +299,7 @@ def memory(monkeypatch: pytest.MonkeyPatch) -> Memory:
 
 
 def train_by_hand(config: RunConfig, micro_batch: Callable[[int], int]) -> dict[str, Tensor]:
-    """A training in plain PyTorch that takes the batch of each step (from 0) in micro-batches of ``micro_batch(step)`` patches."""
+    """Train in plain PyTorch, with micro-batches of ``micro_batch(step)`` patches at each step (from 0)."""
     settings, data = config.train, config.data
     photographs = find_images(data.train, split="train")
     patches = PatchDataset(
@@ -318,7 +351,7 @@ def test_out_of_memory_makes_the_micro_batch_smaller(
         assert "\n" not in message
     assert read_execution(tmp_path / "small") == {"micro_batch": sizes[-1], "resumed_at": []}
 
-    # The same sums in another order: that is 1e-7 of a gradient in float32, and 1e-6 of a weight after four steps of 1e-3.
+    # The same sums in another order: 1e-7 of a gradient in float32, 1e-6 of a weight after four steps of 1e-3.
     expected, found = read_history(tmp_path / "whole"), read_history(tmp_path / "small")
     pd.testing.assert_frame_equal(found[CURVES], expected[CURVES], rtol=0, atol=2e-5)
     assert len((tmp_path / "small" / HISTORY).read_text().splitlines()) == 1 + 4 + 2, (
@@ -339,7 +372,7 @@ def test_a_training_out_of_memory_is_one_with_small_micro_batches_from_its_check
     tmp_path: Path,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    """To the last bit. The checkpoint is at step 3: an odd number of whole batches lies before those that come in halves."""
+    """To the last bit. The checkpoint is at step 3: an odd number of whole batches precedes the halves."""
     config = tiny_run(model={"num_groups": 1}, batch_size=4, checkpoint_every=3)
     switch = resumed_at[0] if resumed_at else 0
     expected = train_by_hand(config, lambda step: 4 if step < switch else 2)
@@ -351,6 +384,19 @@ def test_a_training_out_of_memory_is_one_with_small_micro_batches_from_its_check
     assert ("from the last checkpoint" in caplog.text) == bool(resumed_at)
     assert list(read_history(tmp_path)["step"]) == [1, 2, 3, 4, 5, 6]
     assert validations(tmp_path) == [3, 6]
+
+
+def test_an_untested_version_of_lightning_is_refused_where_its_counts_are_edited(
+    memory: Memory, tiny_run: MakeRun, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Not elsewhere: a training that resumes with the same micro-batches needs no edit."""
+    monkeypatch.setattr(L, "__version__", "2.99.0")
+    config = tiny_run(model={"num_groups": 1})
+    train_until(5, config, tmp_path)
+    train_until(5, config, tmp_path)
+    memory(1)
+    with pytest.raises(RuntimeError, match=r"Lightning 2\.6, not with 2\.99\.0"):
+        train(config, tmp_path, progress=False)
 
 
 @pytest.mark.parametrize("options", [{}, {"ema_decay": 0.5, "gradient_clip": 0.1}], ids=["plain", "options"])

@@ -1,0 +1,92 @@
+"""What is optimised: L1 loss, AdamW, the learning rate over time, and PSNR as validation."""
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+import lightning as L
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from asid.config import RunConfig, TrainConfig
+from asid.data.images import RGBImage
+from asid.evaluation.inference import upscale
+from asid.evaluation.metrics import comparable, psnr
+from asid.model.network import ASID
+from asid.training.checkpoints import recount_micro_batches
+
+
+class TrainingDivergedError(ValueError):
+    """The loss is no longer a finite number."""
+
+
+def learning_rate_factor(config: TrainConfig) -> Callable[[int], float]:
+    """The learning rate at a step (from 0) as a fraction of the peak."""
+
+    def factor(step: int) -> float:
+        warmup = min(1.0, (step + 1) / (config.warmup_steps + 1))
+        progress = min(1.0, step / config.steps)
+        shape = {
+            "cosine": 0.5 * (1 + math.cos(math.pi * progress)),
+            "step": 0.5 ** int(6 * progress),
+            "constant": 1.0,
+        }[config.schedule]
+        return warmup * shape
+
+    return factor
+
+
+class TrainingModule(L.LightningModule):
+    """The network with its loss and its optimiser, as Lightning expects them.
+
+    If a batch does not fit into memory it is divided into equal micro-batches. Lightning counts these
+    (``accumulate_grad_batches`` per step), while its ``global_step`` counts optimiser steps.
+    """
+
+    def __init__(self, config: RunConfig) -> None:
+        super().__init__()
+        self.run = config
+        self.model = ASID(config.model, seed=config.seed)
+
+    def training_step(self, batch: tuple[Tensor, Tensor], index: int) -> Tensor:
+        """L1 loss of a micro-batch: LR (B, 3, p, p) and HR (B, 3, sp, sp) in [0, 1]."""
+        lr, hr = batch
+        loss = F.l1_loss(self.model(lr), hr)
+        if not torch.isfinite(loss):
+            train = self.run.train
+            raise TrainingDivergedError(
+                f"the loss is {loss.item()} at step {self.trainer.global_step}: lower train.learning_rate "
+                f"(now {train.learning_rate:g}), raise train.warmup_steps (now {train.warmup_steps}), "
+                f"or set train.gradient_clip (now {train.gradient_clip})"
+            )
+        self.log("loss", loss, prog_bar=True)
+        return loss
+
+    def on_train_batch_end(self, outputs: Any, batch: Any, index: int) -> None:
+        """Stop after the last step, but validate first: the curve ends with the weights that are saved."""
+        if self.trainer.global_step == self.trainer.max_steps:
+            self.trainer.should_stop = True
+
+    def validation_step(self, batch: tuple[RGBImage, RGBImage], index: int) -> None:
+        """PSNR of one image by the default protocol: LR (h, w, 3) and HR (sh, sw, 3), uint8."""
+        lr, hr = batch
+        value = psnr(*comparable(upscale(self.model, lr), hr, crop=self.run.model.scale))
+        self.log("psnr", value, prog_bar=True, batch_size=1, on_epoch=True)
+
+    def configure_optimizers(self) -> Any:
+        """AdamW, with a learning rate that changes after each step."""
+        train = self.run.train
+        optimizer = torch.optim.AdamW(
+            self.model.parameters(), lr=train.learning_rate, betas=train.betas, weight_decay=train.weight_decay
+        )
+        schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, learning_rate_factor(train))
+        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Store how many micro-batches a step has, which Lightning's counts depend on."""
+        checkpoint["micro_batches"] = self.trainer.accumulate_grad_batches
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Convert Lightning's counts if a step has more micro-batches now, because memory ran out."""
+        recount_micro_batches(checkpoint, self.trainer.accumulate_grad_batches)

@@ -1,0 +1,39 @@
+"""A folder belongs to one training: its ``config.json`` says to which."""
+
+from pathlib import Path
+from typing import Any
+
+from asid.config import RunConfig
+from asid.data.images import manifest_hash
+from asid.data.sources import find_images
+from asid.files import CONFIG, read_json, write_json
+
+
+def claim(folder: Path, config: RunConfig) -> None:
+    """Write the configuration, with hashes of the training and validation images, to ``config.json`` in ``folder``.
+
+    Raises:
+        ValueError: The folder holds another training. Another evaluation or other checkpoints do not make it another
+            one (:meth:`asid.config.RunConfig.training_settings`).
+        ImageError: Images are missing.
+    """
+    path = folder / CONFIG
+    images = {
+        "train": manifest_hash(find_images(config.data.train, split="train")),
+        "validation": manifest_hash(find_images(config.data.validation)),
+    }
+    content = {**config.to_dict(), "images": images}
+    before = read_json(path) if path.exists() else None
+    if before is not None and _settings(before) != _settings(content):
+        raise ValueError(f"{folder} holds another training (see {path}): choose another folder or delete it")
+    if before != content:
+        write_json(path, content)
+
+
+def _settings(content: dict[str, Any]) -> dict[str, Any] | None:
+    """What decides the weights and the curves, from ``config.json``; ``None`` if that is not a valid configuration."""
+    config = {name: value for name, value in content.items() if name != "images"}
+    try:
+        return {**RunConfig.model_validate(config).training_settings(), "images": content.get("images")}
+    except ValueError:
+        return None

@@ -1,4 +1,4 @@
-"""The pictures of ``docs/gallery.md``, drawn by the functions that the notebooks call: ``make gallery``."""
+"""Draws the pictures of ``docs/gallery.md`` with the functions that the notebooks call (``make gallery``)."""
 
 import io
 import sys
@@ -18,11 +18,12 @@ from asid.panels.attention_maps import AttentionMapPanel, similarity_panel, spre
 from asid.panels.compare_variants import compare_variants
 from asid.panels.panel import Panel
 from asid.panels.quickstart import QuickStart
-from asid.panels.receptive_field import InfluenceMaps
+from asid.panels.receptive_field import InfluenceMaps, Method
 from asid.plots import style
 from asid.plots.architecture import plot_costs_by_group, plot_group, plot_network
 
-FOLDER = Path("docs/gallery")
+ROOT = Path(__file__).resolve().parents[1]
+FOLDER = ROOT / "docs" / "gallery"
 _WINDOWS = {
     "meso only": "asid-tiny-meso",
     "global only": "asid-tiny-global",
@@ -32,14 +33,14 @@ _WINDOWS = {
 
 
 def draw() -> Iterator[tuple[str, Figure]]:
-    """Each picture with its name."""
+    """Yield the name and figure of each picture."""
     yield "quickstart", _figure(QuickStart(["asid-tiny"]))
     for name, plot, height in (("network", plot_network, 2.2), ("group", plot_group, 3.15)):
         figure = style.new_figure(10.2, height)
         plot(preset("asid"), figure.subplots())
         yield name, figure
     yield "costs", _costs()
-    compare = compare_variants("results", "reference/quick")
+    compare = compare_variants(ROOT / "results", "reference/quick")
     yield "compare-forest", _figure(compare)
     compare.controls["view"].value = "pareto"
     yield "compare-pareto", _figure(compare)
@@ -49,15 +50,10 @@ def draw() -> Iterator[tuple[str, Figure]]:
     yield "attention-spread", _figure(spread_panel(["asid-tiny-no-sharing"]))
     yield "attention-similarity", _figure(similarity_panel(["asid-tiny-no-sharing"]))
     networks = {label: load_model(name, "cpu") for label, name in _WINDOWS.items()}
-    influence = InfluenceMaps(networks, detailed_crops(find_images("samples"), 2, 128))
-    yield (
-        "receptive-field",
-        influence.draw("effective receptive field", "chelsea", (56, 56), list(networks), ["whole image", "tile"])[0],
-    )
-    yield (
-        "attribution",
-        influence.draw("local attribution", "chelsea", (56, 56), list(networks), ["whole image", "tile"])[0],
-    )
+    maps = InfluenceMaps(networks, detailed_crops(find_images("samples"), 2, 128))
+    methods: dict[str, Method] = {"receptive-field": "effective receptive field", "attribution": "local attribution"}
+    for name, method in methods.items():
+        yield name, maps.draw(method, "chelsea", (56, 56), list(networks), ["whole image", "tile"])[0]
 
 
 def _figure(panel: Panel) -> Figure:
@@ -75,7 +71,7 @@ def _costs() -> Figure:
 
 
 def write(folder: Path = FOLDER) -> list[Path]:
-    """Write the pictures as PNG; returns the files."""
+    """Write the pictures as PNG files, and return these."""
     folder.mkdir(parents=True, exist_ok=True)
     files = []
     with rc_context(style.STYLE):

@@ -16,7 +16,7 @@ _SHARE = 0.02
 
 
 class LiveCurves:
-    """Loss and validation PSNR in one output, redrawn during a training: in a browser, and in the file papermill writes.
+    """Loss and validation PSNR in one output, redrawn during a training: in a browser and in papermill's output.
 
     Pass it to :func:`asid.runs.run.train_and_score` as ``on_history``, and :meth:`draw` the whole history at the end.
     """

@@ -8,9 +8,10 @@ order of statements.
 import ast
 import hashlib
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
+from typing import TypedDict, Unpack
 
 _LOGGERS = {"LOGGER", "logger", "logging", "warnings"}
 _ANNOTATIONS = {"annotation", "returns", "type_comment", "type_params"}
@@ -18,65 +19,71 @@ _NOT_CODE = {*_ANNOTATIONS, "ctx", "kind"}
 _ADDRESS = re.compile(r"https?://")
 
 
-def code_digest(package: Path, entries: Iterable[str], *, within: Iterable[str], without: Iterable[str] = ()) -> str:
-    """Twelve hexadecimal digits of SHA-256 over the code that the modules ``entries`` run.
+class CodeOf(TypedDict):
+    """Which modules of a package enter a hash. All names are relative to the package, e.g. ``training.train``."""
 
-    Args:
-        package: Folder of the package.
-        entries: Modules to begin with, by their names in the package, e.g. ``training.train``. Modules of the package
-            that these import, directly or indirectly, anywhere in their text, enter as well.
-        within: Folders and modules of the package that imports are followed into.
-        without: Modules that do not enter, and that imports are not followed into.
-    """
-    sources = modules_in_use(package, entries, within=within, without=without)
+    entries: tuple[str, ...]
+    """Modules to begin with. What they import from the package, directly or indirectly, enters as well."""
+    within: tuple[str, ...]
+    """Folders and modules into which imports are followed."""
+    without: tuple[str, ...]
+    """Modules that do not enter, and into which imports are not followed."""
+
+
+def code_digest(package: Path, **code: Unpack[CodeOf]) -> str:
+    """Twelve hexadecimal digits of SHA-256 over what the modules of ``package`` in :class:`CodeOf` do."""
+    sources = modules_in_use(package, **code)
     total = hashlib.sha256()
     for name in sorted(sources):
         total.update(f"{name} {source_digest(sources[name])}\n".encode())
     return total.hexdigest()[:12]
 
 
-def modules_in_use(
-    package: Path, entries: Iterable[str], *, within: Iterable[str], without: Iterable[str] = ()
-) -> dict[str, str]:
-    """The modules that enter a :func:`code_digest`, with their source text.
+def modules_in_use(package: Path, **code: Unpack[CodeOf]) -> dict[str, str]:
+    """The modules that enter :func:`code_digest`, with their source text.
 
     Raises:
         FileNotFoundError: A module in ``entries`` or ``without`` does not exist: it was renamed, and the list was not.
     """
-    within, without = tuple(within), set(without)
-    for name in without:
+    for name in code["without"]:
         if not _file(package, name).is_file():
             raise FileNotFoundError(f"no module {name} in {package}")
     sources: dict[str, str] = {}
-    waiting = list(entries)
+    waiting = list(code["entries"])
     while waiting:
         name = waiting.pop()
-        if name in sources or name in without:
+        if name in sources or name in code["without"]:
             continue
         sources[name] = _file(package, name).read_text(encoding="utf-8")
-        for imported in _imports(ast.parse(sources[name]), package.name):
-            if imported.split(".")[0] in within and _file(package, imported).is_file():
+        for imported in _imports(sources[name], package.name):
+            if imported.split(".")[0] in code["within"] and _file(package, imported).is_file():
                 waiting.append(imported)
     return sources
 
 
-@cache
 def source_digest(source: str) -> str:
     """SHA-256 over what the code in ``source`` does, as hexadecimal digits."""
+    return _analyse(source)[0]
+
+
+@cache
+def _analyse(source: str) -> tuple[str, frozenset[str]]:
+    """The digest of ``source``, and what it imports."""
     tree = ast.parse(source)
-    lines = list(_write(tree, ""))
+    bindings = list(_bindings(tree))
     names = {node.id for node in _code_nodes(tree) if isinstance(node, ast.Name)}
-    bound = sorted(f"{name} = {origin}" for name, origin in _bindings(tree) if name.split(".")[0] in names)
-    return hashlib.sha256("\n".join([*bound, *lines]).encode()).hexdigest()
+    bound = sorted(f"{name} = {origin}" for name, origin in bindings if name.split(".")[0] in names)
+    digest = hashlib.sha256("\n".join([*bound, *_write(tree, "")]).encode()).hexdigest()
+    return digest, frozenset(origin for _, origin in bindings)
 
 
 def _file(package: Path, name: str) -> Path:
     return package.joinpath(*name.split(".")).with_suffix(".py")
 
 
-def _imports(tree: ast.Module, package: str) -> Iterator[str]:
-    """Modules of ``package`` that may be imported: of ``from a.b import c`` both ``a.b`` and ``a.b.c``."""
-    for _, origin in _bindings(tree):
+def _imports(source: str, package: str) -> Iterator[str]:
+    """Modules of ``package`` that ``source`` may import: for ``from a.b import c`` both ``a.b`` and ``a.b.c``."""
+    for origin in _analyse(source)[1]:
         parts = origin.split(".")
         if parts[0] == package and len(parts) > 1:
             yield ".".join(parts[1:])

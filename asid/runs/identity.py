@@ -19,11 +19,19 @@ from asid.config import Config, RunConfig, digest
 from asid.data.images import manifest_hash
 from asid.data.pairs import describe_pairs
 from asid.data.sources import find_images, find_pairs
-from asid.runs.code_digest import code_digest
+from asid.runs.code_digest import CodeOf, code_digest
 
 PACKAGE = Path(asid.__file__).parent
 _FINDS_FILES = ("data.benchmarks", "data.download", "data.layouts", "data.samples", "data.sources")
 """Modules that find the files of a data set. What they find enters as data: names and bytes, in order."""
+WEIGHTS = CodeOf(entries=("training.train",), within=("config", "data", "model", "training"), without=_FINDS_FILES)
+"""The code that makes weights: what a training uses. Its validation scores weights, but makes none."""
+SCORES = CodeOf(
+    entries=("evaluation.evaluate", "model.complexity"),
+    within=("config", "data", "model", "evaluation"),
+    without=_FINDS_FILES,
+)
+"""The code that makes the other numbers of a record: scores, and counts of operations."""
 
 Manifests = dict[str, dict[str, Any]]
 """For each use of data (``train``, ``validation``, ``evaluate <source>``): its source, its images, and their hashes."""
@@ -135,17 +143,14 @@ def check_identity(config: RunConfig, expected: str) -> None:
 
 @cache
 def weights_code() -> str:
-    """Hash of the code that makes weights: what a training uses of ``config``, ``data``, ``model`` and ``training``."""
-    return code_digest(
-        PACKAGE, ["training.train"], within=("config", "data", "model", "training"), without=_FINDS_FILES
-    )
+    """Hash of the code that makes weights, :data:`WEIGHTS`."""
+    return code_digest(PACKAGE, **WEIGHTS)
 
 
 @cache
 def scores_code() -> str:
-    """Hash of the code that makes the other numbers of a record from weights: scores, and counts of operations."""
-    entries = ["evaluation.evaluate", "model.complexity"]
-    return code_digest(PACKAGE, entries, within=("config", "data", "model", "evaluation"), without=_FINDS_FILES)
+    """Hash of the code that makes the other numbers of a record from weights, :data:`SCORES`."""
+    return code_digest(PACKAGE, **SCORES)
 
 
 def source_hash() -> str:

@@ -76,7 +76,7 @@ class Record(Config):
     history: list[HistoryRow]
     """Training curves."""
     seconds: dict[str, float]
-    """Wall-clock seconds: ``train``, and per evaluation set ``evaluate <set>`` and, in the network, ``upscale <set>``."""
+    """Wall-clock seconds: ``train``; per evaluation set ``evaluate <set>`` and, in the network, ``upscale <set>``."""
     execution: dict[str, Any] = Field(default_factory=dict)
     """How the training went: exit, micro_batch (patches per device and pass), resumed_at (steps where it resumed)."""
     provenance: dict[str, Any]

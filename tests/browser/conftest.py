@@ -1,4 +1,4 @@
-"""Chromium, and the servers whose pages it opens. Tests here run in a process of their own: Playwright keeps an event loop running."""
+"""Chromium and notebook servers. These tests run in a separate process: Playwright keeps an event loop running."""
 
 import os
 import secrets
@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from pages import Lab, keep_settings
+from pages import Lab, write_settings
 from servers import serve
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -16,7 +16,7 @@ ROOT = Path(__file__).resolve().parents[2]
 
 @pytest.fixture(scope="session")
 def chromium() -> Iterator[Any]:
-    """A browser that runs without a screen, and reaches nothing outside this machine."""
+    """A headless browser that cannot reach the network."""
     playwright = pytest.importorskip("playwright.sync_api", reason="no playwright: make test-browser installs it")
     program = next(
         filter(None, [os.environ.get("CHROME"), shutil.which("chromium"), shutil.which("chromium-headless-shell")]),
@@ -43,7 +43,7 @@ def page(chromium: Any) -> Iterator[Any]:
 
 @pytest.fixture(scope="session")
 def tree(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A copy of what the notebooks are and read: JupyterLab saves the notebooks that it opens."""
+    """A copy of the notebooks and their files, because JupyterLab saves the notebooks that it opens."""
     folder = tmp_path_factory.mktemp("tree")
     shutil.copytree(ROOT / "notebooks", folder / "notebooks", ignore=shutil.ignore_patterns(".ipynb_checkpoints"))
     shutil.copytree(ROOT / "results" / "reference", folder / "results" / "reference")
@@ -54,7 +54,7 @@ def tree(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def lab_address(tree: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The address of a JupyterLab on ``tree``, with its token."""
     state = tmp_path_factory.mktemp("lab")
-    keep_settings(state / "jupyterlab_settings_dir")
+    write_settings(state / "jupyterlab_settings_dir")
     token = secrets.token_hex(16)
     options = [
         "--allow-root",
@@ -76,7 +76,7 @@ def lab(page: Any, lab_address: str, tree: Path) -> Lab:
 
 @pytest.fixture(scope="session")
 def voila(tree: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """The address of Voilà, started as ``make dashboard`` does."""
+    """The address of a Voilà server, started like ``make dashboard``."""
     pytest.importorskip("voila", reason="no voila: make test-browser installs it")
     with serve("voila", cwd=tree / "notebooks", state=tmp_path_factory.mktemp("voila"), ready="/") as address:
         yield address

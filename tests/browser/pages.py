@@ -1,4 +1,4 @@
-"""What a test does in a page: run a notebook, move a control, look at a picture."""
+"""Actions of the tests on a page: run a notebook, move a control, compare pictures."""
 
 import base64
 import io
@@ -15,7 +15,7 @@ from PIL import Image
 Seen = TypeVar("Seen")
 SHOTS = Path(__file__).parent / "shots"
 
-# The interface alone does not tell when a kernel is ready, and says nothing of an error in a callback.
+# The user interface shows neither when a kernel is ready nor errors in callbacks.
 _IN_THE_PAGE = """window.asid = {
   panel: path => [...jupyterapp.shell.widgets('main')].find(w => w.context?.path === path),
   async open(path) {
@@ -35,7 +35,8 @@ _IN_THE_PAGE = """window.asid = {
     const panel = asid.panel(path);
     jupyterapp.shell.activateById(panel.id);
     await jupyterapp.commands.execute('notebook:run-all-cells');
-    return panel.content.widgets.filter(c => c.model.type === 'code').map(c => [c.model.executionCount, c.model.outputs.toJSON()]);
+    const cells = panel.content.widgets.map(cell => cell.model).filter(model => model.type === 'code');
+    return cells.map(model => [model.executionCount, model.outputs.toJSON()]);
   },
   async close(path) {
     const panel = asid.panel(path);
@@ -45,7 +46,7 @@ _IN_THE_PAGE = """window.asid = {
   },
 }"""
 
-# Null where the picture is replaced just now: the old one is gone, and the new one not there yet.
+# Null while the picture is being replaced.
 _BYTES_OF_IMAGE = """async image => {
   const blob = await image.decode().then(() => fetch(image.src)).then(answer => answer.blob()).catch(() => null);
   return blob && await new Promise(done => {
@@ -57,7 +58,7 @@ _BYTES_OF_IMAGE = """async image => {
 
 
 class Lab:
-    """JupyterLab in a page."""
+    """JupyterLab on a page."""
 
     def __init__(self, page: Any, root: Path) -> None:
         self.page, self.root = page, root
@@ -65,7 +66,7 @@ class Lab:
         page.evaluate(_IN_THE_PAGE)
 
     def run(self, path: str) -> Any:
-        """Open the notebook ``path``, run all of its cells, and return the part of the page it is in. No cell may fail."""
+        """Open the notebook ``path``, run all of its cells, and return its element on the page. No cell may fail."""
         self._call("open", path, seconds=90)
         cells = self._call("run", path, seconds=240)
         assert cells
@@ -75,7 +76,7 @@ class Lab:
         return self.page.locator(".jp-NotebookPanel:visible")
 
     def run_cells(self, *sources: str) -> Any:
-        """The same for a notebook of these code cells."""
+        """Run a notebook that consists of these code cells."""
         notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(source) for source in sources])
         notebook.metadata.kernelspec = {"name": "python3", "display_name": "Python 3 (ipykernel)"}
         nbformat.write(notebook, self.root / "notebooks" / "cells.ipynb")
@@ -83,21 +84,22 @@ class Lab:
 
     @property
     def errors(self) -> list[str]:
-        """What the kernel has complained of since the notebook was opened, also in callbacks."""
+        """Errors of the kernel since the notebook was opened, including those in callbacks."""
         return list(self.page.evaluate("asid.errors"))
 
     def close(self, path: str) -> None:
-        """Shut the kernel down and close the notebook, which stays as it was."""
+        """Shut down the kernel and close the notebook without saving it."""
         self._call("close", path, seconds=30)
 
     def _call(self, name: str, path: str, seconds: float) -> Any:
-        """``page.evaluate`` would wait for ever."""
-        late = f"new Promise((_, fail) => setTimeout(() => fail(Error('{name} took more than {seconds} seconds')), {seconds * 1000}))"
+        """Evaluate with a time limit: ``page.evaluate`` has none."""
+        error = f"Error('{name} took more than {seconds} seconds')"
+        late = f"new Promise((_, fail) => setTimeout(() => fail({error}), {seconds * 1000}))"
         return self.page.evaluate(f"path => Promise.race([asid.{name}(path), {late}])", path)
 
 
 class Shown:
-    """A panel in a page: the part of it that has the CSS class ``name``."""
+    """A panel on a page: the element with the CSS class ``name``."""
 
     def __init__(self, inside: Any, name: str) -> None:
         self.name = name
@@ -106,23 +108,23 @@ class Shown:
         self.root.scroll_into_view_if_needed()
 
     def picture(self) -> bytes:
-        """The file of the image that is shown."""
+        """The bytes of the current image."""
         image = self.root.locator("img.widget-image")
         return base64.b64decode(await_that(lambda: image.evaluate(_BYTES_OF_IMAGE), bool))
 
     def slider(self, label: str) -> Any:
-        """The handle of the slider that has this label, to press keys on."""
+        """The handle of the slider with this label."""
         return self._labelled(".widget-slider", label).get_by_role("slider")
 
     def dropdown(self, label: str) -> Any:
-        """The list of choices that has this label."""
+        """The dropdown with this label."""
         return self._labelled(".widget-dropdown", label).locator("select")
 
     def _labelled(self, kind: str, label: str) -> Any:
         return self.root.locator(kind).filter(has=self.root.page.get_by_text(label, exact=True))
 
     def change(self, label: str) -> bytes:
-        """Move the slider or set the dropdown that has this label; returns the picture that it leads to, another one than before."""
+        """Move the slider or dropdown with this label, and return the new picture, which must differ."""
         before = self.picture()
         if self.dropdown(label).count():
             index, count = self.dropdown(label).evaluate("select => [select.selectedIndex, select.options.length]")
@@ -136,42 +138,42 @@ class Shown:
 
     @property
     def alerts(self) -> list[str]:
-        """The messages of errors that the panel shows."""
+        """The error messages that the panel shows."""
         return list(self.root.get_by_role("alert").all_inner_texts())
 
     def photograph(self, name: str) -> None:
-        """Keep a picture of the panel."""
-        keep(self.root, name)
+        """Save a screenshot of the panel."""
+        screenshot(self.root, name)
 
 
-def keep(shown: Any, name: str) -> None:
-    """Keep a picture of a page or a part of it, for people to look at."""
+def screenshot(shown: Any, name: str) -> None:
+    """Save a screenshot of a page or an element."""
     SHOTS.mkdir(exist_ok=True)
     shown.screenshot(path=SHOTS / f"{name}.png")
 
 
 def await_change(look: Callable[[], Seen], before: Seen, seconds: float = 60) -> Seen:
-    """Look until it is no longer as ``before``; returns what is seen then."""
+    """Poll until the value differs from ``before``, and return it."""
     return await_that(look, lambda seen: seen != before, seconds)
 
 
 def await_that(look: Callable[[], Seen], holds: Callable[[Seen], bool], seconds: float = 60) -> Seen:
-    """Look until it ``holds``; returns what is seen then."""
+    """Poll until the value ``holds``, and return it."""
     end = time.monotonic() + seconds
     while not holds(seen := look()):
-        assert time.monotonic() < end, f"waited {seconds} s in vain"
+        assert time.monotonic() < end, f"no change in {seconds} s"
         time.sleep(0.1)
     return seen
 
 
 def is_drawn(png: bytes) -> bool:
-    """Whether a picture shows something: not one colour, and not white but for a few dots."""
+    """Whether a picture is not blank: more than one colour, and more than a few dots on white."""
     grey = np.asarray(Image.open(io.BytesIO(png)).convert("L"), dtype=float)
     return bool(grey.std() > 8 and np.mean(grey < 250) > 0.05)
 
 
-def keep_settings(folder: Path) -> None:
-    """Settings of JupyterLab: all cells are in the page, nothing is asked of the network. Callbacks run where they do for people."""
+def write_settings(folder: Path) -> None:
+    """Configure JupyterLab: render all cells, access no network. Callbacks run in their usual thread."""
     settings: dict[str, dict[str, Any]] = {
         "apputils-extension/notification": {"fetchNews": "false", "checkForUpdates": False, "doNotDisturbMode": True},
         "notebook-extension/tracker": {"windowingMode": "none"},

@@ -1,4 +1,4 @@
-"""A server of notebooks that a test starts and that ends with it."""
+"""Notebook servers that end with the test that started them."""
 
 import ctypes
 import os
@@ -13,7 +13,7 @@ from pathlib import Path
 from urllib.error import URLError
 from urllib.request import urlopen
 
-KEPT_APART = (
+STATE_VARIABLES = (
     "IPYTHONDIR",
     "JUPYTERLAB_SETTINGS_DIR",
     "JUPYTERLAB_WORKSPACES_DIR",
@@ -26,21 +26,21 @@ _set_process_option = getattr(ctypes.CDLL(None), "prctl", None)  # Linux
 
 
 def _end_with_parent() -> None:
-    """Also where pytest is killed, which runs no ``finally``."""
+    """End this process if pytest is killed, which runs no ``finally``."""
     if _set_process_option:
         _set_process_option(1, signal.SIGTERM)  # 1: PR_SET_PDEATHSIG
 
 
 @contextmanager
 def serve(module: str, *options: str, cwd: Path, state: Path, ready: str) -> Iterator[str]:
-    """Run ``python -m module`` with ``--port`` and ``options`` until its page ``ready`` answers; yields its address.
+    """Run ``python -m module`` with ``--port`` and ``options`` until its page ``ready`` responds; yield its address.
 
-    ``state`` is an empty folder: Jupyter keeps its settings, workspaces and logs there rather than in the person's home.
+    ``state`` is an empty folder for Jupyter's settings, workspaces and logs, instead of the home directory.
     """
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    environment = {**os.environ, **{name: str(state / name.lower()) for name in KEPT_APART}}
+    environment = {**os.environ, **{name: str(state / name.lower()) for name in STATE_VARIABLES}}
     environment.pop("ASID_DATA", None)
     with (state / "server.log").open("wb") as log:
         server = subprocess.Popen(
@@ -62,7 +62,7 @@ def serve(module: str, *options: str, cwd: Path, state: Path, ready: str) -> Ite
         assert _answers(address + ready), (state / "server.log").read_text()[-3000:]
         yield address
     finally:
-        server.terminate()  # it ends its kernels
+        server.terminate()  # this also ends its kernels
         try:
             server.wait(20)
         except subprocess.TimeoutExpired:

@@ -1,4 +1,4 @@
-"""The notebooks as people use them: open one in JupyterLab, run all of its cells, move its controls, see the pictures change."""
+"""The notebooks in JupyterLab: run all cells, move the controls, and see the pictures change."""
 
 import pytest
 from pages import Lab, Shown, await_change, is_drawn
@@ -26,9 +26,9 @@ def test_the_attention_of_a_chosen_pixel(lab: Lab) -> None:
     opened = lab.run(path)
     panel = Shown(opened, "asid-attention")
     first = panel.picture()
-    there = panel.change("row")
+    moved = panel.change("row")
     panel.slider("row").press("PageDown")
-    assert await_change(panel.picture, there) == first  # half drawn, it would differ
+    assert await_change(panel.picture, moved) == first  # a half-drawn picture would differ
 
     panel.root.locator(".widget-select-multiple select").select_option(
         ["asid-tiny", "asid-tiny-meso", "asid-tiny-global"]
@@ -53,7 +53,7 @@ def test_the_divider_of_the_quickstart_uncovers_the_other_picture(lab: Lab) -> N
 
 
 def check_controls(panel: Shown, labels: list[str]) -> None:
-    """Move sliders and dropdowns one after another; each leads to another picture."""
+    """Move sliders and dropdowns one after another; each one changes the picture."""
     assert is_drawn(panel.picture())
     panel.photograph(f"{panel.name}.first")
     for label in labels:
@@ -62,7 +62,7 @@ def check_controls(panel: Shown, labels: list[str]) -> None:
 
 
 def check_divider(panel: Shown, name: str) -> None:
-    """Move the divider by keyboard and mouse: what it uncovers changes, in the page alone."""
+    """Move the divider by keyboard and mouse: the picture changes without the kernel."""
     slider = panel.root.locator(".asid-before-after")
     slider.scroll_into_view_if_needed()
     divider = slider.locator("input[type=range]")

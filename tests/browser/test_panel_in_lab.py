@@ -1,4 +1,4 @@
-"""A panel in JupyterLab, whose callbacks run in another thread than its cells."""
+"""A panel in JupyterLab, where callbacks run in a different thread than cells."""
 
 import pytest
 from pages import Lab, Shown, await_change, await_that, is_drawn

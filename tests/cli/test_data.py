@@ -23,7 +23,7 @@ def run(*arguments: object, root: Path | None = None) -> Result:
 
 @pytest.fixture
 def root(tmp_path: Path) -> Path:
-    """A folder of data sets with a complete Set5 (LR at ×2 by the border rule symmetric) and a Set14 of one image."""
+    """A folder with a complete Set5 (LR files at ×2, border symmetric) and a Set14 that has only one image."""
     for index in range(5):
         image = data.astronaut()[20 * index : 20 * index + 32, 200:224]
         write_image(tmp_path / "Set5" / "HR" / f"{index}.png", image)
@@ -32,7 +32,7 @@ def root(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def test_list_says_what_is_there_and_how_to_get_the_rest(root: Path) -> None:
+def test_list_shows_the_folder_of_each_set_or_how_to_get_it(root: Path) -> None:
     rows = {row["name"]: row for row in json.loads(run("list", "--json", "--data-root", root).stdout)}
     assert list(rows) == list(BENCHMARKS)
     assert (rows["Set5"]["folders"], rows["Set5"]["problem"]) == ([str(root / "Set5")], None)
@@ -54,7 +54,7 @@ def test_check_reports_the_border_rule_of_lr_files(root: Path) -> None:
     assert "no LR files for ×4" in run("check", "Set5", "--scale", "4", root=root).stdout
 
 
-def test_what_is_wrong_is_an_image_error(root: Path) -> None:
+def test_a_damaged_image_is_reported(root: Path) -> None:
     (root / "Set5" / "HR" / "3.png").write_bytes(b"cut")
     result = run("check", "Set5", root=root)
     assert isinstance(result.exception, ImageError)

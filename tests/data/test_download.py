@@ -145,9 +145,9 @@ def interrupted(archive: Archive, server: Server, root: Path) -> Path:
 
 def test_an_interrupted_download_resumes(server: Server, tmp_path: Path) -> None:
     archive = server.archive("Set5.zip", make_zip(FILES))
-    kept = interrupted(archive, server, tmp_path).stat().st_size
+    stored = interrupted(archive, server, tmp_path).stat().st_size
     fetch_archive(archive, tmp_path, progress=False)
-    assert server.asked == [None, f"bytes={kept}-"]
+    assert server.asked == [None, f"bytes={stored}-"]
     assert content(tmp_path) == FILES
 
 
@@ -171,7 +171,7 @@ def test_a_download_that_was_whole_but_not_unpacked(server: Server, tmp_path: Pa
 
 def test_a_wrong_checksum_leaves_nothing(server: Server, tmp_path: Path) -> None:
     archive = replace(server.archive("Set5.zip", make_zip(FILES)), checksum="md5:" + "0" * 32)
-    with pytest.raises(ValueError, match=r"hash of downloaded file \(Set5\.zip\) does not match"):
+    with pytest.raises(ValueError, match=r"Set5\.zip.* does not match"):
         fetch_archive(archive, tmp_path, progress=False)
     assert list(tmp_path.iterdir()) == []
 
@@ -230,7 +230,7 @@ def test_a_missing_file_is_reported(server: Server, tmp_path: Path) -> None:
 
 @pytest.fixture
 def small_set5(server: Server, monkeypatch: pytest.MonkeyPatch) -> Callable[[int], None]:
-    """Makes the catalogue's Set5 a file on the loopback server, with that many images."""
+    """Serves the catalogue's Set5 from the loopback server, with the given number of images."""
 
     def serve(count: int) -> None:
         body = make_tar({f"benchmark/Set5/HR/{index}.png": b"pixels" for index in range(count)})
@@ -247,18 +247,18 @@ def test_a_benchmark_is_downloaded_once(small_set5: Callable[[int], None], serve
     assert server.asked == [None]
 
 
-def test_a_download_that_is_not_complete_is_an_error(small_set5: Callable[[int], None], tmp_path: Path) -> None:
+def test_an_incomplete_set_is_an_error(small_set5: Callable[[int], None], tmp_path: Path) -> None:
     small_set5(4)
     with pytest.raises(ImageError, match="expected the 5 images of Set5, got 4"):
         download("Set5", tmp_path, progress=False)
 
 
-def test_sets_without_a_checksum_say_where_to_find_them(tmp_path: Path) -> None:
+def test_a_set_without_a_checksum_says_where_to_get_it(tmp_path: Path) -> None:
     with pytest.raises(
         ImageError,
-        match=r"Manga109 has no public file .* download it from http://www\.manga109\.org.* into .*/Manga109",
+        match=r"Manga109 has no public file .*http://www\.manga109\.org.* into .*/Manga109",
     ):
         download("Manga109", tmp_path, progress=False)
-    with pytest.raises(ImageError, match="no data set 'Set6' to download: expected one of Set5"):
+    with pytest.raises(ImageError, match=r"'Set6'.*Set5"):
         download("Set6", tmp_path, progress=False)
     assert list(tmp_path.iterdir()) == []

@@ -50,12 +50,12 @@ def test_lr_images_inside_a_flat_folder_are_used(build: Build, tmp_path: Path) -
 
 
 @pytest.mark.parametrize("layout", ["folders", "prefix"])
-def test_without_lr_files_of_the_scale_there_are_none(layout: str, build: Build, tmp_path: Path) -> None:
+def test_a_scale_without_lr_files(layout: str, build: Build, tmp_path: Path) -> None:
     folder, _, _ = build(tmp_path, layout)
     assert [pair.lr for pair in find_pairs(folder, 4)] == [None] * 5
 
 
-def test_other_methods_results_beside_srf_images_are_left_out(build: Build, tmp_path: Path) -> None:
+def test_results_of_other_methods_beside_srf_images_are_skipped(build: Build, tmp_path: Path) -> None:
     folder, hr, _ = build(tmp_path, "srf")
     before = find_pairs(folder, 2)
     for method in ("SRCNN", "A+", "bicubic"):
@@ -63,7 +63,7 @@ def test_other_methods_results_beside_srf_images_are_left_out(build: Build, tmp_
     assert find_pairs(folder, 2) == before
 
 
-def test_hidden_files_and_others_do_not_count(build: Build, tmp_path: Path) -> None:
+def test_hidden_and_other_files_are_skipped(build: Build, tmp_path: Path) -> None:
     folder, hr, lr = build(tmp_path, "folders")
     before = find_pairs(folder, 2)
     for path in (folder / "._baby.png", hr / ".hidden.png", hr / "Thumbs.db", lr / "readme.txt"):
@@ -106,7 +106,7 @@ def emptied(kind: str) -> Callable[..., Path]:
         pytest.param(
             "folders",
             remove("lr", "birdx2.png"),
-            r"LR image is missing in .*X2; expected birdx2\.png",
+            r"LR image is missing.*birdx2\.png",
             id="folders: no LR",
         ),
         pytest.param("prefix", remove("lr", "birdx2.png"), "LR image is missing", id="prefix: no LR"),

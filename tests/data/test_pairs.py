@@ -1,4 +1,4 @@
-"""Reading HR and LR images together, and checking a set against our resize."""
+"""Reading HR and LR images together, and comparing the LR files of a set with our resize."""
 
 from pathlib import Path
 
@@ -44,10 +44,10 @@ def test_without_lr_files_our_resize_makes_them(border: str, paired: Path) -> No
     assert np.array_equal(lr, downscale(hr, 2, border))
 
 
-def test_another_size_names_the_lr_file(paired: Path) -> None:
+def test_a_wrong_size_names_the_lr_file(paired: Path) -> None:
     lr = paired / "LR_bicubic" / "X3" / "eyex3.png"
     write_image(lr, read_image(lr)[:, :12])
-    with pytest.raises(ImageError, match=r"eyex3\.png: expected 11×13 pixels, 1/3 of the HR image, got 11×12"):
+    with pytest.raises(ImageError, match=r"eyex3\.png: expected 11×13 pixels.*got 11×12"):
         read_pair(find_pairs(paired, 3)[0], 3)
     with pytest.raises(ImageError, match=r"eyex3\.png: expected 11×13"):
         check_source(paired, 3)
@@ -68,14 +68,14 @@ def test_an_image_smaller_than_the_scale_is_named(tmp_path: Path) -> None:
         read_pair(Pair("dot", tmp_path / "dot.png", None), 4)
 
 
-def test_grey_lr_of_a_grey_hr_is_taken(paired: Path) -> None:
+def test_a_grey_lr_of_a_grey_hr_is_accepted(paired: Path) -> None:
     for pair in find_pairs(paired, 3):
         for path in (pair.hr, pair.lr):
             Image.fromarray(read_image(path)[..., 0]).save(path)
     assert check_source(paired, 3)["lr"]["equal"] == {"symmetric": 0, "replicate": 2}
 
 
-def test_a_check_counts_measures_and_compares(paired: Path) -> None:
+def test_a_check_summarises_and_compares(paired: Path) -> None:
     lr = paired / "LR_bicubic" / "X3"
     expected = {
         "source": str(paired),

@@ -30,7 +30,7 @@ def test_sample_photographs_exist_and_are_split() -> None:
         assert min(pixels.shape[:2]) >= 128
 
 
-def test_images_of_a_folder_are_found_in_the_order_of_names(tmp_path: Path) -> None:
+def test_images_of_a_folder_are_sorted_by_name(tmp_path: Path) -> None:
     for name in ("b.png", "a.JPG", "c.bmp", ".hidden.png", "notes.txt"):
         (tmp_path / name).touch()
     assert [photograph.path.name for photograph in find_images(tmp_path)] == ["a.JPG", "b.png", "c.bmp"]
@@ -75,12 +75,12 @@ def test_the_root_is_an_argument_or_the_environment_or_the_current_folder(
 
 
 @pytest.mark.parametrize("layout", ["flat", "folders", "srf"])
-@pytest.mark.parametrize("place", ["set5", "benchmark/Set5", "Benchmark/SET5"])
-def test_a_benchmark_by_name_in_any_case_and_layout(layout: str, place: str, build: Build, tmp_path: Path) -> None:
+@pytest.mark.parametrize("path", ["set5", "benchmark/Set5", "Benchmark/SET5"])
+def test_a_benchmark_by_name_in_any_case_and_layout(layout: str, path: str, build: Build, tmp_path: Path) -> None:
     folder, _, _ = build(tmp_path, layout)
-    (tmp_path / place).parent.mkdir(exist_ok=True)
-    folder.rename(tmp_path / place)
-    assert find_folders(BENCHMARKS["Set5"], tmp_path) == [tmp_path / place]
+    (tmp_path / path).parent.mkdir(exist_ok=True)
+    folder.rename(tmp_path / path)
+    assert find_folders(BENCHMARKS["Set5"], tmp_path) == [tmp_path / path]
     assert [pair.name for pair in find_pairs("SET5", 2, tmp_path)] == NAMES
 
 
@@ -93,7 +93,7 @@ def test_an_incomplete_benchmark_is_refused(build: Build, tmp_path: Path) -> Non
 
 
 @pytest.mark.parametrize("benchmark", BENCHMARKS.values(), ids=BENCHMARKS)
-def test_a_missing_benchmark_says_what_to_get_from_where_to_which_folder(benchmark: object, tmp_path: Path) -> None:
+def test_a_missing_benchmark_says_how_to_get_it(benchmark: object, tmp_path: Path) -> None:
     assert benchmark == find_benchmark(benchmark.name.upper())
     with pytest.raises(ImageError) as caught:
         find_pairs(benchmark.name, 2, tmp_path)
@@ -119,7 +119,7 @@ def test_every_benchmark_of_the_field_is_known() -> None:
 
 
 def bsds(root: Path) -> Path:
-    """A folder in the shape of BSDS500, of empty files: nothing is opened while looking for images."""
+    """A folder like BSDS500 of empty files: nothing is opened while searching for images."""
     for part, count in (("train", 200), ("test", 200), ("val", 100)):
         (root / "bsds500" / part).mkdir(parents=True)
         for index in range(count):
@@ -155,7 +155,7 @@ def test_bsds500_trains_on_train_and_test_and_b100_is_its_val(tmp_path: Path, mo
 )
 def test_evaluation_images_are_refused_for_training(source: str, benchmark: str, tmp_path: Path) -> None:
     (tmp_path / "link").symlink_to(bsds(tmp_path) / "val")
-    with pytest.raises(ImageError, match=f"{benchmark} is for evaluation only, never for training; .*DIV2K.*BSDS500"):
+    with pytest.raises(ImageError, match=f"{benchmark} is for evaluation only.*DIV2K.*BSDS500"):
         find_images(source.format(tmp_path), split="train")
 
 

@@ -40,7 +40,7 @@ def constant_network(value: float, value_range: tuple[float, float]) -> ASID:
         (1.5, (-1.0, 1.0), 255),
         (-1.5, (-1.0, 1.0), 0),
         (100.0, (0.0, 255.0), 100),
-        (0.1019, (0.0, 1.0), 26),  # 25.98: rounded, not cut
+        (0.1019, (0.0, 1.0), 26),  # 25.98: rounded, not truncated
     ],
 )
 def test_output_is_mapped_from_the_value_range(value: float, value_range: tuple[float, float], level: int) -> None:
@@ -77,7 +77,7 @@ def test_the_network_sees_its_value_range(value_range: tuple[float, float]) -> N
 
 
 @pytest.mark.parametrize("training", [True, False])
-def test_the_mode_and_gradients_of_the_network_are_left_alone(training: bool) -> None:
+def test_the_mode_and_gradients_of_the_network_are_unchanged(training: bool) -> None:
     model = constant_network(0.5, (0.0, 1.0)).train(training)
     upscale(model, IMAGE)
     assert model.training == training
@@ -85,7 +85,7 @@ def test_the_mode_and_gradients_of_the_network_are_left_alone(training: bool) ->
     assert all(parameter.grad is None and parameter.requires_grad for parameter in model.parameters())
 
 
-def test_images_that_are_views_or_read_only_are_taken(crops: Path) -> None:
+def test_views_and_read_only_images_are_accepted(crops: Path) -> None:
     model = ASID(preset("asid-tiny", num_groups=1))
     (photograph,) = find_images(crops / "validation")
     assert upscale(model, photograph.read()).shape == (96, 96, 3)
@@ -97,12 +97,12 @@ def test_images_that_are_views_or_read_only_are_taken(crops: Path) -> None:
     [IMAGE[..., 0], IMAGE[..., :2], IMAGE.astype(np.float32), IMAGE[None], IMAGE.transpose(2, 0, 1)],
     ids=lambda image: str(image.shape),
 )
-def test_other_images_are_refused(image: np.ndarray) -> None:
+def test_unsupported_arrays_are_refused(image: np.ndarray) -> None:
     with pytest.raises(ValueError, match=r"uint8 RGB image of shape \(H, W, 3\), got " + str(image.dtype)):
         upscale(constant_network(0.5, (0.0, 1.0)), image)
 
 
-def test_rows_and_columns(crops: Path, tmp_path: Path) -> None:
+def test_there_is_a_row_for_each_image(crops: Path, tmp_path: Path) -> None:
     model = ASID(preset("asid-tiny", num_groups=1, scale=4), seed=2)
     config = EvalConfig(data=(str(crops / "train"), str(crops / "validation")))
     scores = evaluate(model, 4, config, save_to=tmp_path).scores
@@ -149,7 +149,7 @@ def test_an_upscaler_of_another_scale_is_refused(crops: Path) -> None:
         evaluate(ASID(preset("asid-tiny", num_groups=1)), 4, EvalConfig(data=(str(crops / "validation"),)))
 
 
-def test_mean_scores_keep_the_order_of_the_sets() -> None:
+def test_mean_scores_are_in_the_order_of_the_sets() -> None:
     rows = [("b", "x", 30.0, 0.8), ("b", "y", 32.0, 0.9), ("a", "x", 20.0, 0.5)]
     means = mean_scores(pd.DataFrame(rows, columns=["data", "image", "psnr", "ssim"]))
     assert means["data"].tolist() == ["b", "a"]
@@ -173,7 +173,7 @@ def test_images_are_paired_by_name(folders: tuple[Path, Path]) -> None:
     assert scores.loc["bird", "psnr"] < 20
 
 
-def test_a_lost_extra_or_double_image_is_named(folders: tuple[Path, Path]) -> None:
+def test_a_missing_extra_or_duplicate_image_is_named(folders: tuple[Path, Path]) -> None:
     sr, hr = folders
     (sr / "birdx2.png").rename(sr / "bird3.png")
     with pytest.raises(ImageError, match=r"bird3\.png: its name"):

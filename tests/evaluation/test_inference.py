@@ -1,4 +1,4 @@
-"""Applying a network to an image: tiles, blending, self-ensemble, arithmetic, memory."""
+"""Applying a network to an image: tiles, blending, self-ensemble, precision, memory."""
 
 from itertools import pairwise
 
@@ -19,7 +19,7 @@ PHOTO = np.array(find_images("samples")[0].read()[40:120, 60:160])
 
 
 class Nearest(torch.nn.Module):
-    """A network that repeats each pixel: tiles of it must join to the same image whatever the overlap."""
+    """A network that repeats each pixel: its tiles must add up to the same image for every overlap."""
 
     def __init__(self, scale: int) -> None:
         super().__init__()
@@ -60,7 +60,7 @@ def test_tiles_cover_the_image_with_the_overlap(height: int, width: int, tile: i
 
 
 def test_tiles_of_a_meso_network_agree_with_the_whole_away_from_their_borders() -> None:
-    # No part that sees the whole image: no global window, no ESA, no squeeze-and-excitation.
+    # Without the parts that see the whole image: no global window, no ESA, no squeeze-and-excitation.
     config = preset(
         "asid-tiny",
         spatial_windows=["meso"],
@@ -73,8 +73,7 @@ def test_tiles_of_a_meso_network_agree_with_the_whole_away_from_their_borders() 
     x = torch.rand(1, 3, 96, 128, dtype=torch.float64)
     with torch.no_grad():
         whole, tile = model(x), model(x[..., 16:80, 32:96])
-    # Windows are aligned because 16 and 32 are multiples of the window; what is seen beyond a window comes in by 3×3
-    # convolutions.
+    # Windows are aligned, because 16 and 32 are multiples of their size; only the 3×3 convolutions reach beyond them.
     crop = whole[..., 32:160, 64:192] - tile
     difference = crop[..., 48:-48, 48:-48].abs()
     assert difference.numel()

@@ -1,4 +1,4 @@
-"""Attention maps as images: where they are zero, what they sum to, and what is told about a pixel that is not there."""
+"""Attention maps of an image: where they are zero, what they sum to, and which pixels and layers exist."""
 
 from typing import Any
 
@@ -35,9 +35,9 @@ def photograph(height: int = 32, width: int = 40) -> NDArray[np.uint8]:
 
 
 def spatial_attention(
-    model: ASID, image: NDArray[np.uint8], pixel: tuple[int, int], **place: int
+    model: ASID, image: NDArray[np.uint8], pixel: tuple[int, int], **layer: int
 ) -> NDArray[np.float32]:
-    return extract_attention_maps(model, image).spatial(pixel, **place)
+    return extract_attention_maps(model, image).spatial(pixel, **layer)
 
 
 @pytest.mark.parametrize("pixel", PIXELS)
@@ -85,16 +85,16 @@ def test_a_larger_window_is_a_window() -> None:
 
 @pytest.mark.parametrize("layer", [0, 1])
 def test_the_numbers_are_those_of_the_network(layer: int, model: ASID) -> None:
-    """The map of the network, taken apart by hand: the window of the pixel and its place in it."""
+    """Against the map of the network, with the window of the pixel and its token computed by hand."""
     image, (row, column) = photograph(), (13, 22)
     lr = torch.from_numpy(image).permute(2, 0, 1)[None].float() / 255
     with torch.no_grad():
         _, maps = model(lr, return_attention=True)
     if layer == 0:
-        window, place = (row // 8) * (40 // 8) + column // 8, (row % 8) * 8 + column % 8
+        window, token = (row // 8) * (40 // 8) + column // 8, (row % 8) * 8 + column % 8
     else:
-        window, place = (row % 4) * (40 // 8) + column % 5, (row // 4) * 8 + column // 5
-    expected = maps.spatial[0][0][layer][window, place].numpy()
+        window, token = (row % 4) * (40 // 8) + column % 5, (row // 4) * 8 + column // 5
+    expected = maps.spatial[0][0][layer][window, token].numpy()
     attention = spatial_attention(model, image, (row, column), layer=layer)
     np.testing.assert_allclose(attention[attention > 0], expected, rtol=1e-4)  # both in the order of rows and columns
 
@@ -120,8 +120,8 @@ def test_steps_and_pixels_have_maps_of_their_own(model: ASID) -> None:
             assert not np.allclose(one, other, atol=1e-4)
 
 
-def test_weights_of_another_value_range_see_the_same_image() -> None:
-    """The range of the weights decides what the network is given: not the same map."""
+def test_the_image_is_mapped_to_the_value_range_of_the_weights() -> None:
+    """Another range is another input, and so another map."""
     image = photograph()
     unit, symmetric = ASID(preset("asid-tiny")), ASID(preset("asid-tiny"), value_range=(-1.0, 1.0))
     assert not np.allclose(
@@ -137,26 +137,26 @@ def test_the_image_is_not_written_to(model: ASID) -> None:
 
 
 @pytest.mark.parametrize(
-    ("pixel", "place", "message"),
+    ("pixel", "layer", "keyword"),
     [
-        ((32, 0), {}, "expected a row from 0 to 31, got 32"),
-        ((-1, 0), {}, "expected a row from 0 to 31, got -1"),
-        ((0, 40), {}, "expected a column from 0 to 39, got 40"),
-        ((0, 0), {"group": 3}, "expected a group from 0 to 2, got 3"),
-        ((0, 0), {"step": 3}, "expected a step from 0 to 2, got 3"),
-        ((0, 0), {"layer": 2}, "expected a layer from 0 to 1, got 2"),
-        ((0, 0), {"layer": -1}, "expected a layer from 0 to 1, got -1"),
+        ((32, 0), {}, "row from 0 to 31"),
+        ((-1, 0), {}, "row from 0 to 31"),
+        ((0, 40), {}, "column from 0 to 39"),
+        ((0, 0), {"group": 3}, "group from 0 to 2"),
+        ((0, 0), {"step": 3}, "step from 0 to 2"),
+        ((0, 0), {"layer": 2}, "layer from 0 to 1"),
+        ((0, 0), {"layer": -1}, "layer from 0 to 1"),
     ],
 )
-def test_a_place_that_is_not_there_is_told_with_those_that_are(
-    pixel: tuple[int, int], place: dict[str, int], message: str, model: ASID
+def test_a_missing_pixel_or_layer_is_reported_with_the_valid_range(
+    pixel: tuple[int, int], layer: dict[str, int], keyword: str, model: ASID
 ) -> None:
-    with pytest.raises(ValueError, match=f"^{message}$"):
-        spatial_attention(model, photograph(), pixel, **place)
+    with pytest.raises(ValueError, match=keyword):
+        spatial_attention(model, photograph(), pixel, **layer)
 
 
-def test_a_network_without_spatial_attention_is_told() -> None:
-    """There is no valid range of layers to name."""
+def test_a_network_without_spatial_attention() -> None:
+    """It has no valid range of layers to report."""
     with pytest.raises(ValueError, match="no spatial attention"):
         spatial_attention(build(spatial_windows=[]), photograph(), (0, 0))
 
@@ -171,7 +171,7 @@ def test_rows_of_all_maps_sum_to_one() -> None:
         np.testing.assert_allclose(array.sum(-1), 1, atol=1e-5)
 
 
-def test_a_shared_map_is_kept_once_and_its_maker_is_known() -> None:
+def test_a_shared_map_is_stored_once_and_its_source_is_known() -> None:
     attention = extract_attention_maps(build(attention_sharing=2, num_groups=4), photograph())
     assert [attention.source_group(group) for group in range(4)] == [0, 0, 2, 2]
     assert attention.spatial_maps[1][2][1] is attention.spatial_maps[0][2][1]
@@ -179,16 +179,16 @@ def test_a_shared_map_is_kept_once_and_its_maker_is_known() -> None:
 
 
 def test_relative_attention_counts_the_whole_window() -> None:
-    """Uniform attention is 1 everywhere, also where most of the window is padding."""
+    """Uniform attention is 1 everywhere, even if most of the window is padding."""
     attention = extract_attention_maps(scored(build(), 0, torch.zeros(225)), photograph(27, 37))
     for pixel in ((0, 0), (26, 36)):
         for layer in (0, 1):
-            found = attention.relative(pixel, layer=layer)
-            np.testing.assert_allclose(found[attention.window(pixel, layer=layer)], 1, rtol=1e-5)
+            relative = attention.relative(pixel, layer=layer)
+            np.testing.assert_allclose(relative[attention.window(pixel, layer=layer)], 1, rtol=1e-5)
     assert attention.spatial((26, 36)).sum() == pytest.approx(3 * 5 / 64)
 
 
-def test_the_model_stays_in_its_mode() -> None:
+def test_the_mode_of_the_model_is_restored() -> None:
     model = build().train()
     extract_attention_maps(model, photograph())
     assert model.training
@@ -211,10 +211,10 @@ def test_channel_maps_are_those_of_the_window_of_the_pixel(model: ASID) -> None:
     assert not np.array_equal(attention.channel((13, 22)), attention.channel((13, 22), group=1))
 
 
-@pytest.mark.parametrize(("pixel", "place"), [((0, 0), {"layer": 2}), ((32, 0), {}), ((0, 0), {"group": 3})])
-def test_a_channel_map_that_is_not_there_is_told(pixel: tuple[int, int], place: dict[str, int], model: ASID) -> None:
-    with pytest.raises(ValueError, match=r"^expected a (row|group|layer) from"):
-        extract_attention_maps(model, photograph()).channel(pixel, **place)
+@pytest.mark.parametrize(("pixel", "layer"), [((0, 0), {"layer": 2}), ((32, 0), {}), ((0, 0), {"group": 3})])
+def test_a_missing_channel_map_is_reported(pixel: tuple[int, int], layer: dict[str, int], model: ASID) -> None:
+    with pytest.raises(ValueError, match=r"(row|group|layer) from"):
+        extract_attention_maps(model, photograph()).channel(pixel, **layer)
     with pytest.raises(ValueError, match="no channel attention"):
         extract_attention_maps(build(channel_windows=[]), photograph()).channel((0, 0))
 
@@ -231,13 +231,13 @@ def scored(model: ASID, query_key: float, bias: torch.Tensor | None = None) -> A
 
 
 def only(offset_y: int, offset_x: int) -> torch.Tensor:
-    """Biases by which each pixel attends to the one at that offset, where its window has it."""
+    """Biases with which each pixel attends to the one at this offset, if it is in the window."""
     table = torch.zeros(15, 15)
     table[7 - offset_y, 7 - offset_x] = 100
     return table.flatten()
 
 
-def test_entropy_and_distance_of_attention_that_is_the_same_everywhere() -> None:
+def test_entropy_and_distance_of_uniform_attention() -> None:
     attention = extract_attention_maps(scored(build(), 0, torch.zeros(225)), photograph(32, 40))
     np.testing.assert_allclose(entropy(attention), 1, atol=1e-6)
     np.testing.assert_allclose(
@@ -263,26 +263,26 @@ def test_the_distance_is_that_of_the_pixel_attended_to() -> None:
     y, x = np.indices((8, 8))
     last = np.mean(
         [np.hypot(y - row, x - 7).mean() for row in range(8)]
-    )  # nothing to its right: all of the window alike
+    )  # the last column has nothing to its right: uniform attention
     expected = (7 * 1 + last) / 8
     assert mean_distance(attention)[0, 0, 0] == pytest.approx(expected, rel=1e-4)
 
 
 def test_pixels_on_padding_do_not_count() -> None:
-    """A pixel of the image can attend to padding; one of the padding is no pixel of the image."""
+    """Pixels of the image may attend to padding, but padding is never a query."""
     image = photograph(27, 37)
     attention = extract_attention_maps(build(), image)
     by_hand = []
     for row in range(27):
         for column in range(37):
-            window, place = (row // 8) * 5 + column // 8, (row % 8) * 8 + column % 8
-            a = attention.spatial_maps[0][1][0][window, place].astype(float)
+            window, token = (row // 8) * 5 + column // 8, (row % 8) * 8 + column % 8
+            a = attention.spatial_maps[0][1][0][window, token].astype(float)
             by_hand.append(-(a * np.log(a)).sum() / np.log(64))
     assert attention.padded == (32, 40)
     assert entropy(attention)[0, 1, 0] == pytest.approx(np.mean(by_hand), rel=1e-5)
 
 
-def test_shared_maps_are_alike_and_others_less() -> None:
+def test_shared_maps_are_identical_and_others_are_not() -> None:
     np.testing.assert_allclose(group_similarity(extract_attention_maps(build(), photograph())), 1)
     attention = extract_attention_maps(build(attention_sharing="none"), photograph())
     for layer in (0, 1):
@@ -303,8 +303,8 @@ def test_shared_maps_are_alike_and_others_less() -> None:
         assert (correlation <= cosine + 1e-9).all()
 
 
-def test_a_measure_that_is_not_there_is_told(model: ASID) -> None:
-    with pytest.raises(ValueError, match="expected cosine or correlation, got 'angle'"):
+def test_an_unknown_measure_is_refused(model: ASID) -> None:
+    with pytest.raises(ValueError, match="cosine or correlation"):
         group_similarity(extract_attention_maps(model, photograph()), measure="angle")  # type: ignore[arg-type]
 
 
@@ -329,10 +329,12 @@ def test_the_grid_attends_to_copies_of_a_texture_and_the_meso_window_does_not() 
     image, query, copies = planted()
     attention = extract_attention_maps(scored(build(position_bias=False), 2.0), image)
     meso, grid = (attention.spatial(query, layer=layer) for layer in (0, 1))
-    places = tuple(np.array([query, *copies]).T)
+    copied = tuple(np.array([query, *copies]).T)
     others = attention.window(query, layer=1)
-    others[places] = False
-    assert grid[places].min() > 5 * grid[others].max(), "a copy of the texture gets more than anything else of the grid"
-    assert grid[places].sum() > 0.5
+    others[copied] = False
+    assert grid[copied].min() > 5 * grid[others].max(), (
+        "a copy of the texture gets more than any other pixel of the grid"
+    )
+    assert grid[copied].sum() > 0.5
     assert all(meso[copy] == 0 for copy in copies), "copies lie in other windows"
     assert meso[query] == meso.max()

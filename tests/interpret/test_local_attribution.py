@@ -1,4 +1,4 @@
-"""Local attribution maps of networks whose answer is known, and the diffusion index."""
+"""Local attribution maps of networks with a known answer, and the diffusion index."""
 
 from pathlib import Path
 
@@ -30,31 +30,31 @@ def edge() -> Image:
 
 
 def test_identity_attributes_to_the_box_and_the_pixels_its_differences_reach(image: Image) -> None:
-    found = local_attribution(nn.Identity(), image, BOX, steps=4)
+    result = local_attribution(nn.Identity(), image, BOX, steps=4)
     expected = np.zeros((24, 32), dtype=bool)
     expected[10:17, 12:17] = True  # forward differences: one pixel more below and to the right …
     expected[16, 16] = False  # … but not diagonally
-    np.testing.assert_array_equal(found.signed != 0, expected)
+    np.testing.assert_array_equal(result.signed != 0, expected)
 
 
 def test_a_convolution_reaches_one_pixel_further(image: Image) -> None:
     torch.manual_seed(0)
-    found = local_attribution(nn.Conv2d(3, 3, 3, padding=1), image, BOX, steps=4)
+    result = local_attribution(nn.Conv2d(3, 3, 3, padding=1), image, BOX, steps=4)
     expected = np.zeros((24, 32), dtype=bool)
     expected[9:18, 11:18] = True
     expected[17, 17] = False
-    np.testing.assert_array_equal(found.signed != 0, expected)
+    np.testing.assert_array_equal(result.signed != 0, expected)
 
 
 def test_an_edge_is_attributed_to_the_two_columns_beside_it() -> None:
     """The detail of a vertical edge is the step between two columns: in closed form, each of them has half of it."""
-    found = local_attribution(nn.Identity(), edge(), (8, 13, 5, 1), steps=3)
+    result = local_attribution(nn.Identity(), edge(), (8, 13, 5, 1), steps=3)
     blurred = blur(edge() / 255, 1.2)
     rise = blurred[0, 14, 0] - blurred[0, 13, 0]
-    assert found.detail == pytest.approx(5 * 3)  # rows, colours
-    assert found.blurred_detail == pytest.approx(5 * 3 * rise, rel=1e-5)
-    np.testing.assert_allclose(found.signed[8:13, 13:15], 3 * (1 - rise) / 2, rtol=1e-5)
-    assert np.count_nonzero(found.signed[13:]) == np.count_nonzero(found.signed[:8]) == 0
+    assert result.detail == pytest.approx(5 * 3)  # rows, colours
+    assert result.blurred_detail == pytest.approx(5 * 3 * rise, rel=1e-5)
+    np.testing.assert_allclose(result.signed[8:13, 13:15], 3 * (1 - rise) / 2, rtol=1e-5)
+    assert np.count_nonzero(result.signed[13:]) == np.count_nonzero(result.signed[:8]) == 0
 
 
 def test_the_value_range_of_the_weights_does_not_change_the_units() -> None:
@@ -67,7 +67,7 @@ def test_the_value_range_of_the_weights_does_not_change_the_units() -> None:
     np.testing.assert_allclose(signed.signed, plain.signed, atol=1e-6)
 
 
-def test_attributions_sum_to_the_change_of_detail_and_more_steps_come_closer(crops: Path) -> None:
+def test_attributions_sum_to_the_change_of_detail_with_enough_steps(crops: Path) -> None:
     image = find_images(crops / "validation")[0].read()[:24, :24]
     model = ASID(preset("asid-tiny", num_groups=1))
     few, many = (local_attribution(model, image, (16, 16, 16, 16), steps=steps) for steps in (2, 24))
@@ -93,7 +93,7 @@ def test_a_flat_image_gives_no_attribution_and_no_nan() -> None:
         local_attribution(nn.Identity(), np.full((20, 20, 3), 7, dtype=np.uint8), (4, 4, 4, 4), steps=2)
 
 
-def test_no_blur_is_the_image_and_blur_keeps_the_mean(image: Image) -> None:
+def test_no_blur_is_the_image_and_blur_preserves_the_mean(image: Image) -> None:
     pixels = image / 255
     np.testing.assert_array_equal(blur(pixels, 0, 2), pixels)
     soft = blur(pixels, 2)
@@ -116,7 +116,7 @@ def test_gini_in_closed_form() -> None:
     assert gini(values) == pytest.approx(np.abs(values[:, None] - values).sum() / (2 * 50**2 * values.mean()))
 
 
-def test_the_diffusion_index_is_100_for_all_pixels_alike_and_small_for_one() -> None:
+def test_the_diffusion_index_is_100_for_equal_pixels_and_small_for_one() -> None:
     assert diffusion_index(np.ones((10, 10))) == pytest.approx(100)
     one = np.zeros((10, 10))
     one[0, 0] = -2
@@ -124,7 +124,7 @@ def test_the_diffusion_index_is_100_for_all_pixels_alike_and_small_for_one() -> 
 
 
 @pytest.mark.parametrize("values", [np.zeros(3), np.array([1.0, -1.0])])
-def test_gini_refuses_what_it_does_not_hold_for(values: NDArray[np.float64]) -> None:
+def test_gini_refuses_negative_and_all_zero_values(values: NDArray[np.float64]) -> None:
     with pytest.raises(ValueError, match="non-negative"):
         gini(values)
 
@@ -141,7 +141,7 @@ def test_a_path_needs_a_blur_and_a_step(image: Image, sigma: float, steps: int) 
         local_attribution(nn.Identity(), image, BOX, sigma=sigma, steps=steps)
 
 
-def test_the_mode_of_the_model_comes_back_even_after_an_error(image: Image) -> None:
+def test_the_mode_of_the_model_is_restored_even_after_an_error(image: Image) -> None:
     class Fails(nn.Module):
         def forward(self, x: Tensor) -> Tensor:
             assert not self.training

@@ -1,4 +1,4 @@
-"""Effective receptive fields of networks whose answer is known, and the numbers that sum a field up."""
+"""Effective receptive fields of networks with a known answer, and the numbers that summarise a field."""
 
 from typing import Any
 
@@ -53,7 +53,7 @@ def test_identity_reaches_the_pixel_alone(image: Image) -> None:
 
 
 @pytest.mark.parametrize("pixel", [(10, 20), (11, 21), (10, 21)])
-def test_a_pixel_of_the_output_is_in_the_pixels_of_the_output(image: Image, pixel: tuple[int, int]) -> None:
+def test_the_pixel_is_in_output_coordinates(image: Image, pixel: tuple[int, int]) -> None:
     field = effective_receptive_field(Enlarge(), image, pixel)
     assert field[5, 10] == 1
 
@@ -97,13 +97,13 @@ def test_a_grid_layer_reaches_exactly_its_grid_points(image: Image) -> None:
     assert nonzero_share(field) == pytest.approx(64 / (32 * 48))
 
 
-def test_several_pixels_and_images_count_the_same(image: Image) -> None:
+def test_several_pixels_and_images_have_equal_weight(image: Image) -> None:
     field = effective_receptive_field(nn.Identity(), [image, image.copy()], [(1, 2), (3, 4)])
     assert field[1, 2] == field[3, 4] == 0.5
 
 
-def test_the_value_range_of_the_weights_makes_no_difference_where_the_network_sees_the_same(image: Image) -> None:
-    """A network trained on [-1, 1] gets its image there: this one clips what is negative, which is the darker half."""
+def test_the_image_is_mapped_to_the_value_range_of_the_weights(image: Image) -> None:
+    """This network expects images in [-1, 1] and clips negative values, the darker half."""
 
     class Positive(nn.Module):
         value_range = (-1.0, 1.0)
@@ -117,7 +117,7 @@ def test_the_value_range_of_the_weights_makes_no_difference_where_the_network_se
         effective_receptive_field(Positive(), image, (0, 1))
 
 
-def test_a_whole_network_keeps_its_mode_and_its_weights_and_sums_to_one(image: Image) -> None:
+def test_a_whole_network_is_unchanged_and_its_field_sums_to_one(image: Image) -> None:
     model = ASID(preset("asid-tiny", num_groups=1)).train()
     field = effective_receptive_field(model, image[:20, :17], (39, 33))
     assert field.shape == (20, 17)
@@ -149,7 +149,7 @@ def test_a_single_point_has_radius_zero_and_one_pixel() -> None:
     ("pixel", "corner"),
     [((0, 0), (0, 0)), ((127, 127), (64, 64)), ((64, 64), (40, 40)), ((40, 100), (0, 64))],
 )
-def test_the_tile_is_the_one_of_tiled_inference_with_the_pixel_nearest_to_its_middle(
+def test_the_tile_is_that_of_tiled_inference_with_the_nearest_centre(
     pixel: tuple[int, int], corner: tuple[int, int]
 ) -> None:
     rows, columns = tile_around(pixel, 128, 128, 64)  # tiles begin at 0, 40 and 64
@@ -167,7 +167,7 @@ def test_a_pixel_outside_the_output_is_refused(image: Image, pixel: tuple[int, i
         effective_receptive_field(nn.Identity(), image, pixel)
 
 
-def test_another_kind_of_image_or_model_is_refused(image: Image) -> None:
+def test_unsupported_images_and_models_are_refused(image: Image) -> None:
     with pytest.raises(ValueError, match="expected a uint8 RGB image"):
         effective_receptive_field(nn.Identity(), image[..., :2], (0, 0))
     with pytest.raises(ValueError, match="expected a uint8 RGB image"):

@@ -1,4 +1,4 @@
-"""The notebooks: clean files that run, a parameters cell that is an interface, and the one of the grid in step with the configuration."""
+"""The notebooks: clean files that run, a parameters cell as interface, and one notebook that studies execute."""
 
 import ast
 import base64
@@ -30,13 +30,13 @@ FOLDER = ROOT / "notebooks"
 NOTEBOOKS = sorted(FOLDER.glob("*.ipynb"))
 TRAIN_VARIANT = FOLDER / "03_train_variant.ipynb"
 OF_THE_RUN = {"study", "variant", "preset", "output", "progress", "expected_run_id"}
-"""Parameters that are no part of the configuration."""
+"""Parameters that are not part of the configuration."""
 
 SMALLER: dict[str, dict[str, Any]] = {
     "06_receptive_field.ipynb": {"size": 64, "row": 28, "column": 28, "tile": 32, "steps": 2},
     "03_train_variant.ipynb": {"train": {"steps": 20, "batch_size": 4, "validate_every": 10}, "progress": False},
 }
-"""Parameters for notebooks that work long with their defaults."""
+"""Parameters with which slow notebooks finish sooner."""
 
 each_notebook = pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.name)
 
@@ -62,11 +62,11 @@ def defaults(path: Path) -> dict[str, Any]:
 
 
 def without_magics(cell: Any) -> str:
-    """The source of a cell as Python, less lines such as ``%matplotlib inline``."""
+    """The source of a cell as Python, without lines such as ``%matplotlib inline``."""
     return "\n".join(line for line in cell.source.splitlines() if not line.startswith("%"))
 
 
-def test_the_notebook_of_the_grid_is_there() -> None:
+def test_the_notebook_of_studies_exists() -> None:
     assert TRAIN_VARIANT in NOTEBOOKS
 
 
@@ -76,8 +76,8 @@ def test_a_notebook_is_valid(path: Path) -> None:
 
 
 @each_notebook
-def test_a_notebook_is_as_git_should_keep_it(path: Path) -> None:
-    """No outputs, counts, state of widgets, versions or traces of a run."""
+def test_a_notebook_is_clean(path: Path) -> None:
+    """No outputs, execution counts, widget state, versions or metadata of a run."""
     notebook = read(path)
     assert set(notebook.metadata) == {"kernelspec", "language_info"}
     assert notebook.metadata.kernelspec.name == "python3"
@@ -108,7 +108,7 @@ def test_a_notebook_draws_without_pyplot(path: Path) -> None:
 
 @each_notebook
 def test_a_notebook_runs_and_shows_pictures(path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """By papermill, with no browser and no data but what is here; panels leave their first picture."""
+    """With papermill, without a browser and without data sets; panels show their first picture."""
     monkeypatch.delenv("ASID_DATA", raising=False)
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
     writes = {name: str(tmp_path / "written") for name in ("output", "folder") if name in defaults(path)}
@@ -123,10 +123,10 @@ def test_a_notebook_runs_and_shows_pictures(path: Path, tmp_path: Path, monkeypa
 
 
 def test_the_kernel_of_the_notebooks_is_that_of_this_environment() -> None:
-    """None of the person's or the machine's, which would lack the package."""
+    """Not one of the user or the system, which would not have the package."""
     kernel = KernelSpecManager().get_kernel_spec("python3")
     assert Path(kernel.resource_dir).is_relative_to(sys.prefix)
-    assert kernel.argv[0] in ("python", sys.executable)  # python: Jupyter puts its own in
+    assert kernel.argv[0] in ("python", sys.executable)  # Jupyter replaces python by its own interpreter
 
 
 def test_the_hook_strips_what_running_a_notebook_leaves(tmp_path: Path) -> None:
@@ -167,7 +167,7 @@ def test_the_parameters_cell_is_annotated_assignments_with_a_comment_each(path: 
         ast.literal_eval(statement.value)  # a value, not an expression
     names = [statement.target.id for statement in statements]  # type: ignore[union-attr]
     assert len(set(names)) == len(names)
-    # papermill reads the cell line by line: what it does not understand it leaves out.
+    # papermill parses the cell line by line, and skips lines that it does not understand.
     described = papermill.inspect_notebook(path)
     assert list(described) == names
     assert [name for name, parameter in described.items() if not parameter["help"]] == []
@@ -179,17 +179,17 @@ def test_every_code_cell_compiles(path: Path) -> None:
         compile(without_magics(cell), path.name, "exec")
 
 
-def test_the_parameters_of_the_grid_are_the_configuration_and_the_names_of_the_run() -> None:
+def test_the_parameters_are_the_configuration_and_the_names_of_the_run() -> None:
     assert set(defaults(TRAIN_VARIANT)) == set(RunConfig.model_fields) | OF_THE_RUN
 
 
-def test_the_grid_gives_exactly_the_parameters_that_are_declared(tmp_path: Path) -> None:
+def test_a_study_passes_exactly_the_declared_parameters(tmp_path: Path) -> None:
     study = expand(StudyConfig.model_validate({"name": "s", "question": "What?", "variants": {"a": {}}}))
     assert set(notebook_parameters(plan_runs(study, tmp_path)[0])) == set(defaults(TRAIN_VARIANT))
 
 
-def test_what_the_grid_gives_builds_the_planned_configuration(tmp_path: Path) -> None:
-    """Through JSON and the preset that the notebook starts from, nothing is lost and nothing is added."""
+def test_the_parameters_of_a_study_build_the_planned_configuration(tmp_path: Path) -> None:
+    """Nothing is lost or added on the way through JSON and the preset that the notebook starts from."""
     content = {
         "name": "s",
         "question": "What?",
@@ -206,7 +206,7 @@ def test_what_the_grid_gives_builds_the_planned_configuration(tmp_path: Path) ->
         assert build_run(given["preset"], sections, given["seed"]) == run.config
 
 
-def test_the_defaults_of_the_grid_s_notebook_are_a_valid_run() -> None:
+def test_the_defaults_are_a_valid_run() -> None:
     values = defaults(TRAIN_VARIANT)
     sections = {name: values[name] for name in ("model", "data", "train", "evaluate")}
     config = build_run(values["preset"], sections, values["seed"])
@@ -214,8 +214,8 @@ def test_the_defaults_of_the_grid_s_notebook_are_a_valid_run() -> None:
     assert config.data.train == "samples"
 
 
-def test_the_notebook_of_the_grid_checks_that_it_is_the_planned_run() -> None:
-    """Before anything is trained: the identity it is given is that of another run."""
+def test_the_notebook_checks_that_it_is_the_planned_run() -> None:
+    """A wrong identity stops the notebook before it trains."""
     parameters, check = (without_magics(cell) for cell in code_cells(TRAIN_VARIANT)[:2])
     scope: dict[str, Any] = {}
     exec(parameters, scope)

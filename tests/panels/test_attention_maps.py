@@ -1,4 +1,4 @@
-"""The panels that look inside attention: they show the numbers of the network, and say whose map it is."""
+"""The panels of attention maps: they show the numbers of the network, and name the group that computed a map."""
 
 import re
 from pathlib import Path
@@ -73,10 +73,10 @@ def test_the_map_is_the_one_under_the_chosen_pixel(models: dict[str, str], sourc
     panel = AttentionMapPanel([models["shared"]], source, folder=tmp_path)
     before = panel.picture.value
     panel.controls["row"].value, panel.controls["column"].value = 3, 50
-    found = shown(panel)
+    arrays = shown(panel)
     assert panel.picture.value != before
-    np.testing.assert_array_equal(found["pixel"], [3, 50])
-    window = found[f"{models['shared']}.meso.window"]
+    np.testing.assert_array_equal(arrays["pixel"], [3, 50])
+    window = arrays[f"{models['shared']}.meso.window"]
     assert window[3, 50]
     assert window.nonzero()[0].max() < 8
     assert window.nonzero()[1].min() >= 48
@@ -100,9 +100,9 @@ def test_several_networks_stand_side_by_side(models: dict[str, str], source: str
     assert all(name in titles(panel) for name in models.values())
     assert "window 16" in titles(panel)
     panel.controls["kind"].value = "channel"
-    found = shown(panel)
-    assert found[f"{models['two']}.0.meso"].shape == (16, 16)
-    np.testing.assert_allclose(found[f"{models['two']}.0.meso"].sum(-1), 1, atol=1e-5)
+    arrays = shown(panel)
+    assert arrays[f"{models['two']}.0.meso"].shape == (16, 16)
+    np.testing.assert_allclose(arrays[f"{models['two']}.0.meso"].sum(-1), 1, atol=1e-5)
     panel.controls["networks"].value = ()
     assert "expected at least one network" in panel.message.value
 
@@ -116,7 +116,7 @@ def test_networks_of_a_column_have_one_scale_of_colours(models: dict[str, str], 
     assert len(set(limits)) == 2
 
 
-def test_attention_on_padding_is_told(models: dict[str, str], source: str, tmp_path: Path) -> None:
+def test_attention_on_padding_is_in_the_title(models: dict[str, str], source: str, tmp_path: Path) -> None:
     panel = AttentionMapPanel([models["shared"]], source, folder=tmp_path)
     assert "on padding" not in titles(panel).split("global")[0], "a meso window in the middle of the image"
     panel.controls["column"].value = 51
@@ -154,9 +154,9 @@ def test_the_summaries_show_the_numbers_of_the_network(models: dict[str, str], s
     )
     similarity.controls["measure"].value = "cosine"
     np.testing.assert_array_equal(shown(similarity)["meso.1"], group_similarity(attention))
-    for it in (spread, similarity):
-        it.controls["model"].value = models["shared"]
-        assert it.message.value == ""
+    for panel in (spread, similarity):
+        panel.controls["model"].value = models["shared"]
+        assert panel.message.value == ""
     np.testing.assert_allclose(shown(similarity)["meso.1"], 1)
 
 
@@ -169,6 +169,6 @@ def test_networks_of_two_scales_are_refused(
         AttentionMapPanel([models["shared"], str(other)], source)
 
 
-def test_a_photograph_that_is_not_there_is_told(models: dict[str, str], source: str) -> None:
+def test_an_unknown_photograph_is_refused(models: dict[str, str], source: str) -> None:
     with pytest.raises(ValueError, match=r"expected a photograph of .* \(face, small\), got 'nobody'"):
         AttentionMapPanel([models["shared"]], source, photograph="nobody")

@@ -10,7 +10,7 @@ from asid.panels import live_curves
 from asid.panels.live_curves import LiveCurves
 
 
-def test_curves_are_drawn_once_and_then_anew_in_their_place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_curves_are_displayed_once_and_then_updated(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     shown: list[tuple[str, Any]] = []
 
     class Handle:
@@ -28,7 +28,7 @@ def test_curves_are_drawn_once_and_then_anew_in_their_place(tmp_path: Path, monk
     )
     curves = LiveCurves()
     curves(tmp_path)
-    curves(tmp_path)  # a moment later: not again
+    curves(tmp_path)  # too soon to draw again
     curves.draw(pd.DataFrame({"step": [2, 4, 6], "loss": [0.3, 0.2, 0.1], "psnr": [None, 21.5, 22.0]}))
     assert [how for how, _ in shown] == ["display", "update"]
     loss, psnr = shown[1][1].axes

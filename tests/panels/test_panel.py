@@ -1,4 +1,4 @@
-"""Panels: they draw what controls say, show errors where a person sees them, and save what can be drawn again."""
+"""Panels: the picture follows the controls, errors are visible, and the saved arrays suffice to plot again."""
 
 import base64
 from pathlib import Path
@@ -66,7 +66,7 @@ def test_an_error_in_the_first_drawing_stops_the_cell(tmp_path: Path) -> None:
         panel(tmp_path, slope=3)
 
 
-def test_save_writes_what_draws_the_figure_again(tmp_path: Path) -> None:
+def test_save_writes_the_figure_and_its_arrays(tmp_path: Path) -> None:
     it = panel(tmp_path / "new")
     it.controls["slope"].value = 2
     it.save_button.click()
@@ -77,7 +77,7 @@ def test_save_writes_what_draws_the_figure_again(tmp_path: Path) -> None:
         assert (file["setting_slope"], file["setting_colour"]) == (2, "red")
 
 
-def test_a_folder_that_cannot_be_written_is_told(tmp_path: Path) -> None:
+def test_a_folder_that_cannot_be_written_is_reported(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     it = panel(tmp_path / "file")
     it.save_button.click()

@@ -69,7 +69,7 @@ def test_an_uploaded_photograph_is_chosen(panel: QuickStart) -> None:
     assert not any("dB" in title for title in titles(panel)), "there is nothing to compare with"
 
 
-def test_uploads_of_one_name_are_two_photographs(panel: QuickStart) -> None:
+def test_uploads_with_the_same_name_are_two_photographs(panel: QuickStart) -> None:
     assert panel.drawing is not None
     for image in (data.chelsea()[:48, :64], data.coffee()[:48, :64]):
         upload(panel, "face.png", png(image))
@@ -89,13 +89,13 @@ def test_an_upload_is_upright_and_transparent_parts_are_white(panel: QuickStart)
     assert (panel.drawing[1]["original"][:8] == 255).all()
     np.testing.assert_array_equal(panel.drawing[1]["original"][8:], image[8:, :, :3])
     buffer, tags = io.BytesIO(), Image.Exif()
-    tags[0x0112] = 6  # the camera was turned
+    tags[0x0112] = 6  # taken with the camera rotated
     Image.fromarray(image[..., :3]).save(buffer, "png", exif=tags)
     upload(panel, "phone.png", buffer.getvalue())
     np.testing.assert_array_equal(panel.drawing[1]["original"], np.rot90(image[..., :3], -1))
 
 
-def test_a_large_photograph_goes_in_tiles_and_says_so(panel: QuickStart, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_large_photograph_is_tiled_and_says_so(panel: QuickStart, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(quickstart, "_WHOLE", 64)
     monkeypatch.setattr(quickstart, "_WIDEST", 100)
     upload(panel, "large.png", png(data.chelsea()[:160, :200]))
@@ -111,9 +111,7 @@ def test_a_large_photograph_goes_in_tiles_and_says_so(panel: QuickStart, monkeyp
     ("content", "words"),
     [(b"no image", "bad.png is not a readable image"), (png(np.zeros((8, 8), np.uint16)), "8 bits per channel")],
 )
-def test_an_upload_that_is_no_photograph_is_told_and_nothing_is_lost(
-    content: bytes, words: str, panel: QuickStart
-) -> None:
+def test_an_unreadable_upload_is_reported_and_nothing_is_lost(content: bytes, words: str, panel: QuickStart) -> None:
     before = panel.picture.value
     upload(panel, "bad.png", content)
     assert words in panel.message.value
@@ -123,7 +121,7 @@ def test_an_upload_that_is_no_photograph_is_told_and_nothing_is_lost(
     assert panel.values["photograph"] == "good"
 
 
-def test_the_divider_holds_both_images_and_moves_in_the_page(panel: QuickStart) -> None:
+def test_the_divider_holds_both_images_and_moves_on_the_page(panel: QuickStart) -> None:
     assert panel.drawing is not None
     found = [
         np.asarray(Image.open(io.BytesIO(base64.b64decode(content))))
@@ -140,6 +138,6 @@ def test_images_of_two_sizes_have_no_divider() -> None:
         before_after(np.zeros((4, 4, 3), np.uint8), np.zeros((4, 5, 3), np.uint8), ("a", "b"))
 
 
-def test_labels_are_no_html() -> None:
+def test_labels_are_escaped() -> None:
     black = np.zeros((4, 4, 3), np.uint8)
     assert "<script>" not in before_after(black, black, ("<script>", 'a" onload="b'))

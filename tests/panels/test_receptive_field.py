@@ -11,16 +11,16 @@ from asid.panels.receptive_field import InfluenceMaps, receptive_field_panel
 
 
 @pytest.fixture(scope="module")
-def influence() -> InfluenceMaps:
-    """Two networks with one group, and a photograph of a size that tiles of 16 do not divide."""
+def maps() -> InfluenceMaps:
+    """Two networks with one group, and two images with a size that is not a multiple of the tile."""
     models = {kind: ASID(preset("asid-tiny", num_groups=1, spatial_windows=[kind])) for kind in ("meso", "global")}
     image = np.random.default_rng(0).integers(0, 256, (24, 40, 3), dtype=np.uint8)
     return InfluenceMaps(models, {"noise": image, "again": image}, tile=16, box_size=8, steps=1)
 
 
-def test_a_tile_is_drawn_at_its_place_and_the_rest_is_left_out(influence: InfluenceMaps) -> None:
-    _, arrays = influence.draw("effective receptive field", "noise", (20, 30), ["meso"], ["tile", "whole image"])
-    rows, columns = influence.part("noise", (20, 30), "tile")
+def test_a_tile_is_drawn_at_its_position_and_the_rest_is_empty(maps: InfluenceMaps) -> None:
+    _, arrays = maps.draw("effective receptive field", "noise", (20, 30), ["meso"], ["tile", "whole image"])
+    rows, columns = maps.part("noise", (20, 30), "tile")
     given = np.zeros((24, 40), dtype=bool)
     given[rows, columns] = True
     np.testing.assert_array_equal(~np.isnan(arrays["meso, tile"]), given)
@@ -30,35 +30,35 @@ def test_a_tile_is_drawn_at_its_place_and_the_rest_is_left_out(influence: Influe
 
 @pytest.mark.parametrize(("pixel", "corner"), [((10, 20), (16, 36)), ((0, 0), (0, 0)), ((23, 39), (40, 72))])
 def test_the_box_is_around_the_pixel_and_inside_the_image(
-    influence: InfluenceMaps, pixel: tuple[int, int], corner: tuple[int, int]
+    maps: InfluenceMaps, pixel: tuple[int, int], corner: tuple[int, int]
 ) -> None:
-    assert influence.box("noise", pixel, "whole image") == (*corner, 8, 8)
+    assert maps.box("noise", pixel, "whole image") == (*corner, 8, 8)
 
 
-def test_local_attributions_are_found_around_the_pixel_in_a_tile_too(influence: InfluenceMaps) -> None:
-    _, arrays = influence.draw("local attribution", "noise", (20, 30), ["global"], ["whole image", "tile"])
+def test_local_attributions_are_found_around_the_pixel_in_a_tile_too(maps: InfluenceMaps) -> None:
+    _, arrays = maps.draw("local attribution", "noise", (20, 30), ["global"], ["whole image", "tile"])
     for given in ("whole image", "tile"):
         row, column = np.unravel_index(np.nanargmax(np.abs(arrays[f"global, {given}"])), (24, 40))
         assert abs(row - 20) <= 4
         assert abs(column - 30) <= 4
 
 
-def test_tables_have_a_row_for_each_network(influence: InfluenceMaps) -> None:
-    fields = influence.field_table("noise", (20, 30), "tile")
+def test_tables_have_a_row_for_each_network(maps: InfluenceMaps) -> None:
+    fields = maps.field_table("noise", (20, 30), "tile")
     assert list(fields.index) == ["meso", "global"]
     assert (fields["radius 50%"] < fields["radius 95%"]).all()
-    attributions = influence.attribution_table("noise", (20, 30), "tile")
+    attributions = maps.attribution_table("noise", (20, 30), "tile")
     assert attributions["diffusion index"].between(0, 100).all()
 
 
 def test_networks_of_two_scales_are_refused() -> None:
     models = {str(scale): ASID(preset("asid-tiny", num_groups=1, scale=scale)) for scale in (2, 3)}
-    with pytest.raises(ValueError, match=r"expected networks of one scale, got scales \[2, 3\]"):
+    with pytest.raises(ValueError, match=r"one scale.*\[2, 3\]"):
         InfluenceMaps(models, {})
 
 
-def test_the_panel_draws_anew_saves_its_maps_and_says_what_is_wrong(influence: InfluenceMaps, tmp_path: Path) -> None:
-    panel = receptive_field_panel(influence, "noise", (20, 30), str(tmp_path))
+def test_the_panel_redraws_saves_its_maps_and_reports_errors(maps: InfluenceMaps, tmp_path: Path) -> None:
+    panel = receptive_field_panel(maps, "noise", (20, 30), str(tmp_path))
     before = panel.picture.value
     panel.controls["column"].value = 3
     assert panel.picture.value != before

@@ -1,9 +1,9 @@
-"""Notebooks as pages without code, as make dashboard serves them."""
+"""Notebooks as pages without code, as served by ``make dashboard``."""
 
 from typing import Any
 
 import pytest
-from pages import Shown, is_drawn, keep
+from pages import Shown, is_drawn, screenshot
 
 pytestmark = pytest.mark.browser
 
@@ -20,7 +20,7 @@ def test_a_page_shows_live_pictures_and_no_code(
     assert is_drawn(panel.picture())
     for label in labels:
         panel.change(label)
-    keep(page, f"{notebook}.voila")
+    screenshot(page, f"{notebook}.voila")
     text = page.locator("body").inner_text()
     assert "There was an error when executing cell" not in text
     assert "Traceback" not in text
@@ -31,7 +31,7 @@ def test_a_page_shows_live_pictures_and_no_code(
 def test_the_list_of_pages_is_the_two_notebooks(page: Any, voila: str) -> None:
     page.goto(voila, timeout=90_000)
     page.get_by_text("05_attention_maps").wait_for()
-    keep(page, "voila")
+    screenshot(page, "voila")
     text = page.locator("body").inner_text()
     assert "04_compare_variants" in text
     assert "train_variant" not in text

@@ -1,7 +1,7 @@
-"""The network taken apart: its stages with their shapes, its cost by part, and what each axis of the configuration changes.
+"""The architecture as data: stages with their shapes, cost by part, and the effect of each axis on the cost.
 
-Nothing is computed: shapes and counts come from a forward pass on torch's ``meta`` device. The parts are those of the paper
-(arXiv 2501.15774, section 3), :data:`PARTS`.
+Shapes and counts come from a forward pass on torch's ``meta`` device, which computes no values. The parts,
+:data:`PARTS`, are those of the paper (arXiv 2501.15774, section 3).
 """
 
 import re
@@ -42,17 +42,19 @@ PARTS: Mapping[str, str] = MappingProxyType(
         "upsample": r"upsample",
     }
 )
-"""Parts in the order of the forward pass, and the beginnings of the module paths that belong to each: the first that fits.
+"""Parts in the order of the forward pass, each with a pattern for the beginning of its module paths; the first match
+counts.
 
-Spatial attention (SAM) is three: making maps is what a group that shares attention does without (q, k, q kᵀ, position bias);
-values are v, A v, the output projection and the norm before them; FFN is the gated feed-forward and its norm, as in channel
-attention (CAM). *fuse* is the 1×1 convolution at the end of each step, *project* that of each group.
+Spatial attention (SAM) has three parts: *maps* are made from q, k and the position bias, which a group that reuses maps
+does not have; *values* are v, A v, the output projection and the norm before them; *FFN* is the gated feed-forward with
+its norm, as in channel attention (CAM). *fuse* is the 1×1 convolution at the end of each step, *project* that of each
+group.
 """
 
 
 @dataclass(frozen=True)
 class PartCost:
-    """Cost of one part at one place. ``group`` and ``step`` count from 1; 0: outside of all groups, or of all steps."""
+    """Cost of a part in one group and step, both counted from 1; 0: outside of all groups, or of all steps."""
 
     part: str
     group: int
@@ -75,10 +77,16 @@ def describe_value(value: Any) -> str:
 
 
 def stages(config: ModelConfig, height: int = 64, width: int = 64) -> pd.DataFrame:
-    """The stages of the network for one LR image of ``height`` × ``width`` pixels, outer ones before those in them.
+    """The stages of the network for one LR image, each before the stages inside it.
 
-    Columns: path (of the module), group (from 1; 0 outside of all groups), stage (in words), shape (of the output, (B, C, H, W)),
-    maps (shape (n, T, T) or (n, C, C) of the attention maps used, for n windows; else empty). Shapes are those of a forward pass.
+    Args:
+        config: the network.
+        height: height of the LR image in pixels.
+        width: its width.
+
+    Returns:
+        Columns path (of the module), group (from 1; 0: outside of all groups), stage (description), shape (of the
+        output, (B, C, H, W)), maps (shape of the attention map used, (n, T, T) or (n, C, C) for n windows; else empty).
     """
     with torch.device("meta"):
         model, lr = ASID(config).eval(), torch.empty(1, 3, height, width)
@@ -92,16 +100,21 @@ def stages(config: ModelConfig, height: int = 64, width: int = 64) -> pd.DataFra
 
 
 def costs(config: ModelConfig, output: tuple[int, int] = OUTPUT) -> pd.DataFrame:
-    """Parameters and multiply-adds of each part at each place, for an output of ``output`` (width, height) pixels.
+    """Parameters and multiply-adds of each part in each group and step.
 
-    Columns: those of :class:`PartCost`. The sums are exactly :func:`~asid.model.complexity.count_parameters` of the network and
-    :func:`~asid.model.complexity.count_macs`.
+    Args:
+        config: the network.
+        output: size of the output, (width, height) in pixels.
+
+    Returns:
+        The fields of :class:`PartCost` as columns. The sums are exactly :func:`~asid.model.complexity.count_parameters`
+        and :func:`~asid.model.complexity.count_macs` of the network.
     """
     return pd.DataFrame(_costs(config, output))
 
 
 def costs_by_part(config: ModelConfig, output: tuple[int, int] = OUTPUT) -> pd.DataFrame:
-    """Parameters and multiply-adds of each part over all groups and steps: a row for each of :data:`PARTS`, zeros for what is off."""
+    """Parameters and multiply-adds of each part, summed over groups and steps: a row for each of :data:`PARTS`."""
     table = costs(config, output).groupby("part")[["parameters", "macs"]].sum()
     return table.reindex(list(PARTS), fill_value=0)
 
@@ -117,8 +130,8 @@ def axis_effects(
         output: size of the output, (width, height) in pixels.
 
     Returns:
-        Columns axis, value (as text), parameters, parameters_change (a fraction), macs, macs_change, problem. A value that does
-        not go with the rest of ``base`` has no numbers; its problem is the configuration's error message.
+        Columns axis, value (as text), parameters, parameters_change (a fraction), macs, macs_change, problem. A value
+        that does not go with the rest of ``base`` has no numbers; its problem is the configuration's error message.
     """
     before = costs_by_part(base, output).sum()
     rows = []
@@ -155,13 +168,13 @@ def _costs(config: ModelConfig, output: tuple[int, int]) -> tuple[PartCost, ...]
 
 
 def _count(config: ModelConfig, output: tuple[int, int]) -> list[PartCost]:
-    """The cost of each part by counting every module of the network."""
+    """Count every module of the network."""
     with torch.device("meta"):
         model = ASID(config)
-    found: dict[tuple[str, int, int], list[int]] = {}
+    costs: dict[tuple[str, int, int], list[int]] = {}
 
     def add(path: str, part: str, parameters: int = 0, macs: int = 0) -> None:
-        cost = found.setdefault((part, _number("groups", path), _number("steps", path)), [0, 0])
+        cost = costs.setdefault((part, _number("groups", path), _number("steps", path)), [0, 0])
         cost[0] += parameters
         cost[1] += macs
 
@@ -169,13 +182,12 @@ def _count(config: ModelConfig, output: tuple[int, int]) -> list[PartCost]:
         if own := sum(parameter.numel() for parameter in module.parameters(recurse=False)):
             add(path, _part(path), parameters=own)
     for path, macs in macs_by_module(config, output).items():
-        if isinstance(
-            model.get_submodule(path), WindowAttention
-        ):  # its own are q kᵀ and A v, two products of the same size
+        # Inside window attention there are q kᵀ and A v, two products of the same size.
+        if isinstance(model.get_submodule(path), WindowAttention):
             add(path, "SAM maps", macs=macs // 2)
             macs -= macs // 2
         add(path, _part(path), macs=macs)
-    return [PartCost(*place, *cost) for place, cost in found.items()]
+    return [PartCost(*key, *cost) for key, cost in costs.items()]
 
 
 def _part(path: str) -> str:
@@ -186,7 +198,7 @@ def _part(path: str) -> str:
 
 
 def _number(name: str, path: str) -> int:
-    """The position, from 1, in the list of modules called ``name`` that a path leads through; 0: it does not."""
+    """The index, from 1, of the module in the list called ``name`` that ``path`` goes through; 0: there is none."""
     match = re.search(rf"\b{name}\.(\d+)", path)
     return int(match[1]) + 1 if match else 0
 
@@ -204,7 +216,7 @@ _NAMES: Mapping[type[nn.Module], str] = MappingProxyType(
 
 
 def _walk(module: nn.Module, path: str) -> Iterator[tuple[str, nn.Module]]:
-    """Stages with their paths, outer ones first. What is inside LM, an attention layer or ESA is no stage, nor is what is off."""
+    """The stages with their paths, outer ones first. Modules inside LM, an attention layer or ESA are not stages."""
     if not isinstance(module, ASID | nn.ModuleList | nn.Identity):
         yield path, module
     if isinstance(module, ASID | nn.ModuleList | Group | InformationDistillationBlock | DistillationStep):
@@ -226,9 +238,9 @@ def _describe(module: nn.Module) -> str:
 
 def _describe_window(window: AttentionWindow) -> str:
     size = window.size
-    words: dict[type[AttentionWindow], str] = {
+    descriptions: dict[type[AttentionWindow], str] = {
         LocalWindow: f"{size}×{size} neighbours",
         GridWindow: f"{size}×{size} grid",
         StridedWindow: f"pixels {size} apart",
     }
-    return words[type(window)]
+    return descriptions[type(window)]

@@ -1,4 +1,4 @@
-"""A panel that changes the network's axes and shows the diagram and what parts cost against the base."""
+"""A panel with a control for each axis of the network; it shows the diagram, and the cost by part against a base."""
 
 import ipywidgets as widgets
 import pandas as pd
@@ -14,10 +14,15 @@ from asid.plots.style import new_figure, signed
 
 
 def explore_axes(base: ModelConfig, start: ModelConfig | None = None) -> Panel:
-    """Dropdowns for every axis; the diagram of what they are set to, and its parameters and multiply-adds against ``base``.
+    """A dropdown for every axis; the diagram of the chosen network, and its costs against those of ``base``.
 
-    ``start`` is what the controls are set to first, by default ``base``. Choices that do not go together are answered with the
-    configuration's error message. The arrays are parameters and multiply-adds of each part, of the base and of the choice.
+    Args:
+        base: the network to compare with.
+        start: the network that the controls show first, by default ``base``.
+
+    Returns:
+        The panel. Values that do not go together are answered with the configuration's error message. Its arrays are
+        the parameters and multiply-adds of each part, of the base and of the chosen network.
     """
     before = costs_by_part(base)
 
@@ -38,7 +43,13 @@ def explore_axes(base: ModelConfig, start: ModelConfig | None = None) -> Panel:
 
 
 def draw_comparison(config: ModelConfig, before: pd.DataFrame, after: pd.DataFrame) -> Figure:
-    """The diagram of a network, and its costs by part (:func:`asid.interpret.architecture.costs_by_part`) against those ``before``."""
+    """Draw the diagram of a network, and its costs by part against those of the base.
+
+    Args:
+        config: the network.
+        before: costs of the base, see :func:`asid.interpret.architecture.costs_by_part`.
+        after: costs of the network.
+    """
     figure = new_figure(10.2, 8.5)
     network, group, bars = figure.subfigures(3, 1, squeeze=False, height_ratios=[2.2, 3.15, 3.0])[:, 0]
     plot_network(config, network.subplots())
@@ -59,7 +70,7 @@ def draw_comparison(config: ModelConfig, before: pd.DataFrame, after: pd.DataFra
 
 
 def describe_change(name: str, before: float, after: float, unit: float, symbol: str) -> str:
-    """A total before and after, the change in numbers and in percent: ``parameters 297.5 k → 330.1 k: +32.6 k, +11.0 %``."""
+    """A total before and after, and its change, as text: ``parameters 297.5 k → 330.1 k: +32.6 k, +11.0 %``."""
     if before == after:
         return f"{name} {after / unit:.1f} {symbol}, as the base"
     change, percent = signed((after - before) / unit, 1), signed(100 * (after / before - 1), 1)

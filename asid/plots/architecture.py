@@ -1,6 +1,6 @@
-"""Diagrams of the network, drawn from its configuration, and its cost by part.
+"""Diagrams of the network, drawn from its configuration, and plots of its cost by part.
 
-Diagrams are drawn in inches on an axes without frame; one colour stands for one part in all of them.
+The coordinates of diagrams are inches. Each part has the same colour in all of them.
 """
 
 from collections.abc import Sequence
@@ -17,7 +17,7 @@ from asid.config import ModelConfig
 from asid.plots.style import signed
 
 WIDTH = 10.0
-"""Inches that a diagram is wide."""
+"""Width of a diagram in inches."""
 PART_COLOURS = MappingProxyType(
     {
         "shallow": "#4d4d4d",
@@ -34,7 +34,7 @@ PART_COLOURS = MappingProxyType(
         "upsample": "#4d4d4d",
     }
 )
-"""A colour for each part: the hues of seaborn's colour-blind palette, shades of one for the parts of an attention module."""
+"""Colours of :data:`asid.interpret.architecture.PARTS`: seaborn's colour-blind hues, shades within a module."""
 PART_LABELS = MappingProxyType(
     {part: part for part in PART_COLOURS}
     | {
@@ -53,7 +53,7 @@ _MOST_GROUPS, _MOST_STEPS = 8, 5
 
 
 def plot_network(config: ModelConfig, ax: Axes) -> None:
-    """The flow of the whole network: channels on the arrows, and which groups make attention maps for which (2.1 inches high)."""
+    """Draw the flow of the whole network, its channels and the sharing of attention maps; 2.1 inches high."""
     middle, tall, c, s = 0.98, 0.84, config.num_features, config.scale
     _canvas(ax, 2.1)
     _box(ax, (0.0, 0.68, 0.6, 0.6), "LR\nH×W", "white")
@@ -68,8 +68,8 @@ def plot_network(config: ModelConfig, ax: Axes) -> None:
     for index, (start, stop) in enumerate(zip(ends[::2], ends[1::2], strict=True)):
         _arrow(ax, (start, middle), (stop, middle), str(c) if index in (0, len(shown)) else "")
     for group, centre in centres.items():
-        words, colour = _group_box(config, group)
-        _box(ax, (centre - width / 2, middle - tall / 2, width, tall), words, colour, turned=width < 0.6)
+        text, colour = _group_box(config, group)
+        _box(ax, (centre - width / 2, middle - tall / 2, width, tall), text, colour, turned=width < 0.6)
     _draw_sharing(config, ax, centres, bottom=middle + tall / 2, bus=1.72)
     _box(ax, (6.85, 0.63, 0.6, 0.7), "deep\n3×3", PART_COLOURS["deep"])
     _arrow(ax, (7.45, middle), (7.78, middle))
@@ -86,16 +86,16 @@ def plot_network(config: ModelConfig, ax: Axes) -> None:
 
 
 def plot_group(config: ModelConfig, ax: Axes) -> None:
-    """One group: the information distillation block with its steps, slices and widths to scale, then what ends the group (3.05 inches)."""
+    """Draw one group: its information distillation block, steps and slices with widths to scale; 3.05 inches high."""
     c, k, base, tall = config.num_features, config.distilled_channels, 0.62, 1.65
     _canvas(ax, 3.05)
 
     def level(channel: int) -> float:
-        """Height of a channel's upper edge: channel 0 is at the top."""
+        """The y coordinate of a channel's upper edge; channel 0 is at the top."""
         return base + tall * (1 - channel / c)
 
-    def band(left: float, right: float, first: int, colour: str, words: str) -> None:
-        """``k`` channels from ``first`` on between two places."""
+    def band(left: float, right: float, first: int, colour: str, text: str) -> None:
+        """A slice of ``k`` channels that starts with ``first``, from x = ``left`` to ``right``."""
         ax.add_patch(
             Rectangle(
                 (left, level(first + k)),
@@ -107,11 +107,11 @@ def plot_group(config: ModelConfig, ax: Axes) -> None:
                 zorder=1,
             )
         )
-        if level(first) - level(first + k) > 0.12 and right - left > 0.065 * len(words):
+        if level(first) - level(first + k) > 0.12 and right - left > 0.065 * len(text):
             ax.text(
                 (left + right) / 2,
                 (level(first) + level(first + k)) / 2,
-                words,
+                text,
                 ha="center",
                 va="center",
                 fontsize=6.5,
@@ -150,9 +150,9 @@ def plot_group(config: ModelConfig, ax: Axes) -> None:
         if k:
             band(local[1] if local else start, fuse[0], step * k, _LOCAL, f"local {k}")
         for (inner, outer), kind in zip(attention, config.spatial_windows, strict=True):
-            place = (inner, base, outer - inner, level((step + 1) * k) - base)
+            box = (inner, base, outer - inner, level((step + 1) * k) - base)
             side = f"{config.window_size}" if kind == "meso" else f"{config.global_kind} {config.global_size}"
-            _box(ax, place, f"SAM\n{kind}\n{side}", PART_COLOURS["SAM values"], turned=outer - inner < 0.4)
+            _box(ax, box, f"SAM\n{kind}\n{side}", PART_COLOURS["SAM values"], turned=outer - inner < 0.4)
             if shares:
                 _line(ax, [((inner + outer) / 2, base), ((inner + outer) / 2, 0.34)], colour=PART_COLOURS["SAM maps"])
                 ax.text(
@@ -179,7 +179,7 @@ def plot_group(config: ModelConfig, ax: Axes) -> None:
         ax.text(
             left,
             0.28,
-            "attention maps A: passed on by a group that makes them, received here by one that reuses them",
+            "attention maps A: passed on by a group that makes them, received by one that reuses them",
             fontsize=7,
             va="top",
             color=PART_COLOURS["SAM maps"],
@@ -188,15 +188,22 @@ def plot_group(config: ModelConfig, ax: Axes) -> None:
 
 
 def plot_costs_by_group(costs: pd.DataFrame, column: str, ax: Axes, label: str) -> None:
-    """``column`` of a table of :func:`asid.interpret.architecture.costs` as stacked bars: a bar a group, and one for all outside of groups."""
-    places = sorted(costs["group"].unique(), key=lambda group: (group == 0, group))
-    table = costs.pivot_table(index="group", columns="part", values=column, aggfunc="sum", fill_value=0).reindex(places)
-    left = pd.Series(0, index=places)
+    """Draw costs as stacked bars, one for each group and one for the rest of the network.
+
+    Args:
+        costs: a table of :func:`asid.interpret.architecture.costs`.
+        column: ``parameters`` or ``macs``.
+        ax: where to draw.
+        label: label of the x-axis.
+    """
+    groups = sorted(costs["group"].unique(), key=lambda group: (group == 0, group))
+    table = costs.pivot_table(index="group", columns="part", values=column, aggfunc="sum", fill_value=0).reindex(groups)
+    left = pd.Series(0, index=groups)
     for part in PART_COLOURS:
         if part in table and table[part].any():
             name = {"shallow": "shallow, deep, upsample", "deep": "", "upsample": ""}.get(part, PART_LABELS[part])
             ax.barh(
-                range(len(places)),
+                range(len(groups)),
                 table[part],
                 left=left,
                 color=PART_COLOURS[part],
@@ -205,22 +212,22 @@ def plot_costs_by_group(costs: pd.DataFrame, column: str, ax: Axes, label: str) 
                 label=name,
             )
             left = left + table[part]
-    ax.set_yticks(range(len(places)), [f"group {group}" if group else "outside" for group in places])
-    ax.set_ylim(len(places) - 0.5, -0.5)
+    ax.set_yticks(range(len(groups)), [f"group {group}" if group else "outside" for group in groups])
+    ax.set_ylim(len(groups) - 0.5, -0.5)
     ax.set_xlim(0, 1.04 * left.max())
     _finish_bars(ax, label)
 
 
 def plot_costs(base: pd.Series, variant: pd.Series, ax: Axes, label: str) -> None:
-    """Cost by part: the base as a wide pale bar, the variant as a narrow one in the part's colour, the change behind it in words."""
+    """Draw costs by part: a wide pale bar for the base, a narrow coloured bar for the variant, the change as text."""
     reach = max(base.max(), variant.max())
     for position, part in enumerate(PART_COLOURS):
         before, after = base[part], variant[part]
         ax.barh(position, before, height=0.84, color="0.86", lw=0)
         ax.barh(position, after, height=0.46, color=PART_COLOURS[part], lw=0)
         if before != after:
-            words = f"{signed(100 * (after / before - 1), 0)} %" if before else "new"
-            ax.text(max(before, after) + 0.015 * reach, position, words, va="center", fontsize=7, color=_INK)
+            text = f"{signed(100 * (after / before - 1), 0)} %" if before else "new"
+            ax.text(max(before, after) + 0.015 * reach, position, text, va="center", fontsize=7, color=_INK)
     ax.set_yticks(range(len(PART_COLOURS)), [PART_LABELS[part] for part in PART_COLOURS])
     ax.set_ylim(len(PART_COLOURS) - 0.4, -0.6)
     ax.set_xlim(0, 1.14 * reach)
@@ -236,7 +243,7 @@ def _finish_bars(ax: Axes, label: str) -> None:
 
 
 def _group_box(config: ModelConfig, group: int | None) -> tuple[str, str]:
-    """The words and the colour of a group in the flow."""
+    """Text and colour of a group in the flow."""
     if group is None:
         return "…", "white"
     if not config.spatial_windows:
@@ -246,13 +253,13 @@ def _group_box(config: ModelConfig, group: int | None) -> tuple[str, str]:
 
 
 def _draw_sharing(config: ModelConfig, ax: Axes, centres: dict[int | None, float], bottom: float, bus: float) -> None:
-    """Lines from the top of each group that makes maps to those of the groups that reuse them."""
+    """Draw lines from each group that makes maps to the groups that reuse them."""
     if not config.spatial_windows:
         return
     colour, source, labelled = PART_COLOURS["SAM maps"], 0.0, False
     for group, centre in centres.items():
         if group is None or config.makes_maps(group):
-            source = centre  # those that follow what is left out get their maps from there, at least along the line
+            source = centre  # for groups after the ellipsis, too: their source may be hidden in it
             continue
         _line(ax, [(source, bottom), (source, bus), (centre, bus)], colour=colour)
         _arrow(ax, (centre, bus), (centre, bottom), colour=colour)
@@ -265,7 +272,7 @@ def _draw_sharing(config: ModelConfig, ax: Axes, centres: dict[int | None, float
 def _step_columns(
     config: ModelConfig, start: float, stop: float
 ) -> tuple[tuple[float, float] | None, list[tuple[float, float]], tuple[float, float]]:
-    """Where LM (if there), the SAM layers and the fuse of a step stand between two places: (left, right) of each."""
+    """Positions (left, right) of LM (or None), the SAM layers and the fuse convolution of a step."""
     shares = [*([1.0] if config.local_module else []), *(1.0 for _ in config.spatial_windows), 0.6]
     gap = 0.22
     unit = (stop - start) / (sum(shares) + gap * (len(shares) + 1))
@@ -281,7 +288,7 @@ def _step_columns(
 def _draw_tail(
     config: ModelConfig, ax: Axes, tail: Sequence[tuple[str, float]], right: float, base: float, tall: float
 ) -> None:
-    """What follows the steps: CAM, the 1×1 convolution, the group's skip and ESA."""
+    """Draw what follows the steps: CAM, the 1×1 convolution, the skip connection of the group and ESA."""
     colours = {"CAM": PART_COLOURS["CAM attention"], "1×1": PART_COLOURS["project"], "ESA": PART_COLOURS["ESA"]}
     x, middle, over = right, base + tall / 2, base + tall + 0.5
     for name, width in tail:
@@ -293,14 +300,14 @@ def _draw_tail(
             _arrow(ax, (x + 0.1, over), (x + 0.1, middle + 0.1))
             ax.text(x, over + 0.04, "skip connection of the group", ha="right", fontsize=7, color="0.4")
         else:
-            words = "\n".join([name, *config.channel_windows]) if name == "CAM" else name
-            _box(ax, (x, base, width, tall), words, colours[name])
+            text = "\n".join([name, *config.channel_windows]) if name == "CAM" else name
+            _box(ax, (x, base, width, tall), text, colours[name])
         x += width
     _arrow(ax, (x, middle), (min(x + 0.3, WIDTH), middle), str(config.num_features))
 
 
 def _elide(count: int, most: int) -> list[int | None]:
-    """Indices to draw: all, or with more than ``most`` the first ones, None for those left out, and the last."""
+    """The indices to draw: all up to ``most``; of more, the first ones, None for an ellipsis, and the last."""
     return list(range(count)) if count <= most else [*range(most - 2), None, count - 1]
 
 
@@ -309,21 +316,20 @@ def _canvas(ax: Axes, height: float) -> None:
     ax.set_axis_off()
 
 
-def _box(ax: Axes, place: tuple[float, float, float, float], words: str, colour: str, turned: bool = False) -> None:
-    """A rounded box (left, bottom, width, height) and its words: smaller or only their first line where they do not fit."""
-    left, bottom, width, height = place
+def _box(ax: Axes, box: tuple[float, float, float, float], text: str, colour: str, turned: bool = False) -> None:
+    """Draw a rounded box (left, bottom, width, height). Its text shrinks to fit, or only the first line is shown."""
+    left, bottom, width, height = box
     dark = sum(weight * value for weight, value in zip((0.3, 0.59, 0.11), to_rgb(colour), strict=True)) < 0.6
     style = "round,pad=0,rounding_size=0.05"
     edge = "0.5" if colour == "white" else "white"
     ax.add_patch(FancyBboxPatch((left, bottom), width, height, boxstyle=style, fc=colour, ec=edge, lw=0.8, zorder=2))
     along, across = (height, width) if turned else (width, height)
-    if turned and len(words) * 0.0092 * 6.5 < along:
-        words = words.replace("\n", " ")
-    for shown in (words, words.split("\n")[0]):
+    if turned and len(text) * 0.0092 * 6.5 < along:
+        text = text.replace("\n", " ")
+    for shown in (text, text.split("\n")[0]):
         lines = shown.split("\n")
-        size = min(
-            7.5, 0.95 * along / (0.0092 * max(map(len, lines))), 0.95 * across / (0.0175 * len(lines))
-        )  # a letter's inches a point
+        # A letter is 0.0092 inches wide and a line 0.0175 inches high for each point of the font size.
+        size = min(7.5, 0.95 * along / (0.0092 * max(map(len, lines))), 0.95 * across / (0.0175 * len(lines)))
         if size > 5:
             kind: dict[str, Any] = {
                 "ha": "center",
@@ -343,13 +349,11 @@ def _box(ax: Axes, place: tuple[float, float, float, float], words: str, colour:
             break
 
 
-def _arrow(
-    ax: Axes, start: tuple[float, float], stop: tuple[float, float], words: str = "", colour: str = _INK
-) -> None:
+def _arrow(ax: Axes, start: tuple[float, float], stop: tuple[float, float], text: str = "", colour: str = _INK) -> None:
     arrow = {"arrowstyle": "-|>,head_width=0.14,head_length=0.28", "color": colour, "lw": 1, "shrinkA": 0, "shrinkB": 0}
     ax.annotate("", xy=stop, xytext=start, arrowprops=arrow, zorder=1.8)
-    if words:
-        ax.text((start[0] + stop[0]) / 2, start[1] + 0.06, words, ha="center", fontsize=7.5, color=colour)
+    if text:
+        ax.text((start[0] + stop[0]) / 2, start[1] + 0.06, text, ha="center", fontsize=7.5, color=colour)
 
 
 def _line(ax: Axes, points: Sequence[tuple[float, float]], colour: str = _INK, lw: float = 1) -> None:

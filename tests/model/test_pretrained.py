@@ -51,11 +51,3 @@ def test_a_preset_is_not_the_folder_of_its_name(tmp_path: Path, monkeypatch: pyt
 def test_no_such_device() -> None:
     with pytest.raises(ValueError, match="cannot use the device nothing"):
         asid.load_model("asid-tiny", "nothing")
-
-
-def test_every_public_name_is_there() -> None:
-    assert {"load_model", "upscale", "ASID", "preset"} <= set(dir(asid))
-    for name in asid.__all__:
-        assert callable(getattr(asid, name))
-    with pytest.raises(AttributeError, match="nothing"):
-        asid.nothing  # noqa: B018

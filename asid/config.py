@@ -1,8 +1,7 @@
 """Configurations of networks, trainings and evaluations: validated, frozen, hashable by content. No torch in here.
 
-Every ablation axis is a field of :class:`ModelConfig`, whose :class:`Axis` metadata is all that an axis needs outside
-the network; the defaults are the paper's (arXiv 2501.15774). A variant is a *delta* over a preset:
-``preset("asid", attention_sharing="none")``.
+Every ablation axis is a field of :class:`ModelConfig`, described by :class:`Axis` metadata; the defaults are the paper's
+(arXiv 2501.15774). A variant is a *delta* over a preset: ``preset("asid", attention_sharing="none")``.
 """
 
 import hashlib
@@ -364,8 +363,8 @@ def preset(name: str, **changes: Any) -> ModelConfig:
     """The network called ``name`` in :data:`PRESETS`, with some fields changed.
 
     Raises:
-        ValueError: unknown name; the message suggests one.
-        ValidationError: the changes are not valid.
+        ValueError: Unknown name; the message suggests one.
+        ValidationError: The changes are not valid.
     """
     if name not in PRESETS:
         close = get_close_matches(name, PRESETS, n=1)
@@ -378,13 +377,13 @@ def build_run(preset_name: str, sections: dict[str, dict[str, Any]], seed: int =
     """A run from a preset and changes by section.
 
     Args:
-        preset_name: a key of :data:`PRESETS`.
-        sections: changed fields of ``model``, ``data``, ``train`` and ``evaluate``.
-        seed: the run's seed.
+        preset_name: A key of :data:`PRESETS`.
+        sections: Changed fields of ``model``, ``data``, ``train`` and ``evaluate``.
+        seed: The run's seed.
 
     Raises:
-        ValueError: unknown preset.
-        ValidationError: invalid changes; it lists all problems.
+        ValueError: Unknown preset.
+        ValidationError: Invalid changes; it lists all problems.
     """
     preset(preset_name)
     model = {**PRESETS[preset_name], **sections.get("model", {})}

@@ -183,11 +183,11 @@ def verify(data_root: RootOption = None, as_json: JsonOption = False) -> None:
     if as_json:
         print(json.dumps([asdict(check) for check in checks], indent=1))  # noqa: T201
     else:
-        table = Table("check", "expected", "found", "result")
+        table = Table("check", "expected", "measured", "result")
         for check in checks:
             colour = {"ok": "green", "FAILED": "red"}.get(check.result, "yellow")
             table.add_row(
-                escape(check.name), check.expected, escape(check.found), f"[{colour}]{check.result}[/{colour}]"
+                escape(check.name), check.expected, escape(check.measured), f"[{colour}]{check.result}[/{colour}]"
             )
         console.print(table)
     if any(check.result == "FAILED" for check in checks):

@@ -46,7 +46,7 @@ class Check:
 
     name: str
     expected: str
-    found: str
+    measured: str
     result: Literal["ok", "FAILED", "no data"]
 
 
@@ -63,10 +63,10 @@ def run_checks() -> list[Check]:
 
 def _compare(name: str, expected: str, measure: Callable[[], str]) -> Check:
     try:
-        found = measure()
+        measured = measure()
     except (ImageError, FileNotFoundError) as error:
         return Check(name, expected, str(error), "no data")
-    return Check(name, expected, found, "ok" if found == expected else "FAILED")
+    return Check(name, expected, measured, "ok" if measured == expected else "FAILED")
 
 
 def _check_counts() -> Iterator[Check]:

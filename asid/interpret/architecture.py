@@ -80,9 +80,9 @@ def stages(config: ModelConfig, height: int = 64, width: int = 64) -> pd.DataFra
     """The stages of the network for one LR image, each before the stages inside it.
 
     Args:
-        config: the network.
-        height: height of the LR image in pixels.
-        width: its width.
+        config: The network.
+        height: Height of the LR image in pixels.
+        width: Its width.
 
     Returns:
         Columns path (of the module), group (from 1; 0: outside of all groups), stage (description), shape (of the
@@ -103,8 +103,8 @@ def costs(config: ModelConfig, output: tuple[int, int] = OUTPUT) -> pd.DataFrame
     """Parameters and multiply-adds of each part in each group and step.
 
     Args:
-        config: the network.
-        output: size of the output, (width, height) in pixels.
+        config: The network.
+        output: Size of the output, (width, height) in pixels.
 
     Returns:
         The fields of :class:`PartCost` as columns. The sums are exactly :func:`~asid.model.complexity.count_parameters`
@@ -125,9 +125,9 @@ def axis_effects(
     """The cost of the network with each value of each axis, all else equal.
 
     Args:
-        base: the network that the others are compared with.
-        axes: values by axis; by default those of :data:`~asid.config.AXES`.
-        output: size of the output, (width, height) in pixels.
+        base: The network that the others are compared with.
+        axes: Values by axis; by default those of :data:`~asid.config.AXES`.
+        output: Size of the output, (width, height) in pixels.
 
     Returns:
         Columns axis, value (as text), parameters, parameters_change (a fraction), macs, macs_change, problem. A value

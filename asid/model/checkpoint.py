@@ -77,9 +77,9 @@ def save_checkpoint(model: ASID, path: str | Path, **metadata: Any) -> Path:
     """Write weights, configuration and value range to a safetensors file.
 
     Args:
-        model: the network.
-        path: the file; folders are created, and an existing file is replaced only by a complete new one.
-        **metadata: more entries of the file's metadata, as JSON values.
+        model: The network.
+        path: The file; folders are created, and an existing file is replaced only by a complete new one.
+        **metadata: More entries of the file's metadata, as JSON values.
     """
     header = {"format": FORMAT, "model": model.config.to_dict(), "value_range": list(model.value_range), **metadata}
     tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in model.state_dict().items()}
@@ -92,13 +92,13 @@ def load_checkpoint(path: str | Path) -> ASID:
     """Build the network that a checkpoint describes and load its weights, on the CPU, in evaluation mode.
 
     Args:
-        path: a ``.safetensors`` file written by :func:`save_checkpoint`, or a published ``.pth`` file. The latter is
+        path: A ``.safetensors`` file written by :func:`save_checkpoint`, or a published ``.pth`` file. The latter is
             read as tensors only, so that no code in it is executed; its configuration follows from the names and shapes
             of the tensors.
 
     Raises:
-        FileNotFoundError: there is no such file.
-        CheckpointError: the file cannot be read, or tensors are missing, unexpected or mis-shaped; the message lists
+        FileNotFoundError: There is no such file.
+        CheckpointError: The file cannot be read, or tensors are missing, unexpected or mis-shaped; the message lists
             them.
     """
     path = Path(path)
@@ -120,7 +120,7 @@ def from_published(tensors: Mapping[str, Tensor]) -> tuple[ModelConfig, StateDic
     """Translate a published state dict to ours, and derive its configuration from names and shapes.
 
     Raises:
-        CheckpointError: it is not the state dict of an ASID network.
+        CheckpointError: It is not the state dict of an ASID network.
     """
     renamed: StateDict = {}
     for name, tensor in tensors.items():

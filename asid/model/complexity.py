@@ -50,8 +50,8 @@ def measure_complexity(config: ModelConfig, output: tuple[int, int] = OUTPUT) ->
     """Count parameters and multiply-adds of the network that ``config`` describes.
 
     Args:
-        config: the network.
-        output: size of the output, (width, height) in pixels.
+        config: The network.
+        output: Size of the output, (width, height) in pixels.
     """
     model, lr = _on_meta(config, output)
     return Complexity(
@@ -69,8 +69,8 @@ def macs_by_module(config: ModelConfig, output: tuple[int, int] = OUTPUT) -> dic
     """Multiply-adds of each module by torch's counter, without those of the modules inside it.
 
     Args:
-        config: the network.
-        output: size of the output, (width, height) in pixels.
+        config: The network.
+        output: Size of the output, (width, height) in pixels.
 
     Returns:
         Multiply-adds by module path; the path of the network itself is empty. Modules without multiply-adds are absent.

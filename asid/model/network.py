@@ -41,12 +41,12 @@ class ASID(nn.Module):
     """Attention-sharing information distillation transformer for super-resolution.
 
     Args:
-        config: the network's axes; by default the published ×2 network.
-        seed: seed of the initial weights. Each module draws its weights from (seed, module path), so that two variants
+        config: The network's axes; by default the published ×2 network.
+        seed: Seed of the initial weights. Each module draws its weights from (seed, module path), so that two variants
             start
             from the same weights wherever they have the same layer. The global random state is neither used nor
             changed.
-        value_range: smallest and largest value of the images that the weights expect. :meth:`forward` takes and returns
+        value_range: Smallest and largest value of the images that the weights expect. :meth:`forward` takes and returns
             this
             range; functions that read and write images (:mod:`asid.evaluation.inference`) convert from and to [0, 1].
     """
@@ -92,8 +92,8 @@ class ASID(nn.Module):
         """Super-resolve a batch of images.
 
         Args:
-            x: float (B, 3, H, W), RGB, any H, W ≥ 1, values in ``value_range``.
-            return_attention: also return the attention maps of this pass.
+            x: Float (B, 3, H, W), RGB, any H, W ≥ 1, values in ``value_range``.
+            return_attention: Also return the attention maps of this pass.
 
         Returns:
             Float (B, 3, sH, sW) in ``value_range``, not clipped; with ``return_attention`` a pair with

@@ -27,8 +27,8 @@ def output_shapes(model: nn.Module, x: Tensor) -> dict[str, list[Shape]]:
     """Shapes of the tensors that each module returns in one forward pass.
 
     Args:
-        model: any network, also one on the ``meta`` device.
-        x: its input.
+        model: Any network, also one on the ``meta`` device.
+        x: Its input.
 
     Returns:
         By module path (empty for ``model`` itself) the shape of each tensor in the module's output, in order. Nested

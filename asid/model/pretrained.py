@@ -22,12 +22,12 @@ def find_checkpoint(model: str | Path) -> Path:
     """Find the checkpoint file of a model.
 
     Args:
-        model: a checkpoint file (``.safetensors``, or a published ``.pth``), the name of packaged weights, or a run's
+        model: A checkpoint file (``.safetensors``, or a published ``.pth``), the name of packaged weights, or a run's
             folder.
             A preset's name is never taken for a folder: write ``./asid`` for one that is called ``asid``.
 
     Raises:
-        FileNotFoundError: there is no such model; the message lists the packaged ones.
+        FileNotFoundError: There is no such model; the message lists the packaged ones.
     """
     path = Path(model)
     if path.is_file():
@@ -49,14 +49,14 @@ def load_model(model: str | Path, device: str = "auto") -> ASID:
     """Load a trained network, in evaluation mode.
 
     Args:
-        model: a checkpoint file (``.safetensors``, or a published ``.pth``), the name of packaged weights such as
+        model: A checkpoint file (``.safetensors``, or a published ``.pth``), the name of packaged weights such as
             ``"asid-tiny"``, or the folder of a run.
-        device: a PyTorch device such as ``"cpu"`` or ``"cuda:1"``; ``"auto"``: a GPU if there is one.
+        device: A PyTorch device such as ``"cpu"`` or ``"cuda:1"``; ``"auto"``: a GPU if there is one.
 
     Raises:
-        FileNotFoundError: there is no such model.
-        CheckpointError: the file cannot be read, or its tensors do not fit the network that it describes.
-        ValueError: the device cannot be used.
+        FileNotFoundError: There is no such model.
+        CheckpointError: The file cannot be read, or its tensors do not fit the network that it describes.
+        ValueError: The device cannot be used.
     """
     chosen = ("cuda" if torch.cuda.is_available() else "cpu") if device == "auto" else device
     network = load_checkpoint(find_checkpoint(model))
@@ -70,7 +70,7 @@ def common_scale(models: Iterable[ASID]) -> int:
     """The scale of networks that are compared with each other.
 
     Raises:
-        ValueError: their scales differ, or there are no networks.
+        ValueError: Their scales differ, or there are no networks.
     """
     scales = {model.config.scale for model in models}
     if len(scales) != 1:

@@ -17,8 +17,8 @@ def explore_axes(base: ModelConfig, start: ModelConfig | None = None) -> Panel:
     """A dropdown for every axis; the diagram of the chosen network, and its costs against those of ``base``.
 
     Args:
-        base: the network to compare with.
-        start: the network that the controls show first, by default ``base``.
+        base: The network to compare with.
+        start: The network that the controls show first, by default ``base``.
 
     Returns:
         The panel. Values that do not go together are answered with the configuration's error message. Its arrays are
@@ -46,9 +46,9 @@ def draw_comparison(config: ModelConfig, before: pd.DataFrame, after: pd.DataFra
     """Draw the diagram of a network, and its costs by part against those of the base.
 
     Args:
-        config: the network.
-        before: costs of the base, see :func:`asid.interpret.architecture.costs_by_part`.
-        after: costs of the network.
+        config: The network.
+        before: Costs of the base, see :func:`asid.interpret.architecture.costs_by_part`.
+        after: Costs of the network.
     """
     figure = new_figure(10.2, 8.5)
     network, group, bars = figure.subfigures(3, 1, squeeze=False, height_ratios=[2.2, 3.15, 3.0])[:, 0]

@@ -191,10 +191,10 @@ def plot_costs_by_group(costs: pd.DataFrame, column: str, ax: Axes, label: str) 
     """Draw costs as stacked bars, one for each group and one for the rest of the network.
 
     Args:
-        costs: a table of :func:`asid.interpret.architecture.costs`.
+        costs: A table of :func:`asid.interpret.architecture.costs`.
         column: ``parameters`` or ``macs``.
-        ax: where to draw.
-        label: label of the x-axis.
+        ax: Where to draw.
+        label: Label of the x-axis.
     """
     groups = sorted(costs["group"].unique(), key=lambda group: (group == 0, group))
     table = costs.pivot_table(index="group", columns="part", values=column, aggfunc="sum", fill_value=0).reindex(groups)

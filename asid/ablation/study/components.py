@@ -52,9 +52,9 @@ def pairwise(model: ModelConfig, components: Iterable[Component]) -> dict[str, C
 
 def add_one_in(model: ModelConfig, components: Iterable[Component]) -> dict[str, Changes]:
     """The network without all components, ``bare``, and that network with each one of them: ``only-<component>``."""
-    listed = list(components)
-    only = {f"only-{kept}": take_out(model, [item for item in listed if item != kept]) for kept in listed}
-    return {"bare": take_out(model, listed), **only}
+    every = list(components)
+    only = {f"only-{one}": take_out(model, [other for other in every if other != one]) for one in every}
+    return {"bare": take_out(model, every), **only}
 
 
 def _without(model: ModelConfig, component: Component) -> Changes:

@@ -275,12 +275,12 @@ def load_results(folder: str | Path) -> StudyResults:
     """Read a study's folder, which may have been moved.
 
     Raises:
-        ReportError: If it is not a study's folder, no run is finished, or runs were evaluated in different ways.
+        ReportError: If it is not a study's folder, its plan is damaged, no run is finished, or runs were evaluated in different ways.
     """
     folder = Path(folder)
     try:
         plan = read_plan(folder)
-    except FileNotFoundError as error:
+    except (FileNotFoundError, ValueError) as error:
         raise ReportError(str(error)) from None
     records, missing = read_records(folder, plan)
     results = StudyResults(folder, plan, records, missing)

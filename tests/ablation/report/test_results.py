@@ -13,7 +13,7 @@ from written_study import PARAMETERS, PSNR, SSIM, make_study, seeded
 import asid
 from asid.ablation.report import stats
 from asid.ablation.report.results import ReportError, load_results
-from asid.files import RECORD
+from asid.files import RECORD, STUDY
 
 
 def rows(table: pd.DataFrame) -> dict[str, dict[str, Any]]:
@@ -41,6 +41,13 @@ def test_a_folder_without_a_study_is_reported(folder: str, words: str, tmp_path:
     with pytest.raises(ReportError, match=words) as caught:
         load_results(tmp_path / folder)
     assert str(tmp_path / folder) in str(caught.value)
+
+
+def test_a_damaged_plan_is_reported(tmp_path: Path) -> None:
+    folder = make_study(tmp_path)
+    (folder / STUDY).write_text("{}")
+    with pytest.raises(ReportError, match="damaged"):
+        load_results(folder)
 
 
 def test_missing_damaged_and_foreign_records_are_listed(tmp_path: Path) -> None:

@@ -52,7 +52,7 @@ SPEEDS = "speeds.json"
 def atomic_write(path: str | Path) -> Iterator[Path]:
     """Write ``path`` completely or not at all: yields a temporary file in the same folder for the caller to write.
 
-    On leaving, the temporary file is flushed to disk and takes the place of ``path``; after an error it is deleted, and
+    On leaving, the temporary file is flushed to disk and replaces ``path``; after an error it is deleted, and
     ``path`` stays as it was. A parent folder that does not exist is created.
     """
     path = Path(path)

@@ -100,8 +100,8 @@ class Record(Config):
         Args:
             kind: ``train``, ``evaluate`` (all evaluation sets) or ``upscale`` (in the network, during these).
         """
-        found = [value for name, value in self.seconds.items() if name.split(" ")[0] == kind]
-        return sum(found) if found else None
+        measured = [value for name, value in self.seconds.items() if name.split(" ")[0] == kind]
+        return sum(measured) if measured else None
 
 
 def to_rows(table: pd.DataFrame) -> list[Any]:

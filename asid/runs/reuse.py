@@ -15,7 +15,7 @@ from asid.runs.record import Record, read_record, write_record
 
 @dataclass(frozen=True)
 class Trained:
-    """A finished run whose network another run can take over."""
+    """A finished run. Another run with the same training can take it over."""
 
     folder: Path
     record: Record
@@ -48,13 +48,13 @@ def find_trained(results: str | Path, identity: Identity) -> Trained | None:
     Of several, the one that has most of the evaluations of ``identity``; of these, the first by name. It may be in the
     folder of the run itself, or in another folder of its study if a variant was renamed.
     """
-    found = []
+    candidates = []
     for folder in sorted(Path(results).glob(f"*/runs/*-{identity.training}")):
         with suppress(FileNotFoundError, ValueError):
             record = read_record(folder)
             if record.identity.training == identity.training and (folder / WEIGHTS).is_file():
-                found.append(Trained(folder, record))
-    return max(found, key=lambda trained: len(trained.evaluations(identity)), default=None)
+                candidates.append(Trained(folder, record))
+    return max(candidates, key=lambda trained: len(trained.evaluations(identity)), default=None)
 
 
 def take_over(source: Trained, folder: str | Path, *, study: str, variant: str, config: RunConfig) -> Record:
@@ -74,7 +74,7 @@ def take_over(source: Trained, folder: str | Path, *, study: str, variant: str, 
         config: Configuration of the run.
 
     Returns:
-        The record in ``folder``, whose ``origin`` is the study that trained.
+        The record in ``folder``; its ``origin`` is the study that trained.
 
     Raises:
         ValueError: Another process works in ``folder``.

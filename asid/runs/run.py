@@ -5,6 +5,7 @@ from collections.abc import Callable
 from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 from lightning.pytorch.utilities import rank_zero_only
@@ -14,7 +15,7 @@ from asid.evaluation.evaluate import evaluate
 from asid.files import IMAGES
 from asid.model.complexity import Complexity, measure_complexity
 from asid.model.network import ASID
-from asid.runs.identity import Manifests, data_manifests, run_identity, set_name
+from asid.runs.identity import Identity, Manifests, data_manifests, run_identity, set_name
 from asid.runs.lock import exclusive
 from asid.runs.record import Record, provenance, read_record, to_rows, write_record
 from asid.training.checkpoints import read_execution
@@ -47,10 +48,6 @@ class Run:
     def write_record(self, study: str, variant: str) -> Record:
         """Write the run's record, the last step: from then on the run counts as done."""
         identity, before, now = run_identity(self.config, self.manifests), self.previous, provenance()
-        later = {}
-        if before:
-            ids = identity.evaluations
-            later = {name: before.later.get(name) if _has(before, name, ids[name]) else now for name in ids}
         record = Record(
             study=study,
             variant=variant,
@@ -65,7 +62,7 @@ class Run:
             seconds=self.seconds,
             execution={"exit": "done", **read_execution(self.folder)},
             provenance=before.provenance if before else now,
-            later={name: made for name, made in later.items() if made},
+            later=_later_provenance(identity, before, now) if before else {},
         )
         rank_zero_only(write_record)(record, self.folder)  # in a distributed training, once
         return record
@@ -81,8 +78,8 @@ def train_and_score(
 ) -> Run:
     """Train, score and count one variant in ``folder``. An interrupted run resumes where it stopped.
 
-    Nothing is done twice: a network that is trained is not trained again, and of a record in ``folder`` with the same
-    training the scores of those evaluation sets are kept whose evaluation is the same, too.
+    Nothing is done twice: a trained network is not trained again, and if ``folder`` has a record of the same training,
+    only those evaluation sets are scored that it lacks, or that were evaluated in another way.
 
     Args:
         config: Configuration of the run.
@@ -124,6 +121,17 @@ def train_and_score(
             seconds |= {f"evaluate {name}": evaluation.seconds["total"], f"upscale {name}": evaluation.seconds["model"]}
     table = pd.concat(scores, ignore_index=True)
     return Run(config, folder, model, history, table, complexity, manifests, seconds, previous)
+
+
+def _later_provenance(identity: Identity, before: Record, now: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    """Provenance of the evaluation sets that were scored after the run that trained: ``now``, or as in ``before``."""
+    scored = {}
+    for name, evaluation in identity.evaluations.items():
+        if not _has(before, name, evaluation):
+            scored[name] = now
+        elif name in before.later:
+            scored[name] = before.later[name]
+    return scored
 
 
 def _has(record: Record, name: str, evaluation: str) -> bool:

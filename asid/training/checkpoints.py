@@ -13,7 +13,7 @@ from safetensors import safe_open
 from asid.files import WEIGHTS, atomic_write
 
 LIGHTNING_VERSIONS = ("2.6",)
-"""Minor versions of Lightning whose progress counts :func:`recount_micro_batches` is known to edit correctly."""
+"""Minor versions of Lightning with which :func:`recount_micro_batches` is tested."""
 
 
 def ends_step(trainer: L.Trainer, index: int) -> bool:

@@ -11,6 +11,7 @@ from pathlib import Path
 import lightning as L
 import torch
 from lightning.pytorch.callbacks import Callback, EMAWeightAveraging
+from lightning.pytorch.utilities import rank_zero_only
 from torch.utils.data import DataLoader
 
 from asid.config import RunConfig
@@ -58,7 +59,7 @@ def train(
         ImageError: Photographs are missing, damaged or too small.
     """
     folder = Path(folder)
-    claim(folder, config)
+    rank_zero_only(claim)(folder, config)
     if not (folder / WEIGHTS).exists():
         job = Job(config, folder, _training_patches(config), _validation_images(config), progress, on_history)
         micro_batches = saved_micro_batches(job.checkpoint)

@@ -141,7 +141,7 @@ Place = tuple[int, int]
 
 
 def hidden(source: str) -> list[tuple[Place, Place]]:
-    """The spans of ``source`` that a hash of what is computed must not see, found in another way than the hash does."""
+    """The spans of ``source`` that a hash of what is computed must not see, by another method than the hash."""
     spans = []
     for node in ast.walk(ast.parse(source)):
         nodes: list[ast.AST | None] = [getattr(node, "annotation", None), getattr(node, "returns", None)]
@@ -158,7 +158,7 @@ def hidden(source: str) -> list[tuple[Place, Place]]:
 
 
 def mutations(source: str) -> Iterator[tuple[str, bool]]:
-    """``source`` with one number or operator changed, and whether that changes what is computed: about eight of them."""
+    """About eight copies of ``source`` with a number or operator changed, and whether each computes something else."""
     lines, spans = source.splitlines(keepends=True), hidden(source)
     tokens = list(tokenize.generate_tokens(io.StringIO(source).readline))
     candidates = [token for token in tokens if token.type == tokenize.NUMBER or token.string in SWAPS]

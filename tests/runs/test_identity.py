@@ -36,7 +36,7 @@ def make_config(tmp_path: Path) -> MakeConfig:
 
 
 def changed(before: Identity, after: Identity) -> tuple[bool, list[str]]:
-    """Whether the training is another one, and the evaluation sets in both whose evaluation is."""
+    """Whether the training differs, and the evaluation sets in both identities with another evaluation."""
     common = before.evaluations.keys() & after.evaluations.keys()
     return before.training != after.training, [
         name for name in sorted(common) if before.evaluations[name] != after.evaluations[name]

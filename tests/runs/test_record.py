@@ -1,4 +1,4 @@
-"""Records: written whole or not at all, read with suspicion, and the identity of a run."""
+"""Records: written completely or not at all, and checked when they are read."""
 
 import json
 import math
@@ -49,15 +49,15 @@ def test_a_record_is_read_as_it_was_written(tmp_path: Path) -> None:
     assert read_record(path.parent).score_table.to_dict("records") == record.scores  # to the last digit
 
 
-def test_a_perfect_score_is_kept(tmp_path: Path) -> None:
-    """Two equal images have an infinite PSNR: at scale 1 bicubic has it."""
+def test_a_perfect_score_is_stored(tmp_path: Path) -> None:
+    """Identical images have an infinite PSNR, e.g. bicubic at scale 1."""
     table = pd.DataFrame({"data": "set", "image": ["a", "b"], "psnr": [math.inf, 30.0], "ssim": [1.0, 0.9]})
     path = write_record(make_record(scores=to_rows(table)), tmp_path)
     json.loads(path.read_text(), parse_constant=lambda word: pytest.fail(f"{word} is not JSON"))
     assert [row["psnr"] for row in read_record(tmp_path).scores] == [math.inf, 30.0]
 
 
-def test_only_the_record_stays(tmp_path: Path) -> None:
+def test_no_temporary_file_is_left(tmp_path: Path) -> None:
     write_record(make_record(), tmp_path)
     write_record(make_record(seconds={"train": 2.5}), tmp_path)
     assert [path.name for path in tmp_path.iterdir()] == [RECORD]
@@ -65,7 +65,7 @@ def test_only_the_record_stays(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("before", [False, True], ids=["none before", "one before"])
-def test_a_record_that_cannot_be_written_whole_is_not_there(
+def test_a_record_that_cannot_be_written_completely_does_not_exist(
     before: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     if before:
@@ -91,7 +91,7 @@ def test_a_partial_record_is_not_read(tmp_path: Path) -> None:
         read_record(tmp_path)
 
 
-def test_a_record_is_on_disk_before_it_has_its_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_record_is_flushed_before_it_is_renamed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     synced = []
     monkeypatch.setattr(os, "fsync", lambda _: synced.append((tmp_path / RECORD).exists()))
     write_record(make_record(), tmp_path)
@@ -133,7 +133,7 @@ def _add_model_field(text: str) -> str:
     ],
     ids=["truncated", "empty", "a list", "unknown field", "missing field", "newer format", "unknown model field"],
 )
-def test_a_damaged_record_is_told_with_its_path(damage: Callable[[str], str], word: str, tmp_path: Path) -> None:
+def test_a_damaged_record_is_reported_with_its_path(damage: Callable[[str], str], word: str, tmp_path: Path) -> None:
     path = write_record(make_record(), tmp_path)
     path.write_text(damage(path.read_text()))
     with pytest.raises(RecordError) as caught:
@@ -142,7 +142,7 @@ def test_a_damaged_record_is_told_with_its_path(damage: Callable[[str], str], wo
     assert word in str(caught.value)
 
 
-def test_bytes_that_are_no_text_are_a_damaged_record(tmp_path: Path) -> None:
+def test_a_record_that_is_not_text_is_damaged(tmp_path: Path) -> None:
     path = tmp_path / RECORD
     path.write_bytes(b"\xff\xfe\x00{")
     with pytest.raises(RecordError, match="damaged"):

@@ -1,4 +1,4 @@
-"""Nothing is trained or scored twice: an evaluation set that is added, a study that has a run of another one."""
+"""Nothing is trained or scored twice: not for an added evaluation set, not for a run that another study has."""
 
 import os
 import shutil
@@ -86,9 +86,7 @@ def test_an_added_evaluation_set_trains_nothing(
     assert sorted(path.name for path in (folder / IMAGES).iterdir()) == ["train", "validation"]
 
 
-def test_another_way_to_evaluate_scores_again_and_trains_nothing(
-    config: RunConfig, tmp_path: Path, work: list[str]
-) -> None:
+def test_evaluating_in_another_way_trains_nothing(config: RunConfig, tmp_path: Path, work: list[str]) -> None:
     first = run_in(tmp_path, "study", "base", config)
     work.clear()
     second = run_in(
@@ -98,7 +96,7 @@ def test_another_way_to_evaluate_scores_again_and_trains_nothing(
     assert second.scores != first.scores
 
 
-def test_a_study_takes_a_run_of_another_one_over(config: RunConfig, tmp_path: Path, work: list[str]) -> None:
+def test_a_study_takes_over_a_run_of_another_study(config: RunConfig, tmp_path: Path, work: list[str]) -> None:
     first = run_in(tmp_path, "sharing", "base", config)
     source = run_folder(tmp_path / "sharing", "base", 0, first.identity)
     work.clear()
@@ -120,7 +118,7 @@ def test_a_study_takes_a_run_of_another_one_over(config: RunConfig, tmp_path: Pa
     assert again.write_record("windows", "meso").origin == "sharing"
 
 
-def test_a_run_with_other_evaluation_sets_is_scored_on_what_is_missing(
+def test_only_missing_evaluation_sets_are_scored(
     config: RunConfig, crops: Path, tmp_path: Path, work: list[str]
 ) -> None:
     first = run_in(tmp_path, "sharing", "base", with_sets(config, crops / "validation", crops / "train"))
@@ -186,7 +184,7 @@ def test_a_variant_that_is_renamed_keeps_its_run(config: RunConfig, tmp_path: Pa
     assert (record.variant, record.origin) == ("new", None)
 
 
-def test_a_set_that_is_taken_out_of_a_study_leaves_the_record(
+def test_a_set_removed_from_a_study_is_removed_from_the_record(
     config: RunConfig, crops: Path, tmp_path: Path, work: list[str]
 ) -> None:
     both = with_sets(config, crops / "train", crops / "validation")
@@ -202,7 +200,7 @@ def test_a_set_that_is_taken_out_of_a_study_leaves_the_record(
     assert "upscale train" not in record.seconds
 
 
-def test_what_was_begun_in_the_folder_gives_way(config: RunConfig, tmp_path: Path, work: list[str]) -> None:
+def test_an_interrupted_training_in_the_folder_is_replaced(config: RunConfig, tmp_path: Path, work: list[str]) -> None:
     first = run_in(tmp_path, "sharing", "base", config)
     trained = find_trained(tmp_path, first.identity)
     assert trained is not None
@@ -218,7 +216,7 @@ def test_what_was_begun_in_the_folder_gives_way(config: RunConfig, tmp_path: Pat
 
 
 @pytest.mark.parametrize("damage", [RECORD, WEIGHTS, "record of another training"])
-def test_a_run_that_is_not_whole_is_not_taken_over(damage: str, config: RunConfig, tmp_path: Path) -> None:
+def test_an_incomplete_run_is_not_taken_over(damage: str, config: RunConfig, tmp_path: Path) -> None:
     first = run_in(tmp_path, "sharing", "base", config)
     folder = run_folder(tmp_path / "sharing", "base", 0, first.identity)
     if damage in (RECORD, WEIGHTS):
@@ -228,7 +226,7 @@ def test_a_run_that_is_not_whole_is_not_taken_over(damage: str, config: RunConfi
     assert find_trained(tmp_path, first.identity) is None
 
 
-def test_the_run_with_most_evaluations_is_found(config: RunConfig, crops: Path, tmp_path: Path) -> None:
+def test_the_run_with_most_evaluations_is_preferred(config: RunConfig, crops: Path, tmp_path: Path) -> None:
     both = with_sets(config, crops / "train", crops / "validation")
     run_in(tmp_path, "a", "base", config)
     run_in(tmp_path, "b", "base", both)

@@ -1,4 +1,4 @@
-"""One run from configuration to record: what it says about its execution, and one process at a time in its folder."""
+"""One run from configuration to record: how it was executed, and one process at a time in its folder."""
 
 import subprocess
 import sys
@@ -28,12 +28,12 @@ TINY: dict[str, Any] = {"model": {"num_groups": 1}}
 
 
 class KilledError(Exception):
-    """What interrupts a run here."""
+    """Interrupts a run."""
 
 
 @contextmanager
 def in_another_process(code: str, *arguments: object) -> Iterator[subprocess.Popen[str]]:
-    """A Python process that runs ``code``; it has ended when this does."""
+    """A Python process that runs ``code``; it is ended on leaving."""
     command = [sys.executable, "-c", textwrap.dedent(code), *map(str, arguments)]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
         try:
@@ -44,7 +44,7 @@ def in_another_process(code: str, *arguments: object) -> Iterator[subprocess.Pop
 
 @contextmanager
 def held_by_another_process(folder: Path, seconds: float = 600) -> Iterator[subprocess.Popen[str]]:
-    """The lock of ``folder``, in the hands of a process that ends after some seconds, or when it is killed."""
+    """The lock of ``folder``, held by a process that ends after some seconds or when it is killed."""
     folder.mkdir(parents=True)
     code = """
         import sys, time
@@ -80,7 +80,7 @@ def is_free_for_another_process(folder: Path) -> bool:
 def test_the_record_says_how_the_run_was_executed(
     tiny_run: MakeRun, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """True also where the training was done, and the process that did it died before it wrote the record."""
+    """Also if the process that trained died before it wrote the record."""
     config = tiny_run(**TINY, batch_size=4)
     whole_forward, whole_step = ASID.forward, TrainingModule.training_step
 
@@ -113,7 +113,7 @@ def test_the_record_says_how_the_run_was_executed(
     assert read_record(tmp_path).execution == {"exit": "done", "micro_batch": 2, "resumed_at": [4]}
 
 
-def test_a_run_killed_between_training_and_record_scores_as_one_that_was_not(tiny_run: MakeRun, tmp_path: Path) -> None:
+def test_a_run_killed_between_training_and_record_has_the_same_scores(tiny_run: MakeRun, tmp_path: Path) -> None:
     config = tiny_run(**TINY, steps=20, learning_rate=5e-3, ema_decay=0.9)
     whole = train_and_score(config, tmp_path / "whole", progress=False)
     train(config, tmp_path / "killed", progress=False)
@@ -198,7 +198,7 @@ config = RunConfig.model_validate_json(pathlib.Path(sys.argv[1]).read_text())
 experiment.train_and_score(config, sys.argv[2], progress=False, wait=0).write_record("some-study", "base")
 print("a process is done", flush=True)
 """
-"""One process saves the weights, and takes its time for it; the other one needs them."""
+"""One process saves the weights, slowly; the other one needs them."""
 
 
 @pytest.mark.slow

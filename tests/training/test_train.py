@@ -33,7 +33,7 @@ CURVES = ["step", "loss", "learning_rate", "psnr"]
 
 
 class KilledError(Exception):
-    """What interrupts a training here."""
+    """Interrupts a training."""
 
 
 def weights(model: ASID) -> dict[str, Tensor]:
@@ -45,13 +45,13 @@ def same(a: dict[str, Tensor], b: dict[str, Tensor]) -> bool:
 
 
 def validations(folder: Path) -> list[int]:
-    """The steps at which was validated, as often as it was."""
+    """The step of each validation."""
     with (folder / HISTORY).open() as file:
         return [int(row["step"]) for row in csv.DictReader(file) if row["psnr"]]
 
 
 def train_until(step: int, config: RunConfig, folder: Path, part: int = 0) -> None:
-    """Train, and die at ``step`` (from 0) before it is done, after ``part`` of its micro-batches."""
+    """Train, and die during ``step`` (from 0), after ``part`` of its micro-batches."""
     whole_step = TrainingModule.training_step
 
     def training_step(self: TrainingModule, batch: Any, index: int) -> Tensor:
@@ -65,7 +65,7 @@ def train_until(step: int, config: RunConfig, folder: Path, part: int = 0) -> No
             train(config, folder, progress=False)
 
 
-def test_a_checkpoint_that_cannot_be_written_leaves_the_one_before(
+def test_a_checkpoint_that_cannot_be_written_leaves_the_previous_one(
     tiny_run: Callable[..., RunConfig], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """As on a full disk: the training fails, and later resumes from the older checkpoint to the same weights."""
@@ -89,7 +89,7 @@ def test_a_checkpoint_that_cannot_be_written_leaves_the_one_before(
     assert all(torch.equal(resumed[name], expected[name]) for name in expected)
 
 
-def test_loss_goes_down_and_the_network_is_left_in_the_folder(tiny_run: MakeRun, tmp_path: Path) -> None:
+def test_the_loss_decreases_and_the_network_is_saved(tiny_run: MakeRun, tmp_path: Path) -> None:
     config = tiny_run(model={"num_groups": 1}, steps=30, learning_rate=2e-3, validate_every=15)
     model = train(config, tmp_path, progress=False)
     history = read_history(tmp_path)
@@ -107,21 +107,21 @@ def test_loss_goes_down_and_the_network_is_left_in_the_folder(tiny_run: MakeRun,
     [{}, {"ema_decay": 0.5}, {"warmup_steps": 3, "gradient_clip": 0.1, "schedule": "step", "loader_workers": 1}],
     ids=["plain", "ema", "options"],
 )
-def test_a_killed_training_ends_as_if_it_had_not_been(
+def test_a_killed_training_resumes_to_the_same_weights(
     options: dict[str, Any], tiny_run: MakeRun, tmp_path: Path
 ) -> None:
-    config = tiny_run(**options)  # 6 steps, a checkpoint after each second
+    config = tiny_run(**options)  # 6 steps, a checkpoint after every second
     whole = train(config, tmp_path / "whole", progress=False)
-    train_until(1, config, tmp_path / "killed")  # before the first checkpoint: from the start again
+    train_until(1, config, tmp_path / "killed")  # before the first checkpoint: starts again
     assert not (tmp_path / "killed" / CHECKPOINT).exists()
     train_until(5, config, tmp_path / "killed")  # one step after a checkpoint
     assert (tmp_path / "killed" / CHECKPOINT).exists()
     assert not (tmp_path / "killed" / WEIGHTS).exists()
     resumed = train(config, tmp_path / "killed", progress=False)
     assert same(weights(resumed), weights(whole))
-    expected, found = read_history(tmp_path / "whole"), read_history(tmp_path / "killed")
-    pd.testing.assert_frame_equal(found[CURVES], expected[CURVES], check_exact=True)
-    assert found["seconds"].is_monotonic_increasing
+    expected, actual = read_history(tmp_path / "whole"), read_history(tmp_path / "killed")
+    pd.testing.assert_frame_equal(actual[CURVES], expected[CURVES], check_exact=True)
+    assert actual["seconds"].is_monotonic_increasing
     assert read_execution(tmp_path / "whole") == {"micro_batch": 2, "resumed_at": []}
     assert read_execution(tmp_path / "killed") == {"micro_batch": 2, "resumed_at": [4]}
 
@@ -201,7 +201,7 @@ def test_the_curve_ends_with_one_validation_of_what_is_saved(
     assert read_history(tmp_path)["psnr"].iloc[-1] == pytest.approx(scores["psnr"].mean(), rel=1e-6)
 
 
-def test_a_training_killed_in_its_last_validation_ends_as_if_it_had_not_been(
+def test_a_training_killed_in_its_last_validation_resumes_to_the_same_weights(
     tiny_run: MakeRun, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     config = tiny_run(ema_decay=0.5)  # a checkpoint and a validation are due at the last step
@@ -222,7 +222,9 @@ def test_a_training_killed_in_its_last_validation_ends_as_if_it_had_not_been(
     assert validations(tmp_path / "killed") == [3, 6]
 
 
-def test_a_done_training_is_not_repeated(tiny_run: MakeRun, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_finished_training_is_not_repeated(
+    tiny_run: MakeRun, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     first = train(tiny_run(steps=2), tmp_path, progress=False)
     before = {file.name: file.read_bytes() for file in tmp_path.iterdir()}
 
@@ -245,13 +247,13 @@ def test_the_seed_decides(tiny_run: MakeRun, tmp_path: Path) -> None:
     assert not same(first, other)
 
 
-def test_a_folder_belongs_to_one_configuration(tiny_run: MakeRun, tmp_path: Path) -> None:
+def test_a_folder_belongs_to_one_training(tiny_run: MakeRun, tmp_path: Path) -> None:
     train(tiny_run(steps=1), tmp_path, progress=False)
     with pytest.raises(ValueError, match="holds another training"):
         train(tiny_run(steps=1, learning_rate=1e-4), tmp_path, progress=False)
 
 
-def test_divergence_is_told_with_what_to_change(tiny_run: MakeRun, tmp_path: Path) -> None:
+def test_divergence_is_reported_with_settings_to_change(tiny_run: MakeRun, tmp_path: Path) -> None:
     config = tiny_run(learning_rate=0.5, weight_decay=1e38)
     with pytest.raises(TrainingDivergedError) as caught:
         train(config, tmp_path, progress=False)
@@ -352,8 +354,8 @@ def test_out_of_memory_makes_the_micro_batch_smaller(
     assert read_execution(tmp_path / "small") == {"micro_batch": sizes[-1], "resumed_at": []}
 
     # The same sums in another order: 1e-7 of a gradient in float32, 1e-6 of a weight after four steps of 1e-3.
-    expected, found = read_history(tmp_path / "whole"), read_history(tmp_path / "small")
-    pd.testing.assert_frame_equal(found[CURVES], expected[CURVES], rtol=0, atol=2e-5)
+    expected, actual = read_history(tmp_path / "whole"), read_history(tmp_path / "small")
+    pd.testing.assert_frame_equal(actual[CURVES], expected[CURVES], rtol=0, atol=2e-5)
     assert len((tmp_path / "small" / HISTORY).read_text().splitlines()) == 1 + 4 + 2, (
         "a row a step, and one a validation"
     )
@@ -364,7 +366,7 @@ def test_out_of_memory_makes_the_micro_batch_smaller(
 
 
 @pytest.mark.parametrize(("spared", "resumed_at"), [(0, []), (5, [3])], ids=["at the start", "after a checkpoint"])
-def test_a_training_out_of_memory_is_one_with_small_micro_batches_from_its_checkpoint_on(
+def test_after_running_out_of_memory_a_training_continues_in_micro_batches(
     spared: int,
     resumed_at: list[int],
     memory: Memory,
@@ -400,7 +402,7 @@ def test_an_untested_version_of_lightning_is_refused_where_its_counts_are_edited
 
 
 @pytest.mark.parametrize("options", [{}, {"ema_decay": 0.5, "gradient_clip": 0.1}], ids=["plain", "options"])
-def test_a_killed_training_with_micro_batches_ends_as_if_it_had_not_been(
+def test_a_killed_training_with_micro_batches_resumes_to_the_same_weights(
     options: dict[str, Any], memory: Memory, tiny_run: MakeRun, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     config = tiny_run(model={"num_groups": 1}, **options)  # batches of 2
@@ -415,12 +417,12 @@ def test_a_killed_training_with_micro_batches_ends_as_if_it_had_not_been(
     resumed = train(config, tmp_path / "killed", progress=False)
     assert not caplog.records, "a resumed training knows its micro-batch"
     assert same(weights(resumed), weights(whole))
-    expected, found = read_history(tmp_path / "whole"), read_history(tmp_path / "killed")
-    pd.testing.assert_frame_equal(found[CURVES], expected[CURVES], check_exact=True)
+    expected, actual = read_history(tmp_path / "whole"), read_history(tmp_path / "killed")
+    pd.testing.assert_frame_equal(actual[CURVES], expected[CURVES], check_exact=True)
     assert read_execution(tmp_path / "killed") == {"micro_batch": 1, "resumed_at": [2, 4]}
 
 
-def test_out_of_memory_with_one_patch_is_told_with_what_to_change(
+def test_out_of_memory_with_one_patch_is_reported_with_settings_to_change(
     memory: Memory, tiny_run: MakeRun, tmp_path: Path
 ) -> None:
     failed = memory(0)
@@ -436,15 +438,15 @@ def test_out_of_memory_with_one_patch_is_told_with_what_to_change(
 
 
 @pytest.mark.parametrize(
-    ("place", "error"),
+    ("method", "error"),
     [
         ("training_step", RuntimeError("shapes do not match")),
         ("validation_step", torch.OutOfMemoryError("CUDA out of memory.")),
     ],
     ids=["another error", "in a validation"],
 )
-def test_what_smaller_micro_batches_do_not_help_is_not_tried_again(
-    place: str, error: RuntimeError, tiny_run: MakeRun, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_errors_that_smaller_micro_batches_do_not_cure_are_raised(
+    method: str, error: RuntimeError, tiny_run: MakeRun, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     calls = []
 
@@ -452,7 +454,7 @@ def test_what_smaller_micro_batches_do_not_help_is_not_tried_again(
         calls.append(index)
         raise error
 
-    monkeypatch.setattr(TrainingModule, place, fail)
+    monkeypatch.setattr(TrainingModule, method, fail)
     with pytest.raises(RuntimeError, match=str(error)):
         train(tiny_run(validate_every=1), tmp_path, progress=False)
     assert calls == [0]

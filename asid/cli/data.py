@@ -78,7 +78,7 @@ def download(
 
 
 def _describe(benchmark: Benchmark, root: Path | None) -> dict[str, Any]:
-    """A row of the list, JSON values. ``folders`` is empty if the set is absent; ``problem`` says why it is unusable."""
+    """A row of the list as JSON values. ``folders`` is empty if the set is absent; ``problem``: why it is unusable."""
     row = {"name": benchmark.name, "images": benchmark.images, "use": benchmark.use, "page": benchmark.page}
     row |= {"download": bool(benchmark.archives), "folders": [], "problem": None}
     try:

@@ -65,7 +65,7 @@ class InfluenceMaps:
         return tile_around(pixel, height, width, self.tile) if given == "tile" else (slice(0, height), slice(0, width))
 
     def box(self, image: str, pixel: Pixel, given: Input) -> Box:
-        """Return the square around an LR pixel, in SR pixels of the image; it stays inside what the network is given."""
+        """Return the square around an LR pixel, in SR pixels of the image, inside what the network is given."""
         top, left = (
             int(
                 np.clip(

@@ -1,7 +1,7 @@
 """Configurations of networks, trainings and evaluations: validated, frozen, hashable by content. No torch in here.
 
-Every ablation axis is a field of :class:`ModelConfig`, described by :class:`Axis` metadata; the defaults are the paper's
-(arXiv 2501.15774). A variant is a *delta* over a preset: ``preset("asid", attention_sharing="none")``.
+Every ablation axis is a field of :class:`ModelConfig`, described by :class:`Axis` metadata; the defaults are the
+paper's (arXiv 2501.15774). A variant is a *delta* over a preset: ``preset("asid", attention_sharing="none")``.
 """
 
 import hashlib

@@ -1,14 +1,15 @@
-"""The published network a second time, slow and naive, by its published tensor names: what ``asid.model`` is compared with.
+"""A second, slow implementation of the published network, with which the tests compare ``asid.model``.
 
-It is written from the description of the architecture (arXiv 2501.15774), with explicit loops over windows and pixel numbers, one
-image at a time, and imports nothing of ``asid``. The width 48, three steps that keep 12 channels, and windows of 8×8 are fixed.
+It follows the description of the architecture (arXiv 2501.15774) with explicit loops over windows and pixel numbers,
+one image at a time, uses the published names of tensors, and imports nothing from ``asid``. The width 48, three steps
+that distil 12 channels, and windows of 8×8 are fixed.
 """
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-C, KEPT, M = 48, 12, 8
+C, DISTILLED, M = 48, 12, 8
 
 # Offset of two pixels of a window, as a row of the bias table.
 BIAS_ROW = torch.tensor(
@@ -19,7 +20,8 @@ Maps = list[list[Tensor]]
 
 
 def window_pixels(kind: str, height: int, width: int) -> list[Tensor]:
-    """The pixel numbers y · width + x of each window, row by row: M×M neighbours (``meso``), M×M pixels spread over the image
+    """The pixel numbers y · width + x of each window, row by row: M×M neighbours (``meso``), M×M pixels spread over the
+    image
     (``grid``), or all pixels at a distance of M (``strided``)."""
     number = torch.arange(height * width).reshape(height, width)
     rows, columns = height // M, width // M
@@ -119,15 +121,15 @@ class ReferenceNetwork:
         aside, maps = [], []
         for step in (1, 2, 3):
             x = self.local_module(x, f"{name}.LB{step}")
-            local, y = x[:, :KEPT], x[:, KEPT:]
+            local, y = x[:, :DISTILLED], x[:, DISTILLED:]
             y, meso = self.spatial_attention(y, f"{name}.SLA{step}", "meso", shared[step - 1][0] if shared else None)
             y, grid = self.spatial_attention(y, f"{name}.SGA{step}", "grid", shared[step - 1][1] if shared else None)
             maps.append([meso, grid])
             joined = [y, local] if step < 3 else [*aside, y, local]
             x = self.conv(torch.cat(joined, dim=1), f"{name}.pw{step}")
             if step < 3:
-                aside.append(x[:, :KEPT])
-                x = x[:, KEPT:]
+                aside.append(x[:, :DISTILLED])
+                x = x[:, DISTILLED:]
         return self.channel_attention(x, f"{name}.BlockC"), maps
 
     def esa(self, x: Tensor, name: str) -> Tensor:

@@ -1,4 +1,4 @@
-"""Configurations: what is refused with which message, spellings, hashes, axes, presets."""
+"""Configurations: validation and its messages, spellings, digests, axes, presets."""
 
 import json
 import math
@@ -88,7 +88,7 @@ def problems(config: type, content: dict[str, Any]) -> list[str]:
 
 
 @pytest.mark.parametrize("data", [["a/Set5", "b/Set5"], ["Set5", "Set5"]])
-def test_two_evaluation_sets_of_one_name_are_refused(data: list[str]) -> None:
+def test_evaluation_sets_need_different_names(data: list[str]) -> None:
     with pytest.raises(ValidationError, match="two evaluation sets are called Set5"):
         EvalConfig(data=data)
     EvalConfig(data=["a/Set5", "b/Set14"])
@@ -141,19 +141,21 @@ def test_fields_are_frozen_and_described(config: type, field: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("config", "content", "expected"),
+    ("config", "content", "field", "words"),
     [
-        (ModelConfig, {"num_feature": 48}, ["num_feature: unknown key; did you mean 'num_features'?"]),
-        (RunConfig, {"model": {"attention_shared": 2}}, ["model.attention_shared: unknown key; did you mean 'attention_sharing'?"]),
-        (RunConfig, {"training": {}}, ["training: unknown key; did you mean 'train'?"]),
-        (EvalConfig, {"zzz": 1}, ["zzz: unknown key; known keys: tile, overlap, blend, ensemble, precision, data, border, protocol"]),
-        (ModelConfig, {"scale": 5}, ["scale: Input should be 1, 2, 3, 4 or 8 (got 5)"]),
-        (TrainConfig, {"steps": 0}, ["steps: Input should be greater than or equal to 1 (got 0)"]),
-        (TrainConfig, {"batch_size": 1.5}, ["batch_size: Input should be a valid integer, got a number with a fractional part (got 1.5)"]),
+        (ModelConfig, {"num_feature": 48}, "num_feature", ["unknown key", "did you mean 'num_features'"]),
+        (RunConfig, {"model": {"attention_shared": 2}}, "model.attention_shared", ["did you mean 'attention_sharing'"]),
+        (RunConfig, {"training": {}}, "training", ["did you mean 'train'"]),
+        (EvalConfig, {"zzz": 1}, "zzz", ["unknown key", "known keys: tile, overlap"]),
+        (ModelConfig, {"scale": 5}, "scale", ["1, 2, 3, 4 or 8", "got 5"]),
+        (TrainConfig, {"steps": 0}, "steps", ["greater than or equal to 1", "got 0"]),
+        (TrainConfig, {"batch_size": 1.5}, "batch_size", ["valid integer", "got 1.5"]),
     ],
-)  # fmt: skip
-def test_problems_are_told_in_a_line(config: type, content: dict[str, Any], expected: list[str]) -> None:
-    assert problems(config, content) == expected
+)
+def test_a_problem_is_one_line(config: type, content: dict[str, Any], field: str, words: list[str]) -> None:
+    (line,) = problems(config, content)
+    assert line.startswith(f"{field}: ")
+    assert all(word in line for word in words), line
 
 
 def test_all_problems_are_reported_at_once() -> None:
@@ -194,13 +196,13 @@ def test_alternatives_of_one_field_are_one_problem() -> None:
         ({"num_features": 50}, ["1/4", "50", "12.5"]),
     ],
 )
-def test_impossible_distillation_is_refused(changes: dict[str, Any], words: list[str]) -> None:
+def test_impossible_distillation_raises(changes: dict[str, Any], words: list[str]) -> None:
     (line,) = problems(ModelConfig, changes)
     assert all(word in line for word in words), line
 
 
 @pytest.mark.parametrize(("ratio", "steps"), [("1/3", 2), ("1/4", 3), ("1/8", 7), (0, 16)])
-def test_possible_distillation_is_taken(ratio: str | int, steps: int) -> None:
+def test_possible_distillation(ratio: str | int, steps: int) -> None:
     config = ModelConfig(distillation_ratio=ratio, distillation_steps=steps)
     distilled = int(48 * Fraction(ratio))
     assert config.distilled_channels == distilled
@@ -222,14 +224,14 @@ def test_spellings_of_a_ratio_agree(spellings: list[Any], expected: Fraction) ->
 @pytest.mark.parametrize(
     "ratio", ["quarter", "1/0", "", None, True, [1, 4], 0.123, math.nan, math.inf, 1, -0.25, "5/4"]
 )
-def test_bad_ratios_are_refused(ratio: Any) -> None:
+def test_bad_ratios_raise(ratio: Any) -> None:
     (line,) = problems(ModelConfig, {"distillation_ratio": ratio})
     assert line.startswith("distillation_ratio: ")
 
 
 @pytest.mark.parametrize("field", ["learning_rate", "weight_decay", "gradient_clip", "ema_decay"])
 @pytest.mark.parametrize("value", [math.nan, math.inf])
-def test_numbers_that_are_not_finite_are_refused(field: str, value: float) -> None:
+def test_numbers_must_be_finite(field: str, value: float) -> None:
     (line,) = problems(TrainConfig, {field: value})
     assert line.startswith(f"{field}: ")
 
@@ -317,8 +319,8 @@ def test_the_off_value_of_an_axis_is_one_of_its_values(name: str) -> None:
 )
 def test_one_group_of_each_kind(changes: dict[str, Any], reduced_groups: int, kinds: tuple[int, ...]) -> None:
     config = ModelConfig(**changes)
-    reduced, found = config.group_kinds()
-    assert found == kinds
+    reduced, group_kinds = config.group_kinds()
+    assert group_kinds == kinds
     assert reduced == config.override(num_groups=reduced_groups)
     assert [reduced.makes_maps(kind) for kind in range(reduced_groups)] == [True, False][:reduced_groups]
 

@@ -24,8 +24,8 @@ GOLDEN = Path(__file__).parent / "golden"
 """Golden data of the published architecture.
 
 ``official_state_dict.json`` lists names and shapes of the published ×2 state dicts, by network. ``golden_*.npz`` hold
-input and output (float32, (B, 3, H, W) and (B, 3, sH, sW)) of the published code under :func:`formula_weights` with their
-``phase``.
+input and output (float32, (B, 3, H, W) and (B, 3, sH, sW)) of the published code under :func:`formula_weights` with
+their ``phase``.
 """
 _GOLDEN = (("golden_x2", "asid", 2), ("golden_x3_d8", "asid_d8", 3), ("golden_x4", "asid", 4))
 
@@ -37,7 +37,7 @@ _BICUBIC: dict[str, dict[int, tuple[float, float | None]]] = {
     "B100": {2: (29.56, None), 3: (27.21, None), 4: (25.96, None)},
 }
 _RCAN = {2: (38.27, 0.9614), 3: (34.74, 0.9299), 4: (32.63, 0.9002)}
-"""Published digits of RCAN on Set5 (arXiv 1807.02758, table 2). Its SR images go to ``Set5_RCAN/x2`` … under the data root."""
+"""Digits of RCAN on Set5 (arXiv 1807.02758, table 2). Its SR images go to ``Set5_RCAN/x2`` … under the data root."""
 
 
 @dataclass(frozen=True)

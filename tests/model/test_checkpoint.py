@@ -62,8 +62,9 @@ def test_golden_outputs(file: str, name: str, scale: int, tmp_path: Path) -> Non
     with torch.no_grad():
         output = model.double()(torch.from_numpy(golden["input"]).double()).numpy()
     assert output.shape == golden["output"].shape
-    # Relative to the largest value of the output (1.4, 5.7, 8.5), which is stored in single precision: a difference of 6e-8.
-    # The bound is tight because these weights hardly exercise attention: a wrong window changes the outputs by only 1e-5.
+    # Relative to the largest value of the output (1.4, 5.7, 8.5), which is stored in single precision: a difference of
+    # 6e-8. The bound is tight because these weights hardly exercise attention: a wrong window changes the outputs by
+    # only 1e-5.
     assert np.abs(output - golden["output"]).max() <= 2e-7 * np.abs(golden["output"]).max()
 
 
@@ -107,7 +108,7 @@ def test_published_keys_fit(name: str, scale: int) -> None:
     ("wrapper", "prefix"),
     [(None, ""), ("state_dict", ""), ("params", ""), ("params_ema", ""), ("model", "module."), (None, "module.")],
 )
-def test_published_files_load_however_they_are_wrapped(wrapper: str | None, prefix: str, tmp_path: Path) -> None:
+def test_wrapped_published_files_load(wrapper: str | None, prefix: str, tmp_path: Path) -> None:
     weights = formula_weights(published_shapes("asid", 2), 0.5)
     content = {prefix + key: tensor for key, tensor in weights.items()}
     model = load_checkpoint(write_published(tmp_path, {wrapper: content} if wrapper else content))
@@ -289,7 +290,7 @@ MODEL = json.dumps(ModelConfig().to_dict())
         ),
     ],
 )
-def test_what_is_no_checkpoint_is_refused(write: Callable[[Path], Path], tmp_path: Path) -> None:
+def test_a_file_that_is_not_a_checkpoint_raises(write: Callable[[Path], Path], tmp_path: Path) -> None:
     path = write(tmp_path)
     with pytest.raises(CheckpointError) as caught:
         load_checkpoint(path)

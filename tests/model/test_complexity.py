@@ -1,4 +1,4 @@
-"""Cost of a network: the published counts, three counters that agree with direct runs, and attention that is counted."""
+"""Cost of a network: published counts, three counters that agree with direct runs, and count attention."""
 
 import logging
 from typing import Any
@@ -66,7 +66,7 @@ def test_torch_equals_a_direct_count_on_real_tensors(changes: dict[str, Any]) ->
 
 
 def saved_by_sharing(config: ModelConfig, output: tuple[int, int]) -> int:
-    """Multiply-adds of q, k (2w² a pixel) and q kᵀ (w for each of the T pixels in a window) that sharing groups do without."""
+    """Multiply-adds that sharing saves: q, k (2w² per pixel) and q kᵀ (w per pixel for each of the T in its window)."""
     width, height = (-(-(side // config.scale) // config.size_multiple) * config.size_multiple for side in output)
     sides = {"meso": config.window_size, "global": config.global_size}
     sharing = sum(not config.makes_maps(group) for group in range(config.num_groups))

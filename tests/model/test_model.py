@@ -14,7 +14,6 @@ from asid.config import Padding, preset
 from asid.model.complexity import count_parameters
 from asid.model.layers import conv3x3
 from asid.model.network import ASID, AttentionMaps
-from asid.model.windows import GridWindow, LocalWindow, StridedWindow
 
 STEPS = r"groups\.\d+\.block\.steps\."
 
@@ -239,7 +238,8 @@ def test_global_random_state_is_neither_used_nor_changed(monkeypatch: pytest.Mon
 @pytest.mark.parametrize("changes", [axis[0] for axis in AXES], ids=axis_name)
 def test_variants_start_from_the_same_weights_where_they_agree(changes: dict[str, Any]) -> None:
     base, variant = tiny().state_dict(), tiny(**changes).state_dict()
-    # The range of initial values depends on a layer's input width, so a layer is the same where all its tensors have the same shape.
+    # The range of initial values depends on a layer's input width, so a layer is the same where all its tensors have
+    # the same shape.
     layers: dict[str, list[str]] = {}
     for name in base:
         layers.setdefault(name.rpartition(".")[0], []).append(name)
@@ -253,7 +253,7 @@ def test_variants_start_from_the_same_weights_where_they_agree(changes: dict[str
 
 
 @pytest.mark.parametrize(
-    ("changes", "givers"),
+    ("changes", "makers"),
     [
         ({"attention_sharing": "all"}, [0, 0, 0, 0]),
         ({"attention_sharing": 2}, [0, 0, 2, 2]),
@@ -262,15 +262,15 @@ def test_variants_start_from_the_same_weights_where_they_agree(changes: dict[str
     ],
     ids=axis_name,
 )
-def test_shared_maps_are_the_same_tensors(changes: dict[str, Any], givers: list[int]) -> None:
+def test_shared_maps_are_the_same_tensors(changes: dict[str, Any], makers: list[int]) -> None:
     _, maps = attend(tiny(num_groups=4, **changes), image(16, 24))
     flat = [[layer for step in group for layer in step] for group in maps.spatial]
     assert [len(layers) for layers in flat] == [6] * 4
-    for place in range(6):
-        same = [next(g for g in range(4) if flat[g][place] is flat[group][place]) for group in range(4)]
-        assert same == givers
+    for layer in range(6):
+        same = [next(g for g in range(4) if flat[g][layer] is flat[group][layer]) for group in range(4)]
+        assert same == makers
     made = {layer.data_ptr() for layers in flat for layer in layers}
-    assert len(made) == 6 * len(set(givers))
+    assert len(made) == 6 * len(set(makers))
 
 
 def test_attention_maps_have_their_shapes_and_rows_sum_to_one() -> None:
@@ -341,57 +341,6 @@ def test_features_stay_channels_last(changes: dict[str, Any]) -> None:
         model(image(17, 24, batch=2))
     assert len(seen) == 5
     assert all(features.is_contiguous(memory_format=torch.channels_last) for features in seen)
-
-
-WINDOWS = {"local": LocalWindow, "grid": GridWindow, "strided": StridedWindow}
-
-
-def slow_windows(kind: str, x: Tensor, m: int) -> Tensor:
-    """Tokens of all windows, pixel by pixel: (n, T, C), windows in the order (b, y, x), tokens row by row."""
-    height, width = x.shape[-2:]
-    rows, columns = height // m, width // m
-    windows = []
-    for one in x:
-        if kind == "local":
-            parts = [one[:, m * y : m * y + m, m * u : m * u + m] for y in range(rows) for u in range(columns)]
-        elif kind == "grid":
-            parts = [one[:, y::rows, u::columns] for y in range(rows) for u in range(columns)]
-        else:
-            parts = [one[:, y::m, u::m] for y in range(m) for u in range(m)]
-        for part in parts:
-            windows.append(
-                torch.stack([part[:, row, column] for row in range(part.shape[1]) for column in range(part.shape[2])])
-            )
-    return torch.stack(windows)
-
-
-@pytest.mark.parametrize("kind", WINDOWS)
-@pytest.mark.parametrize(("m", "height", "width"), [(8, 16, 24), (8, 8, 8), (4, 12, 8), (2, 2, 6), (6, 24, 12)])
-@pytest.mark.parametrize("memory_format", [torch.contiguous_format, torch.channels_last])
-def test_windows_split_and_merge(
-    kind: str, m: int, height: int, width: int, memory_format: torch.memory_format
-) -> None:
-    window = WINDOWS[kind](m)
-    x = (
-        torch.arange(2 * 5 * height * width, dtype=torch.float32)
-        .reshape(2, 5, height, width)
-        .contiguous(memory_format=memory_format)
-    )
-    tokens = window.split(x)
-    assert torch.equal(tokens, slow_windows(kind, x, m))
-    assert torch.equal(window.merge(tokens, like=x), x)
-    fewer = window.merge(tokens[..., :3], like=x)
-    assert torch.equal(fewer, x[:, :3])
-
-
-def test_windows_that_coincide_and_windows_that_differ() -> None:
-    x, one_window, square = image(16, 24), image(8, 8), image(16, 16)
-    local, grid, strided = (kind(8).split for kind in WINDOWS.values())
-    assert len({split(x).shape for split in (local, grid)}) == 1
-    assert not torch.equal(local(x), grid(x))
-    assert torch.equal(local(one_window), grid(one_window))
-    assert strided(x).shape == (64, 6, 3)
-    assert torch.equal(GridWindow(4).split(square), StridedWindow(4).split(square))  # an image of M² pixels a side
 
 
 def test_float64_agrees_with_float32() -> None:

@@ -1,4 +1,4 @@
-"""Components as switches: each changes its own fields and no others, they compose, and what is not there is not taken out."""
+"""Components as switches: each changes only its own fields, and several compose in any order."""
 
 from itertools import combinations
 from pathlib import Path
@@ -30,7 +30,7 @@ GONE: dict[Component, str] = {
     "esa": ".esa.",
     "position-bias": ".bias.table",
 }
-"""Components that are modules of their own: what the names of their parameters have in common."""
+"""Components that are modules of their own, with a part of the path of their parameters."""
 
 each_component = pytest.mark.parametrize("component", TAKEN_OUT)
 
@@ -48,7 +48,7 @@ def test_every_component_is_tested_and_documented() -> None:
 
 
 @each_component
-def test_a_component_that_is_taken_out_changes_its_fields_and_no_others(component: Component) -> None:
+def test_taking_out_a_component_changes_only_its_fields(component: Component) -> None:
     for model in (ModelConfig(), TINY, preset("asid-d8", scale=4, position_bias=component == "position-bias")):
         changes = take_out(model, [component])
         assert changes == TAKEN_OUT[component]
@@ -56,7 +56,7 @@ def test_a_component_that_is_taken_out_changes_its_fields_and_no_others(componen
 
 
 @pytest.mark.parametrize(("component", "part"), GONE.items(), ids=GONE)
-def test_the_parameters_of_a_component_that_is_a_module_are_gone_and_no_others(component: Component, part: str) -> None:
+def test_taking_out_a_module_removes_only_its_parameters(component: Component, part: str) -> None:
     model = TINY.override(num_groups=2)
     before = set(ASID(model).state_dict())
     after = set(ASID(model.override(**take_out(model, [component]))).state_dict())
@@ -64,18 +64,20 @@ def test_the_parameters_of_a_component_that_is_a_module_are_gone_and_no_others(c
     assert after <= before
 
 
-def test_windows_of_one_kind_go_wherever_they_are_and_leave_the_order_of_the_others() -> None:
+def test_taking_out_a_kind_of_window_keeps_the_order_of_the_rest() -> None:
     model = TINY.override(spatial_windows=["global", "meso", "global"], channel_windows=["meso"])
     assert take_out(model, ["meso"]) == {"spatial_windows": ["global", "global"], "channel_windows": []}
-    assert take_out(model, ["global"]) == {"spatial_windows": ["meso"]}, "channel attention has none: it is not changed"
+    assert take_out(model, ["global"]) == {"spatial_windows": ["meso"]}, (
+        "channel attention has no global layer, so it does not change"
+    )
 
 
-def test_nothing_is_taken_out_of_a_network_by_no_component() -> None:
+def test_no_components_no_changes() -> None:
     assert take_out(TINY, []) == {}
 
 
 @pytest.mark.parametrize("pair", combinations(TAKEN_OUT, 2), ids=" and ".join)
-def test_two_components_are_taken_out_in_either_order(pair: tuple[Component, Component]) -> None:
+def test_the_order_of_two_components_does_not_matter(pair: tuple[Component, Component]) -> None:
     there = TINY.override(**take_out(TINY, pair))
     assert there == TINY.override(**take_out(TINY, reversed(pair)))
     first, second = (take_out(TINY, [component]) for component in pair)
@@ -95,14 +97,14 @@ def test_all_components_can_be_taken_out_at_once() -> None:
 
 
 @each_component
-def test_a_component_that_is_not_there_is_not_taken_out(component: Component) -> None:
+def test_a_missing_component_cannot_be_taken_out(component: Component) -> None:
     without = TINY.override(**take_out(TINY, [component]))
     with pytest.raises(ValueError, match=f"component {component} is not in the network"):
         take_out(without, [component])
 
 
-def test_a_component_is_there_though_another_takes_the_last_of_it() -> None:
-    """Whether it is there is asked of the network that is given, not of what the others before it have left."""
+def test_components_are_looked_for_in_the_given_network() -> None:
+    """Not in what is left after the others have been taken out."""
     assert take_out(TINY, ["meso", "global", "channel-attention"]) == {"spatial_windows": [], "channel_windows": []}
     assert add_one_in(TINY, ["global", "meso", "channel-attention"])["bare"] == {
         "spatial_windows": [],
@@ -110,11 +112,11 @@ def test_a_component_is_there_though_another_takes_the_last_of_it() -> None:
     }
 
 
-def test_leave_one_out_is_a_network_without_each() -> None:
+def test_leave_one_out() -> None:
     assert leave_one_out(TINY, ["esa", "meso"]) == {"no-esa": TAKEN_OUT["esa"], "no-meso": TAKEN_OUT["meso"]}
 
 
-def test_pairwise_is_a_network_without_each_two() -> None:
+def test_pairwise() -> None:
     assert pairwise(TINY, ["esa", "sharing", "local-module"]) == {
         "no-esa_no-sharing": {"esa": False, "attention_sharing": "none"},
         "no-esa_no-local-module": {"esa": False, "local_module": False},
@@ -122,10 +124,10 @@ def test_pairwise_is_a_network_without_each_two() -> None:
     }
 
 
-def test_add_one_in_is_the_network_without_any_and_with_each_alone() -> None:
-    cells = add_one_in(TINY, ["meso", "esa", "global"])
-    assert list(cells) == ["bare", "only-meso", "only-esa", "only-global"]
-    assert cells["bare"] == {"spatial_windows": [], "channel_windows": [], "esa": False}
-    assert cells["only-meso"] == {"spatial_windows": ["meso"], "channel_windows": ["meso"], "esa": False}
-    assert cells["only-esa"] == {"spatial_windows": [], "channel_windows": []}
-    assert cells["only-global"] == {"spatial_windows": ["global"], "channel_windows": ["global"], "esa": False}
+def test_add_one_in() -> None:
+    variants = add_one_in(TINY, ["meso", "esa", "global"])
+    assert list(variants) == ["bare", "only-meso", "only-esa", "only-global"]
+    assert variants["bare"] == {"spatial_windows": [], "channel_windows": [], "esa": False}
+    assert variants["only-meso"] == {"spatial_windows": ["meso"], "channel_windows": ["meso"], "esa": False}
+    assert variants["only-esa"] == {"spatial_windows": [], "channel_windows": []}
+    assert variants["only-global"] == {"spatial_windows": ["global"], "channel_windows": ["global"], "esa": False}

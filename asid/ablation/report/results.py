@@ -275,7 +275,8 @@ def load_results(folder: str | Path) -> StudyResults:
     """Read a study's folder, which may have been moved.
 
     Raises:
-        ReportError: If it is not a study's folder, its plan is damaged, no run is finished, or runs were evaluated in different ways.
+        ReportError: If it is not a study's folder, its plan is damaged, no run is finished, or runs were evaluated in
+            different ways.
     """
     folder = Path(folder)
     try:

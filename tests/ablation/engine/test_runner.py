@@ -192,7 +192,7 @@ def test_only_the_failed_run_is_left_to_do(grid: Grid) -> None:
 
 
 def test_the_report_lists_the_failed_run_as_without_a_record(grid: Grid) -> None:
-    assert load_results(grid.folder).missing == [f"{BAD} seed 0"]
+    assert load_results(grid.folder).missing == (f"{BAD} seed 0",)
     write_report(load_results(grid.folder))
     text = (grid.folder / "comparison.md").read_text()
     assert f"Without a record, not in the table: {BAD} seed 0." in text

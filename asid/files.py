@@ -42,7 +42,7 @@ LOCK = "run.lock"
 # The folder of a study.
 STUDY = "study.json"
 """The question, the study as it was read, and the folder and identity of each run."""
-GRID_LOCK = "grid.lock"
+STUDY_LOCK = "study.lock"
 """Held by the process that executes the study."""
 SPEEDS = "speeds.json"
 """Measured seconds per step, by which ``minutes`` of training were converted to steps."""

@@ -5,18 +5,14 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from rich.console import Console
 from rich.table import Table
 
+from asid.cli.options import JsonOption, RootOption, console
 from asid.data.benchmarks import BENCHMARKS, Benchmark
 from asid.data.images import ImageError
 from asid.data.sources import ROOT_VARIABLE, find_folders, find_pairs
 
 app = typer.Typer(help="List, check and download data sets.", no_args_is_help=True)
-console = Console()
-
-RootOption = Annotated[Path | None, typer.Option("--data-root", envvar=ROOT_VARIABLE, help="Folder of the data sets.")]
-JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 
 @app.command("list")

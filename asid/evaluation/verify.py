@@ -50,14 +50,17 @@ class Check:
     result: Literal["ok", "FAILED", "no data"]
 
 
-def run_checks() -> list[Check]:
-    """Run every check. A check without its data has the result ``no data``, which does not count as a failure."""
+Root = str | Path | None
+
+
+def run_checks(root: Root = None) -> list[Check]:
+    """Run every check, on the data sets under ``root`` (by default ``ASID_DATA``). A check without its data has the result ``no data``, which does not count as a failure."""
     return [
         *_check_counts(),
         *_check_golden(),
-        *_check_bicubic(),
-        *_check_lr_files(),
-        *_check_published_images(),
+        *_check_bicubic(root),
+        *_check_lr_files(root),
+        *_check_published_images(root),
     ]
 
 
@@ -126,28 +129,32 @@ def _golden_difference(file: str, shapes: dict[str, tuple[int, ...]]) -> str:
     return "within 2e-05" if difference <= 2e-5 else f"off by {difference:.1e}"
 
 
-def _check_bicubic() -> Iterator[Check]:
+def _check_bicubic(root: Root) -> Iterator[Check]:
     for source, table in _BICUBIC.items():
         for scale, (psnr, ssim) in table.items():
             digits = f"{psnr:.2f}" if ssim is None else f"{psnr:.2f}/{ssim:.4f}"
-            yield _compare(f"bicubic on {source} ×{scale}", digits, partial(_bicubic, source, scale, ssim is not None))
+            yield _compare(
+                f"bicubic on {source} ×{scale}", digits, partial(_bicubic, source, scale, ssim is not None, root)
+            )
 
 
-def _bicubic(source: str, scale: int, with_ssim: bool) -> str:
-    scores = evaluate(bicubic_upscaler(scale), scale, EvalConfig(data=(source,))).scores
+def _bicubic(source: str, scale: int, with_ssim: bool, root: Root) -> str:
+    scores = evaluate(bicubic_upscaler(scale), scale, EvalConfig(data=(source,)), data_root=root).scores
     return f"{scores['psnr'].mean():.2f}" + (f"/{scores['ssim'].mean():.4f}" if with_ssim else "")
 
 
-def _check_lr_files() -> Iterator[Check]:
+def _check_lr_files(root: Root) -> Iterator[Check]:
     for border in get_args(Border):
-        yield _compare(f"MATLAB's LR images of Set5, {border} border", "15 of 15 equal", partial(_equal_lr, border))
+        yield _compare(
+            f"MATLAB's LR images of Set5, {border} border", "15 of 15 equal", partial(_equal_lr, border, root)
+        )
 
 
-def _equal_lr(border: Border) -> str:
+def _equal_lr(border: Border, root: Root) -> str:
     equal = total = 0
     for scale in (2, 3, 4):
-        folder = _under_root(f"Set5_LR/{border}/x{scale}")
-        for pair in find_pairs("Set5", None):
+        folder = _under_root(f"Set5_LR/{border}/x{scale}", root)
+        for pair in find_pairs("Set5", None, root):
             file = next(iter(folder.glob(f"{pair.name}*")), None)
             if file is None:
                 raise FileNotFoundError(f"no LR image of {pair.name} in {folder}")
@@ -157,19 +164,21 @@ def _equal_lr(border: Border) -> str:
     return f"{equal} of {total} equal"
 
 
-def _check_published_images() -> Iterator[Check]:
+def _check_published_images(root: Root) -> Iterator[Check]:
     for scale, (psnr, ssim) in _RCAN.items():
-        yield _compare(f"RCAN's images of Set5 ×{scale}", f"{psnr:.2f}/{ssim:.4f}", partial(_published_images, scale))
+        yield _compare(
+            f"RCAN's images of Set5 ×{scale}", f"{psnr:.2f}/{ssim:.4f}", partial(_published_images, scale, root)
+        )
 
 
-def _published_images(scale: int) -> str:
-    scores = score_folder(_under_root(f"Set5_RCAN/x{scale}"), "Set5", scale)
+def _published_images(scale: int, root: Root) -> str:
+    scores = score_folder(_under_root(f"Set5_RCAN/x{scale}", root), "Set5", scale, data_root=root)
     return f"{scores['psnr'].mean():.2f}/{scores['ssim'].mean():.4f}"
 
 
-def _under_root(path: str) -> Path:
+def _under_root(path: str, root: Root) -> Path:
     """A folder under the data root; names match in any case. Raises ``FileNotFoundError`` if it does not exist."""
-    folder = data_root()
+    folder = Path(root) if root is not None else data_root()
     for part in path.split("/"):
         folder = subfolder(folder, part) if folder else None
     if folder is None:

@@ -12,18 +12,18 @@ import jsonschema
 import pytest
 from command_line import Call, run_command
 from filelock import FileLock
-from rich.console import Console
 
-from asid.ablation.engine import preflight, runner
+from asid.ablation.engine import cost, runner
 from asid.ablation.engine.cluster import ClusterConfig
-from asid.ablation.engine.preflight import Speed
+from asid.ablation.engine.cost import Speed
+from asid.ablation.engine.heartbeat import heartbeat
 from asid.ablation.engine.runner import Outcome, run_study
-from asid.ablation.engine.status import heartbeat, is_executed
+from asid.ablation.engine.status import is_executed
 from asid.ablation.study.expand import Study, load_study
 from asid.ablation.study.plan import PlannedRun, plan_runs, plan_study, read_plan, write_plan
 from asid.cli import ablate as ablate_cli
 from asid.config import RunConfig
-from asid.files import CONFIG, ERROR, GRID_LOCK, NOTEBOOK, RECORD, SPEEDS, STUDY
+from asid.files import CONFIG, ERROR, NOTEBOOK, RECORD, SPEEDS, STUDY, STUDY_LOCK
 from asid.model.complexity import count_macs, count_parameters
 from asid.model.network import ASID
 from asid.runs.identity import data_manifests
@@ -52,7 +52,7 @@ Write = Callable[..., Path]
 def call(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> Call:
     """``call("status", "results/quick")``: a command in this process, as from a shell in an empty folder."""
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(ablate_cli, "console", Console(width=200))
+    monkeypatch.setenv("COLUMNS", "200")
 
     return partial(run_command, monkeypatch, capsys, "ablate")
 
@@ -107,8 +107,8 @@ def speed(monkeypatch: pytest.MonkeyPatch) -> list[str]:
         measured.append(config.model.digest())
         return Speed(900.0, 0.0)
 
-    monkeypatch.setattr(preflight, "measure_speed", measure)
-    monkeypatch.setattr(preflight, "count_macs", lambda _: 1_500_000_000)
+    monkeypatch.setattr(cost, "measure_speed", measure)
+    monkeypatch.setattr(cost, "count_macs", lambda _: 1_500_000_000)
     return measured
 
 
@@ -243,7 +243,7 @@ def test_a_budget_says_what_fits(
 
 
 @pytest.mark.parametrize("budget", ["2", "h", "2 weeks", "-2h", "2hm", "1,5h"])
-def test_a_budget_that_is_no_time_is_told_before_anything_is_measured(
+def test_a_budget_that_is_no_time_is_reported_before_anything_is_measured(
     budget: str, call: Call, write: Write, speed: list[str]
 ) -> None:
     ended = call("plan", write(), "--budget", budget)
@@ -333,7 +333,7 @@ def test_smoke_keeps_cells_apart_that_differ_in_their_training_only(
     assert [study.run_config(name, 0).train.warmup_steps for name in study.variants] == [0, 0, 0, 10, 20]
 
 
-def test_a_failed_run_is_told_with_its_evidence_and_the_next_command(
+def test_a_failed_run_is_reported_with_its_evidence_and_the_next_command(
     call: Call, write: Write, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "kept").mkdir()
@@ -405,7 +405,7 @@ MISTAKES: dict[str, tuple[str, tuple[str, ...], list[str]]] = {
         (),
         [
             "variants no-sharing (attention sharing: none) and base are the same network",
-            "attention_sharing does nothing",
+            "attention_sharing has no effect",
         ],
     ),
     "size that cannot be matched": (
@@ -445,7 +445,7 @@ def test_a_mistake_in_a_study_is_one_clear_line_before_anything_runs(
     assert (runs, speed, list(tmp_path.iterdir())) == ([], [], [])
 
 
-def test_missing_evaluation_data_is_told_before_anything_runs(
+def test_missing_evaluation_data_is_reported_before_anything_runs(
     call: Call, write: Write, runs: list[SimpleNamespace], tmp_path: Path
 ) -> None:
     path = write()
@@ -457,7 +457,7 @@ def test_missing_evaluation_data_is_told_before_anything_runs(
 
 
 @pytest.mark.parametrize(("free", "status"), [(1e6, 2), (1e12, 0)])
-def test_a_disk_without_room_is_told_before_anything_runs(
+def test_a_disk_without_room_is_reported_before_anything_runs(
     free: float,
     status: int,
     call: Call,
@@ -485,7 +485,7 @@ def test_a_disk_without_room_is_told_before_anything_runs(
 
 @pytest.mark.parametrize("more", ["", "minutes: 45\n"])
 @pytest.mark.parametrize("where", ["file", "file/below"])
-def test_a_folder_that_cannot_be_written_is_told_before_anything_runs(
+def test_a_folder_that_cannot_be_written_is_reported_before_anything_runs(
     where: str, more: str, call: Call, write: Write, nothing_runs: None, speed: list[str], tmp_path: Path
 ) -> None:
     (tmp_path / "file").write_text("a file in the place of the folder")
@@ -498,7 +498,7 @@ def test_a_folder_that_cannot_be_written_is_told_before_anything_runs(
     assert speed == []
 
 
-def test_a_missing_notebook_is_told_before_anything_runs(
+def test_a_missing_notebook_is_reported_before_anything_runs(
     call: Call, write: Write, nothing_runs: None, tmp_path: Path
 ) -> None:
     ended = call("run", write(notebook="nowhere.ipynb"), "--output", "out")
@@ -514,7 +514,7 @@ def test_a_second_process_on_a_study_is_refused(
     """The lock is a real one; only the patience is shorter."""
     monkeypatch.setattr(runner, "FileLock", lambda path, timeout: FileLock(path, timeout=timeout / 50))
     words = ["resume", folder] if command == "resume" else ["run", write(), "--output", folder]
-    with FileLock(folder / GRID_LOCK):
+    with FileLock(folder / STUDY_LOCK):
         ended = call(*words)
     assert ended.status == 2
     assert (
@@ -575,7 +575,7 @@ def test_what_is_not_in_the_plan_is_listed_but_not_counted(call: Call, folder: P
 
 
 @pytest.mark.parametrize("command", ["status", "watch", "resume", "retry"])
-def test_a_folder_that_is_no_study_is_told(command: str, call: Call, tmp_path: Path) -> None:
+def test_a_folder_that_is_no_study_is_reported(command: str, call: Call, tmp_path: Path) -> None:
     for folder in (tmp_path, tmp_path / "nowhere"):
         ended = call(command, folder)
         assert (ended.status, ended.out) == (2, "")
@@ -601,7 +601,7 @@ def test_watching_goes_on_while_the_study_is_executed(
     """Also before its first run begins and between two: then none is running. There is a line each time something changes."""
     record = (run_folder(folder, "base", 1) / RECORD).read_text()
     undo(folder, "base", 1)
-    lock = FileLock(folder / GRID_LOCK)
+    lock = FileLock(folder / STUDY_LOCK)
     lock.acquire()
     naps = []
 

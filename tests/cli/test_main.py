@@ -11,13 +11,11 @@ from typing import Any
 import pytest
 import typer
 from command_line import Call, run_command
-from rich.console import Console
 
 import asid
 from asid.ablation.engine import runner
 from asid.ablation.engine.cluster import ClusterConfig
 from asid.ablation.engine.runner import Outcome
-from asid.cli import ablate as ablate_cli
 from asid.cli import main as cli
 from asid.config import Config, RunConfig, preset
 from asid.files import HISTORY, RECORD, WEIGHTS
@@ -38,7 +36,7 @@ def call(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) ->
 @pytest.fixture
 def wide(monkeypatch: pytest.MonkeyPatch) -> None:
     """A terminal in which no table has to be squeezed."""
-    monkeypatch.setattr(cli, "console", Console(width=250))
+    monkeypatch.setenv("COLUMNS", "250")
 
 
 # Importing
@@ -153,7 +151,7 @@ def test_fields_lists_every_field_with_its_default(call: Call, wide: None) -> No
 
 
 def test_names_of_fields_are_whole_in_a_usual_terminal(call: Call, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(cli, "console", Console(width=80))
+    monkeypatch.setenv("COLUMNS", "80")
     ended = call("fields")
     for section, info in RunConfig.model_fields.items():
         for field in getattr(info.annotation, "model_fields", ()):
@@ -246,7 +244,7 @@ MISTAKES: dict[str, tuple[tuple[str, ...], list[str]]] = {
         ["note.png", "not a readable image"],
     ),
     "missing study": (("ablate", "run", "nowhere.yaml"), ["nowhere.yaml", "study.yaml"]),
-    "study that is no YAML": (("ablate", "run", "study.yaml"), ["study.yaml", "no valid YAML"]),
+    "study that is no YAML": (("ablate", "run", "study.yaml"), ["study.yaml", "not valid YAML"]),
     "report of nothing": (("report", "nowhere"), ["nowhere", "asid ablate"]),
     "report of a path with brackets": (("report", "re[sults]"), ["re[sults]"]),
     "report of a path like a closing tag": (("report", "re[/sults]"), ["re[/sults]"]),
@@ -254,7 +252,9 @@ MISTAKES: dict[str, tuple[tuple[str, ...], list[str]]] = {
 
 
 @pytest.mark.parametrize(("command", "words"), MISTAKES.values(), ids=MISTAKES)
-def test_a_mistake_is_told_in_one_line(command: tuple[str, ...], words: list[str], folders: Path, call: Call) -> None:
+def test_a_mistake_is_reported_in_one_line(
+    command: tuple[str, ...], words: list[str], folders: Path, call: Call
+) -> None:
     ended = call(*command)
     assert ended.status == 2
     assert ended.err.startswith("error: ")
@@ -264,7 +264,7 @@ def test_a_mistake_is_told_in_one_line(command: tuple[str, ...], words: list[str
         assert word in ended.err
 
 
-def test_all_mistakes_are_told_at_once(call: Call) -> None:
+def test_all_mistakes_are_reported_at_once(call: Call) -> None:
     ended = call("complexity", "--set", "model.esaa=1", "--set", "train.step=2", "--set", "model.scale=5")
     assert ended.status == 2
     assert ended.err.count("error: ") == ended.err.count("\n") == 3
@@ -275,14 +275,14 @@ def test_all_mistakes_are_told_at_once(call: Call) -> None:
     [("complexity", "--bogus"), ("train",), ("ablate", "run"), ("ablate", "study.yaml"), ("nothing",)],
     ids=" ".join,
 )
-def test_a_wrong_call_is_told_without_a_traceback(words: tuple[str, ...], call: Call) -> None:
+def test_a_wrong_call_is_reported_without_a_traceback(words: tuple[str, ...], call: Call) -> None:
     ended = call(*words)
     assert ended.status == 2
     assert "Error" in ended.err
     assert "Traceback" not in ended.err
 
 
-def test_a_mistake_from_a_shell_is_told_without_a_traceback(tmp_path: Path) -> None:
+def test_a_mistake_from_a_shell_is_reported_without_a_traceback(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "asid.cli", "complexity", "--set", "model.atention_sharing=none"]
     done = subprocess.run(command, capture_output=True, text=True, timeout=60, cwd=tmp_path)
     assert (done.returncode, done.stdout) == (2, "")
@@ -302,7 +302,7 @@ def test_a_mistake_in_the_data_does_not_claim_the_folder(
     assert "trained" in call(*TRAIN).err
 
 
-def test_missing_evaluation_data_is_told_before_the_training(
+def test_missing_evaluation_data_is_reported_before_the_training(
     folders: Path, call: Call, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def train(*_: Any, **__: Any) -> None:
@@ -334,7 +334,7 @@ def test_errors_of_runs_are_shown_as_they_are(call: Call, tmp_path: Path, monkey
     path = tmp_path / "study.yaml"
     path.write_text("name: s\nquestion: What?\npreset: asid-tiny\nvariants: {a: }")
     monkeypatch.setattr(runner, "run_study", lambda *_, **__: [Outcome("a seed 0", error)])
-    monkeypatch.setattr(ablate_cli, "console", Console(width=400))
+    monkeypatch.setenv("COLUMNS", "400")
     ended = call("ablate", "run", str(path), "--output", str(tmp_path / "out"))
     assert ended.status == 1
     assert f"failed: a seed 0: {error}" in ended.out

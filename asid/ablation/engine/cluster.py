@@ -1,4 +1,4 @@
-"""Where runs are executed: a Dask cluster on this machine, an existing one, or SLURM; CPU threads and GPUs are shared out evenly."""
+"""Where runs are executed: a Dask cluster on this machine, an existing one, or SLURM."""
 
 import os
 import signal
@@ -18,7 +18,7 @@ class ClusterConfig(Config):
     """Where the runs of a study are executed."""
 
     workers: Annotated[int, Field(ge=1)] | None = None
-    """Runs at a time; by default one for each GPU, or without GPU one for each CPU thread, and on a cluster one for each worker."""
+    """Runs at a time. By default one per GPU, without a GPU one per CPU thread, and on a cluster one per worker."""
     scheduler: str | None = None
     """Address of an existing Dask scheduler, e.g. tcp://host:8786. Its workers see the same files at the same paths."""
     slurm: Path | None = None
@@ -26,21 +26,21 @@ class ClusterConfig(Config):
 
 
 def gpu_count() -> int:
-    """GPUs that this process may use."""
+    """Number of GPUs that this process may use."""
     import torch
 
     return torch.cuda.device_count()
 
 
 def default_workers() -> int:
-    """One run at a time for each GPU, or for each CPU thread where there is none."""
+    """Runs at a time on this machine: one per GPU, without a GPU one per CPU thread."""
     from dask.system import CPU_COUNT
 
     return gpu_count() or int(CPU_COUNT)
 
 
 def threads_each(at_once: int) -> int:
-    """CPU threads of each of so many runs at once on this machine."""
+    """CPU threads of each run on this machine if ``at_once`` runs are executed at a time."""
     from dask.system import CPU_COUNT
 
     return max(1, int(CPU_COUNT) // at_once)
@@ -54,14 +54,16 @@ def runs_at_once(config: ClusterConfig, runs: int) -> int:
 
 @contextmanager
 def open_cluster(config: ClusterConfig, workers: int, threads: int = 1) -> Iterator[Any]:
-    """A client of the cluster that ``config`` means, with ``workers`` workers of one task at a time, closed at the end.
+    """A client of the cluster that ``config`` describes; the cluster is closed on leaving, unless it existed before.
 
-    ``threads`` is the number of CPU threads of a worker on this machine; elsewhere the cluster decides.
+    Args:
+        config: Where runs are executed.
+        workers: Number of workers, each with one task at a time.
+        threads: CPU threads of a worker on this machine; elsewhere the cluster decides.
 
-    Raises
-    ------
-    ValueError : two clusters at once, a profile that cannot be used, or dask-jobqueue is not installed.
-    OSError : there is no scheduler at the address.
+    Raises:
+        ValueError: Two clusters at once, a profile that cannot be used, or dask-jobqueue is not installed.
+        OSError: There is no scheduler at the address.
     """
     if config.scheduler and config.slurm:
         raise ValueError("expected a scheduler or a SLURM profile, got both: give one")
@@ -92,13 +94,14 @@ def _local_cluster(workers: int, threads: int) -> Iterator[Any]:
     from distributed import Client, LocalCluster
 
     settings = {
-        "distributed.scheduler.allowed-failures": 0,  # a run whose worker died is reported, not silently run again
-        "distributed.scheduler.worker-ttl": None,  # a machine that slept for minutes has no dead workers; those that die close their comm
-        "distributed.worker.daemon": False,
+        "distributed.scheduler.allowed-failures": 0,  # a run whose worker died is reported, not silently repeated
+        # After a machine slept for minutes its workers are not dead. Those that die close their connection anyway.
+        "distributed.scheduler.worker-ttl": None,
+        "distributed.worker.daemon": False,  # data loaders start processes
         "distributed.nanny.environ": {"OMP_NUM_THREADS": str(threads), "MKL_NUM_THREADS": str(threads)},
     }
     with dask.config.set(settings):
-        with _deaf_children():
+        with _ignoring_interrupts():
             cluster = LocalCluster(
                 n_workers=workers,
                 threads_per_worker=1,
@@ -111,8 +114,8 @@ def _local_cluster(workers: int, threads: int) -> Iterator[Any]:
 
 
 @contextmanager
-def _deaf_children() -> Iterator[None]:
-    """Processes started inside do not hear Ctrl-C, which a terminal sends to all: the process that started them ends them in order."""
+def _ignoring_interrupts() -> Iterator[None]:
+    """Processes started inside ignore Ctrl-C, which a terminal sends to all processes: this process ends them in order."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return
@@ -134,13 +137,13 @@ def _slurm_cluster(profile: Path, workers: int) -> Iterator[Any]:
     try:
         options = yaml.safe_load(profile.read_text())
     except yaml.YAMLError as error:
-        raise ValueError(f"{profile} is no valid YAML: {' '.join(str(error).split())}") from None
+        raise ValueError(f"{profile} is not valid YAML: {' '.join(str(error).split())}") from None
     if not isinstance(options, dict):
         raise ValueError(
-            f"{profile}: expected a mapping with the arguments of SLURMCluster such as cores and memory, got {options!r}"
+            f"{profile}: expected a mapping with the arguments of SLURMCluster, e.g. cores and memory, got {options!r}"
         )
     try:
-        # One task at a time in each job, in a process that may start others (DataLoader workers, kernels).
+        # Each job executes one task at a time, in a process that may start others (data loaders, kernels).
         cluster = SLURMCluster(
             **{
                 "processes": 1,
@@ -156,7 +159,7 @@ def _slurm_cluster(profile: Path, workers: int) -> Iterator[Any]:
 
 
 def environment_of(position: int, gpus: int) -> dict[str, str]:
-    """What a kernel on the worker at ``position`` gets besides its own environment: one GPU, in turn, where there are any."""
+    """Variables that assign one of ``gpus`` GPUs, in turn, to a kernel on the worker at ``position``; empty without a GPU."""
     if not gpus:
         return {}
     visible = os.environ.get("CUDA_VISIBLE_DEVICES", ",".join(map(str, range(gpus)))).split(",")

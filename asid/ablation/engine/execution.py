@@ -1,37 +1,38 @@
-"""Executing one run in a worker process: papermill, a kernel that dies with its process, and evidence of what went wrong."""
+"""Executing one run in a worker process: its notebook with papermill, and the evidence if something goes wrong."""
 
-import ctypes
-import os
 import re
-import signal
-import sys
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from asid.ablation.engine.status import heartbeat
+from asid.ablation.engine.heartbeat import heartbeat
 from asid.ablation.study.plan import PlannedRun
 from asid.files import ERROR, NOTEBOOK
 from asid.runs.record import read_record
 
 _TERMINAL_CODES = re.compile(r"\x1b\[[0-9;]*m")
-_KERNELS: dict[str, int] = {}
-"""Process of the kernel of each run that this process executes, by the run's folder."""
 _STOPPED: set[str] = set()
-"""Folders of runs that a person has stopped: that is no failure."""
+"""Folders of runs that a person has stopped, which is not a failure."""
 
 
 def execute_run(
-    run: PlannedRun, notebook: Path, folder: Path | None = None, environment: dict[str, str] | None = None
+    run: PlannedRun, notebook: Path, working_folder: Path | None = None, environment: dict[str, str] | None = None
 ) -> str | None:
-    """Execute the notebook for one run; ``None`` when its record is complete, else the error in words.
+    """Execute the notebook for one run. The executed notebook and, after an error, its traceback stay in the run's folder.
 
-    Evidence stays in the run's folder: the executed notebook, and the error with its traceback. ``folder`` is the working folder of
-    the kernel, to which relative paths in the configuration refer; ``environment`` is added to the kernel's.
+    Args:
+        run: The run.
+        notebook: The notebook.
+        working_folder: Working directory of the kernel, to which relative paths in the configuration refer.
+        environment: Variables that are added to the environment of the kernel.
+
+    Returns:
+        ``None`` if the record of the run is complete, otherwise the error as text.
     """
-    sys.modules.setdefault("rfc3987_syntax", None)  # type: ignore[arg-type]  # an optional format check that takes two seconds to import
     import papermill
     from papermill.exceptions import PapermillExecutionError
+
+    from asid.ablation.engine.kernel import forget_kernel, tied_kernel_manager
 
     try:
         run.folder.mkdir(parents=True, exist_ok=True)
@@ -41,14 +42,12 @@ def execute_run(
                 notebook,
                 run.folder / NOTEBOOK,
                 parameters=notebook_parameters(run),
-                cwd=folder,
+                cwd=working_folder,
                 kernel_name="python3",
-                kernel_manager_class=_tied_kernel_manager(str(run.folder), environment or {}),
+                kernel_manager_class=tied_kernel_manager(str(run.folder), environment or {}),
                 progress_bar=False,
-                shutdown_kernel="immediate",  # the record is written; to ask a kernel to leave takes it two seconds
-                extra_arguments=[
-                    "--IPKernelApp.log_level=40"
-                ],  # its warning about TCP on the loopback interface helps nobody
+                shutdown_kernel="immediate",  # the record is written; a regular shutdown takes two seconds
+                extra_arguments=["--IPKernelApp.log_level=40"],  # hides a warning about TCP on the loopback interface
             )
         read_record(run.folder, run.run_id)
     except PapermillExecutionError as error:
@@ -56,22 +55,23 @@ def execute_run(
     except Exception as error:
         return _keep(run, f"{type(error).__name__}: {error}")
     finally:
-        _KERNELS.pop(str(run.folder), None)
+        forget_kernel(str(run.folder))
     return None
 
 
-def _keep(run: PlannedRun, error: str, traceback: str = "") -> str:
-    """Keep the error in the run's folder, where that can be written to: on a full disk it cannot. A stopped run has not failed."""
-    if str(run.folder) in _STOPPED:
-        _STOPPED.discard(str(run.folder))
-        return "stopped"
-    with suppress(OSError):
-        (run.folder / ERROR).write_text((traceback or error) + "\n")
-    return error
+def stop_run(folder: str) -> bool:
+    """Stop the run that this process executes in ``folder``; returns whether there was one."""
+    from asid.ablation.engine.kernel import kill_kernel
+
+    _STOPPED.add(folder)  # first: the kernel's death is noticed at once
+    stopped = kill_kernel(folder)
+    if not stopped:
+        _STOPPED.discard(folder)
+    return stopped
 
 
 def notebook_parameters(run: PlannedRun) -> dict[str, Any]:
-    """The values of the notebook's parameters cell for one run: JSON only."""
+    """The values of the notebook's parameters cell for one run, as JSON values."""
     return {
         "study": run.study,
         "variant": run.variant,
@@ -83,34 +83,11 @@ def notebook_parameters(run: PlannedRun) -> dict[str, Any]:
     }
 
 
-def kill_kernel(folder: str) -> bool:
-    """End the kernel that this process has started for the run in ``folder``; whether there was one."""
-    pid = _KERNELS.get(folder)
-    if pid is not None:
-        _STOPPED.add(folder)
-        with suppress(ProcessLookupError):
-            os.kill(pid, signal.SIGKILL)
-    return pid is not None
-
-
-def _tied_kernel_manager(folder: str, environment: dict[str, str]) -> type:
-    """A kernel manager whose kernels die with the process that started them, even while they hold the interpreter's lock."""
-    from jupyter_client.manager import AsyncKernelManager
-
-    tie = None
-    if sys.platform.startswith("linux"):
-        prctl = ctypes.CDLL(None).prctl  # bound before the fork
-
-        def tie() -> None:
-            prctl(1, signal.SIGKILL)
-
-    class TiedKernelManager(AsyncKernelManager):
-        async def _async_start_kernel(self, **options: Any) -> None:
-            options["env"] = {**os.environ, **options.get("env", {}), **environment}
-            await super()._async_start_kernel(preexec_fn=tie, **options)
-            if pid := getattr(self.provisioner, "pid", None):
-                _KERNELS[folder] = pid
-
-        start_kernel = _async_start_kernel
-
-    return TiedKernelManager
+def _keep(run: PlannedRun, error: str, traceback: str = "") -> str:
+    """Write the error to the run's folder if possible (a full disk prevents it), unless a person has stopped the run."""
+    if str(run.folder) in _STOPPED:
+        _STOPPED.discard(str(run.folder))
+        return "stopped"
+    with suppress(OSError):
+        (run.folder / ERROR).write_text((traceback or error) + "\n")
+    return error

@@ -1,31 +1,84 @@
-"""Before a grid runs: every network is built and compared, its speed is measured, and the cost of the study is added up."""
+"""Before a study runs: every network is built and compared, disk space is checked, minutes become steps."""
 
-import time
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass
-from typing import Any
+import shutil
+from pathlib import Path
 
 import torch
-import torch.nn.functional as F
 
+from asid.ablation.engine.cluster import ClusterConfig, runs_at_once, threads_each
+from asid.ablation.engine.cost import StudyCost, disk_megabytes, estimate, measure_speeds, with_steps
 from asid.ablation.study.expand import Study
 from asid.ablation.study.study import StudyError
 from asid.ablation.study.variants import describe_delta
 from asid.config import RunConfig
-from asid.data.sources import find_pairs
-from asid.model.complexity import count_macs, count_parameters
+from asid.model.complexity import count_parameters
 from asid.model.network import ASID
 
-_WARM_STEPS, _TIMED_STEPS = 1, 3
 _PROBE = (40, 56)
-"""Height and width of the image that networks are compared on: no two kinds of window are the same at this size."""
+"""Height and width of the image on which networks are compared: at this size no two kinds of window coincide."""
+_SMOKE_STEPS = 4
+
+
+def prepare(study: Study, folder: Path, cluster: ClusterConfig) -> Study:
+    """Check what can be checked before the first run, and convert ``minutes`` of training to steps.
+
+    Args:
+        study: The study.
+        folder: Its folder.
+        cluster: Where it will be executed; threads and so speeds depend on it.
+
+    Returns:
+        The study as it is to be run.
+
+    Raises:
+        StudyError: Two variants are the same network.
+        ValueError: Evaluation data is missing.
+        OSError: The disk has too little room, or the folder cannot be written.
+    """
+    check_disk(folder, disk_megabytes(study, check_networks(study)))
+    if study.config.minutes is None or set(study.variants) <= set(study.config.steps_of):
+        return study  # a study that is resumed has its steps
+    threads = threads_each(runs_at_once(cluster, study.run_count))
+    return with_steps(study, measure_speeds(study, threads, folder, store=True))
+
+
+def estimate_cost(study: Study, folder: Path, cluster: ClusterConfig) -> StudyCost:
+    """What a study would cost on this machine. Nothing is trained or written.
+
+    Raises:
+        StudyError: Two variants are the same network.
+        ValueError: Evaluation data is missing.
+    """
+    parameters = check_networks(study)
+    at_once = runs_at_once(cluster, study.run_count)
+    speeds = measure_speeds(study, threads_each(at_once), folder, store=False)
+    return StudyCost(at_once, estimate(with_steps(study, speeds), parameters, speeds))
+
+
+def shorten(study: Study) -> Study:
+    """The smoke test of a study: one seed and four steps per variant.
+
+    Variants that differ in their number of steps stay different runs: the next longer ones get five steps, and so on.
+    """
+    lengths = {name: study.run_config(name).train.steps for name in study.variants}
+    ranks = sorted(set(lengths.values()))
+    steps = {name: _SMOKE_STEPS + ranks.index(length) for name, length in lengths.items()}
+    varied = {key for variant in study.variants.values() for key in variant.delta.get("train", {})}
+    short = {"validate_every": _SMOKE_STEPS, "checkpoint_every": _SMOKE_STEPS, "warmup_steps": 0}
+    base = study.config.base
+    train = {**base.get("train", {}), **{key: value for key, value in short.items() if key not in varied}}
+    return study.override(base={**base, "train": train}, seeds=study.config.seeds[:1], minutes=None, steps_of=steps)
 
 
 def check_networks(study: Study) -> dict[str, int]:
-    """Build the network of every cell; returns its number of parameters by name.
+    """Build the network of every variant.
 
-    Raises :class:`StudyError` where two cells that are trained alike have the same parameters and, from the same seed, the same
-    output: then the axis in which they differ does nothing, and hours would be spent on a difference that cannot be.
+    Returns:
+        The number of parameters by variant.
+
+    Raises:
+        StudyError: Two variants with the same training have equally many parameters and, from the same seed, the same output. The
+            axis in which they differ then has no effect, and hours would be spent on a difference that cannot exist.
     """
     image = torch.rand(1, 3, *_PROBE, generator=torch.Generator().manual_seed(0))
     seen: list[tuple[str, RunConfig, torch.Tensor]] = []
@@ -37,154 +90,25 @@ def check_networks(study: Study) -> dict[str, int]:
         with torch.inference_mode():
             output = model(image)
         for other, other_config, other_output in seen:
-            alike = config.override(model=other_config.model) == other_config
-            if alike and parameters[name] == parameters[other] and torch.equal(output, other_output):
+            same_training = config.override(model=other_config.model) == other_config
+            if same_training and parameters[name] == parameters[other] and torch.equal(output, other_output):
                 mine, theirs = config.model.to_dict(), other_config.model.to_dict()
                 axes = ", ".join(key for key in mine if mine[key] != theirs[key])
                 change = describe_delta(variant.delta) or "no changes"
                 raise StudyError(
                     f"variants {name} ({change}) and {other} are the same network, with the same output: "
-                    f"{axes} does nothing there; take one of the two out, or exclude it"
+                    f"{axes} has no effect there; remove one of the two, or exclude it"
                 )
         seen.append((name, config, output))
     return parameters
 
 
-@dataclass(frozen=True)
-class Speed:
-    """How quick a network is on this machine with that many threads."""
-
-    seconds_a_step: float
-    """Seconds of one training step."""
-    seconds_a_pixel: float
-    """Seconds of the forward pass for one LR pixel."""
-
-
-def measure_speed(config: RunConfig, threads: int) -> Speed:
-    """Time some training steps, and a forward pass, on random images; takes seconds. The global random state is left alone."""
-    before = torch.get_num_threads()
-    device = torch.device(
-        "cuda" if torch.cuda.is_available() and config.train.accelerator in ("auto", "gpu") else "cpu"
-    )
-    torch.set_num_threads(threads)
-    try:
-        model = ASID(config.model, seed=config.seed).to(device)
-        optimizer = torch.optim.AdamW(model.parameters(), lr=1e-6)
-        side, scale = config.data.patch_size, config.model.scale
-        lr = torch.full((config.train.batch_size, 3, side, side), 0.5, device=device)
-        hr = torch.full((config.train.batch_size, 3, side * scale, side * scale), 0.4, device=device)
-
-        def step() -> None:
-            optimizer.zero_grad()
-            F.l1_loss(model(lr), hr).backward()
-            optimizer.step()
-
-        image = torch.full((1, 3, 96, 96), 0.5, device=device)
-        a_step = _best_time(step, device)
-        model.eval()
-        with torch.inference_mode():
-            forward = _best_time(lambda: model(image), device)
-    finally:
-        torch.set_num_threads(before)
-    return Speed(a_step, forward / (96 * 96))
-
-
-def _best_time(action: Any, device: torch.device) -> float:
-    times = []
-    for turn in range(_WARM_STEPS + _TIMED_STEPS):
-        start = time.perf_counter()
-        action()
-        if device.type == "cuda":
-            torch.cuda.synchronize(device)
-        times += [time.perf_counter() - start] if turn >= _WARM_STEPS else []
-    return min(times)
-
-
-@dataclass(frozen=True)
-class Estimate:
-    """What one variant of a study costs."""
-
-    variant: str
-    change: str
-    seeds: int
-    parameters: int
-    macs: int
-    """Multiply-adds for a 1280×720 output."""
-    steps: int
-    seconds_a_step: float
-    hours: float
-    """Of all its runs, one after the other: training, validation and evaluation."""
-    megabytes: float
-    """On disk, of all its runs: weights, one checkpoint, SR images and the executed notebook."""
-
-    def to_dict(self) -> dict[str, Any]:
-        return asdict(self)
-
-
-_START = 10.0
-"""Seconds that a run takes beside training and evaluation: its kernel, its imports, its plots."""
-_NOTEBOOK = 1.5
-"""Megabytes of an executed notebook, curves and record."""
-
-
-def estimate(study: Study, parameters: dict[str, int], speeds: dict[str, Speed]) -> list[Estimate]:
-    """The cost of each variant, from measured speeds; ``parameters`` and ``speeds`` by variant."""
-    pixels: dict[tuple[str, ...], int] = {}
-    rows = []
-    for name, variant in study.variants.items():
-        config = study.run_config(name)
-        train, scale, speed = config.train, config.model.scale, speeds[name]
-        for sources in (config.evaluate.data, (config.data.validation,)):
-            if sources not in pixels:
-                pixels[sources] = _count_pixels(sources)
-        views = 8 if config.evaluate.ensemble else 1
-        tiles = (
-            (config.evaluate.tile / (config.evaluate.tile - config.evaluate.overlap)) ** 2
-            if config.evaluate.tile
-            else 1.0
+def check_disk(folder: Path, megabytes: float) -> None:
+    """Raise ``OSError`` if the disk of ``folder``, which need not exist yet, has less than ``megabytes`` MB free."""
+    existing = next(parent for parent in [folder, *folder.absolute().parents] if parent.exists())
+    free = shutil.disk_usage(existing).free / 1e6
+    if free < megabytes:
+        raise OSError(
+            f"the study needs about {megabytes:.0f} MB in {folder}, {free:.0f} MB are free: "
+            "make room, or choose another --output"
         )
-        validations = -(-train.steps // train.validate_every)
-        lr_pixels = (
-            pixels[config.evaluate.data] / scale**2 * views * tiles
-            + validations * pixels[(config.data.validation,)] / scale**2
-        )
-        seconds = _START + train.steps * speed.seconds_a_step + lr_pixels * speed.seconds_a_pixel
-        megabytes = _megabytes(parameters[name], pixels[config.evaluate.data])
-        count = len(study.config.seeds)
-        rows.append(
-            Estimate(
-                name,
-                describe_delta(variant.delta) or "–",
-                count,
-                parameters[name],
-                count_macs(config.model),
-                train.steps,
-                speed.seconds_a_step,
-                count * seconds / 3600,
-                count * megabytes,
-            )
-        )
-    return rows
-
-
-def disk_megabytes(study: Study, parameters: dict[str, int]) -> float:
-    """What all runs of a study leave on disk, in MB."""
-    pixels = _count_pixels(study.run_config(study.base_name).evaluate.data)
-    return len(study.config.seeds) * sum(_megabytes(count, pixels) for count in parameters.values())
-
-
-def _megabytes(parameters: int, pixels: int) -> float:
-    """Weights and, while it is trained, a checkpoint with the moments of AdamW; SR images as PNG; the notebook."""
-    return parameters * 4 * 4 / 1e6 + pixels * 1.5 / 1e6 + _NOTEBOOK
-
-
-def _count_pixels(sources: Sequence[str]) -> int:
-    """HR pixels of evaluation sets, from the headers of the files."""
-    from PIL import Image
-
-    total = 0
-    for source in sources:
-        for pair in find_pairs(source, None):
-            with Image.open(pair.hr) as image:
-                total += image.width * image.height
-    return total

@@ -1,40 +1,31 @@
-"""Progress of a grid, over its runs and inside each: bars in a terminal, lines in a log."""
+"""Progress of a study, over its runs and inside each run: bars in a terminal, lines in a log."""
 
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Protocol, Self
+from typing import Any, Self
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn
 from rich.progress import Progress as Bars
 
-from asid.config import RunConfig
+from asid.ablation.study.plan import PlannedRun
 from asid.training.history import read_history
 
 _SECONDS_BETWEEN_LINES = 20
 
 
-class _Run(Protocol):
-    @property
-    def label(self) -> str: ...
-    @property
-    def config(self) -> RunConfig: ...
-    @property
-    def folder(self) -> Path: ...
-
-
 class Progress:
-    """Shows how far each run is, from the curves that trainings write to their folders."""
+    """Shows the progress of each run, read from the training curves in its folder."""
 
-    def __init__(self, runs: Sequence[_Run], console: Console | None = None) -> None:
+    def __init__(self, runs: Sequence[PlannedRun], console: Console | None = None) -> None:
         self.runs = {run.label: run for run in runs}
         self.console = console or Console()
         self.finished = 0
         self.open = set(self.runs)
-        self._begun = self._last_line = time.monotonic()
+        self._started = self._last_line = time.monotonic()
         self._before = 0
-        """Runs that were done when the grid began: they say nothing about its speed."""
+        """Steps of the runs that were done at the start: they say nothing about the speed."""
         self._bars = Bars(
             TextColumn("{task.description:<28}"),
             BarColumn(),
@@ -55,45 +46,45 @@ class Progress:
         self._bars.stop()
 
     def say(self, text: str) -> None:
-        """A line for the person who watches."""
+        """Print a line for the person who watches."""
         self.console.print(text, highlight=False, markup=False, soft_wrap=True)
 
     def refresh(self) -> None:
-        """Read how far the open runs are, and show it."""
-        standing = {label: position for label in self.open if (position := self._position(self.runs[label].folder))}
-        for label, (step, psnr) in standing.items():
+        """Read and show the progress of the open runs."""
+        positions = {label: position for label in self.open if (position := self._position(self.runs[label].folder))}
+        for label, (step, psnr) in positions.items():
             if label not in self._tasks:
                 self._tasks[label] = self._bars.add_task(
                     f"  {label}", total=self.runs[label].config.train.steps, note=""
                 )
             self._bars.update(self._tasks[label], completed=step, note=f"{psnr} dB" if psnr else "")
-        left = self._time_left(standing)
+        left = self._time_left(positions)
         self._bars.update(self._total, note=left)
-        if not self.console.is_terminal and standing and time.monotonic() - self._last_line > _SECONDS_BETWEEN_LINES:
+        if not self.console.is_terminal and positions and time.monotonic() - self._last_line > _SECONDS_BETWEEN_LINES:
             self._last_line = time.monotonic()
             parts = [
                 f"{label}: step {step}/{self.runs[label].config.train.steps}"
-                for label, (step, _) in sorted(standing.items())
+                for label, (step, _) in sorted(positions.items())
             ]
             self.console.print(
                 "      " + "; ".join([", ".join(parts), *([left] if left else [])]), highlight=False, soft_wrap=True
             )
 
-    def _time_left(self, standing: dict[str, tuple[int, str]]) -> str:
-        """How long the rest takes at the speed so far; runs count by their steps."""
+    def _time_left(self, positions: dict[str, tuple[int, str]]) -> str:
+        """Remaining time at the speed so far; runs count by their steps."""
         steps = {label: run.config.train.steps for label, run in self.runs.items()}
         total = sum(steps.values())
         done = sum(steps[label] for label in self.runs if label not in self.open) + sum(
-            step for step, _ in standing.values()
+            step for step, _ in positions.values()
         )
         now = done - self._before
         if now <= 0:
             return ""
-        seconds = (time.monotonic() - self._begun) * (total - done) / now
+        seconds = (time.monotonic() - self._started) * (total - done) / now
         return f"about {seconds / 60:.0f} min left" if seconds < 5400 else f"about {seconds / 3600:.1f} h left"
 
     def finish(self, label: str, how: str) -> None:
-        """A run has ended; ``how`` says in a word or two."""
+        """Report that a run has ended; ``how`` says how in a word or two."""
         self.finished += 1
         if how == "done before":
             self._before += self.runs[label].config.train.steps
@@ -106,7 +97,7 @@ class Progress:
 
     @staticmethod
     def _position(folder: Path) -> tuple[int, str] | None:
-        """Last step and last validation PSNR in a run's curves; ``None`` before the first row."""
+        """Last step and last validation PSNR (dB, as text) of a run; ``None`` before the first row."""
         history = read_history(folder)
         if history.empty:
             return None

@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM: the first stops a grid cleanly, a second one at once. Either way no process is left behind."""
+"""Ctrl-C and SIGTERM: the first stops a study cleanly, the second at once. Either way no process is left behind."""
 
 import os
 import signal
@@ -14,7 +14,7 @@ from rich.console import Console
 
 @contextmanager
 def stops_cleanly(console: Console) -> Iterator[None]:
-    """While inside, the first SIGINT or SIGTERM raises ``KeyboardInterrupt``, so that clusters are closed; a second one kills."""
+    """Inside, the first SIGINT or SIGTERM raises ``KeyboardInterrupt``, so that clusters are closed; the second one kills."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return
@@ -25,8 +25,8 @@ def stops_cleanly(console: Console) -> Iterator[None]:
         if asked:
             _kill_all(128 + number)
         asked = True
-        with suppress(RuntimeError, OSError):  # it came while a line was being written, or nobody reads them any more
-            console.print("stopping; once more to stop at once", highlight=False)
+        with suppress(RuntimeError, OSError):  # it interrupts an output, or nobody reads it any more
+            console.print("stopping; press again to stop immediately", highlight=False)
         raise KeyboardInterrupt
 
     before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}

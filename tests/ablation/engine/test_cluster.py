@@ -11,10 +11,11 @@ from pathlib import Path
 import pytest
 
 from asid.ablation.engine.cluster import ClusterConfig, environment_of, open_cluster, threads_each
-from asid.ablation.engine.runner import plan, run_study
+from asid.ablation.engine.runner import run_study
 from asid.ablation.report.results import load_results
 from asid.ablation.report.write import write_report
 from asid.ablation.study.expand import Study, expand
+from asid.ablation.study.plan import plan_runs
 from asid.ablation.study.study import StudyConfig
 
 TRAIN_VARIANT = Path(__file__).resolve().parents[3] / "notebooks" / "03_train_variant.ipynb"
@@ -89,12 +90,12 @@ def scheduler(tmp_path: Path) -> Iterator[str]:
 def test_a_study_runs_to_its_table_on_an_existing_cluster(study: Study, scheduler: str, tmp_path: Path) -> None:
     outcomes = run_study(study, TRAIN_VARIANT, tmp_path / "out", ClusterConfig(scheduler=scheduler))
     assert [outcome.error for outcome in outcomes] == [None, None]
-    assert all(run.is_done() for run in plan(study, tmp_path / "out"))
+    assert all(run.is_done() for run in plan_runs(study, tmp_path / "out"))
     write_report(load_results(tmp_path / "out"))
     assert "| no-esa" in (tmp_path / "out" / "comparison.md").read_text()
 
 
-def test_a_scheduler_that_does_not_answer_is_told(tmp_path: Path) -> None:
+def test_a_scheduler_that_does_not_answer_is_reported(tmp_path: Path) -> None:
     with (
         pytest.raises(OSError, match=r"no Dask scheduler answers at tcp://127\.0\.0\.1:9: .*start one"),
         open_cluster(ClusterConfig(scheduler="tcp://127.0.0.1:9"), 1),
@@ -120,12 +121,12 @@ def test_a_study_runs_through_slurm(study: Study, tmp_path: Path, monkeypatch: p
 @pytest.mark.parametrize(
     ("text", "words"),
     [
-        ("cores: [", "no valid YAML"),
+        ("cores: [", "not valid YAML"),
         ("- 1", "expected a mapping with the arguments of SLURMCluster"),
         ("corse: 1", "corse|cores"),
     ],
 )
-def test_a_slurm_profile_that_makes_no_sense_is_told(text: str, words: str, tmp_path: Path) -> None:
+def test_a_slurm_profile_that_makes_no_sense_is_reported(text: str, words: str, tmp_path: Path) -> None:
     profile = tmp_path / "slurm.yaml"
     profile.write_text(text)
     with pytest.raises(ValueError, match=words) as caught, open_cluster(ClusterConfig(slurm=profile), 1):

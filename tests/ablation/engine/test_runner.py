@@ -260,7 +260,7 @@ def test_a_notebook_that_lacks_a_parameter_is_refused_before_anything_runs(
     assert not (tmp_path / "out").exists()
 
 
-def test_a_missing_notebook_is_told_before_anything_runs(
+def test_a_missing_notebook_is_reported_before_anything_runs(
     crops: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(runner, "open_cluster", no_cluster)

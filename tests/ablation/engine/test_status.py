@@ -14,21 +14,14 @@ import psutil
 import pytest
 from filelock import FileLock
 
-from asid.ablation.engine import status as ledger
-from asid.ablation.engine.status import (
-    RunState,
-    compare_runs,
-    config_differences,
-    heartbeat,
-    is_alive,
-    is_executed,
-    run_state,
-    study_states,
-)
+from asid.ablation.engine import heartbeat as heartbeats
+from asid.ablation.engine.compare import compare_runs, config_differences
+from asid.ablation.engine.heartbeat import heartbeat, is_alive
+from asid.ablation.engine.status import RunState, is_executed, run_state, study_states
 from asid.ablation.study.plan import Plan, PlannedRun, write_plan
 from asid.ablation.study.study import StudyConfig
 from asid.config import RunConfig
-from asid.files import CONFIG, ERROR, GRID_LOCK, HEARTBEAT, HISTORY, RECORD, STUDY
+from asid.files import CONFIG, ERROR, HEARTBEAT, HISTORY, RECORD, STUDY, STUDY_LOCK
 from asid.runs.identity import Identity
 from asid.runs.record import Record, write_record
 
@@ -159,7 +152,7 @@ def test_a_heartbeat_ends_with_a_failed_run(error: type[BaseException], tmp_path
 
 
 def test_a_heartbeat_beats(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(ledger, "BEAT", 0.01)
+    monkeypatch.setattr(heartbeats, "BEAT", 0.01)
     with heartbeat(tmp_path, RUN_ID):
         path = tmp_path / HEARTBEAT
         os.utime(path, (0, 0))
@@ -170,7 +163,7 @@ def test_a_heartbeat_goes_on_when_its_file_cannot_be_reached_for_a_while(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A network disk that is away, say."""
-    monkeypatch.setattr(ledger, "BEAT", 0.01)
+    monkeypatch.setattr(heartbeats, "BEAT", 0.01)
     path = tmp_path / HEARTBEAT
     with heartbeat(tmp_path, RUN_ID):
         path.rename(tmp_path / "away")
@@ -185,7 +178,7 @@ def test_a_heartbeat_goes_on_when_its_file_cannot_be_reached_for_a_while(
 def test_a_run_whose_process_is_killed_is_stale(tmp_path: Path) -> None:
     """With a real process, which has no time to take its heartbeat with it."""
     code = (
-        "import sys, time, pathlib\nfrom asid.ablation.engine.status import heartbeat\n"
+        "import sys, time, pathlib\nfrom asid.ablation.engine.heartbeat import heartbeat\n"
         "with heartbeat(pathlib.Path(sys.argv[1]), sys.argv[2]):\n    print('begun', flush=True)\n    time.sleep(60)\n"
     )
     process = subprocess.Popen([sys.executable, "-c", code, str(tmp_path), RUN_ID], stdout=subprocess.PIPE, text=True)
@@ -199,7 +192,7 @@ def test_a_run_whose_process_is_killed_is_stale(tmp_path: Path) -> None:
         process.communicate()
     state = state_of(tmp_path)
     assert (state.state, state.step) == ("stale", 15)
-    assert "its process is gone" in state.note
+    assert "its process died" in state.note
     assert "resume" in state.note
 
 
@@ -382,7 +375,8 @@ def test_a_record_of_other_source_is_listed(study: Path) -> None:
 
 def test_a_record_that_differs_in_what_the_plan_does_not_hold_is_listed(study: Path) -> None:
     """LR files, say, which have a hash of their own."""
-    assert foreign_note(study, make_record(Identity(training="e" * 12, evaluations={}))) == "it has another identity"
+    other = Identity(training="e" * 12, evaluations={})
+    assert foreign_note(study, make_record(other)) == "it has a different identity"
 
 
 def test_a_record_of_a_variant_that_is_no_longer_there_is_listed(study: Path) -> None:
@@ -404,7 +398,7 @@ def test_a_folder_that_is_not_in_the_plan_is_listed(text: str | None, study: Pat
     assert len(study_states(study)) == 3
 
 
-def test_a_folder_without_a_study_is_told(tmp_path: Path) -> None:
+def test_a_folder_without_a_study_is_reported(tmp_path: Path) -> None:
     with pytest.raises(
         FileNotFoundError, match=r"no study in .*: expected study\.json there; 'asid ablate run' writes it"
     ):
@@ -412,7 +406,7 @@ def test_a_folder_without_a_study_is_told(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("text", ["", "{", "[]"])
-def test_a_damaged_plan_is_told_with_its_path(text: str, tmp_path: Path) -> None:
+def test_a_damaged_plan_is_reported_with_its_path(text: str, tmp_path: Path) -> None:
     (tmp_path / STUDY).write_text(text)
     with pytest.raises(ValueError, match=r"study\.json is damaged: .*; run the study file again"):
         study_states(tmp_path)
@@ -421,7 +415,7 @@ def test_a_damaged_plan_is_told_with_its_path(text: str, tmp_path: Path) -> None
 def test_a_study_is_executed_while_its_folder_is_held(tmp_path: Path) -> None:
     assert not is_executed(tmp_path)
     assert list(tmp_path.iterdir()) == [], "asking leaves nothing"
-    with FileLock(tmp_path / GRID_LOCK):
+    with FileLock(tmp_path / STUDY_LOCK):
         assert is_executed(tmp_path)
     assert not is_executed(tmp_path)
 

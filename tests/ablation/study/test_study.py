@@ -234,7 +234,7 @@ BAD_STUDIES: dict[str, tuple[str, list[str]]] = {
 
 
 @pytest.mark.parametrize(("text", "words"), BAD_STUDIES.values(), ids=BAD_STUDIES)
-def test_a_bad_study_is_told_in_one_line(text: str, words: list[str], tmp_path: Path) -> None:
+def test_a_bad_study_is_reported_in_one_line(text: str, words: list[str], tmp_path: Path) -> None:
     lines = messages(write(tmp_path, HEAD + text))
     assert len(lines) == 1
     assert "\n" not in lines[0]
@@ -248,7 +248,7 @@ def test_an_unknown_preset_has_a_suggestion(tmp_path: Path) -> None:
     assert "did you mean 'asid-tiny'?" in lines[0]
 
 
-def test_all_missing_keys_are_told_at_once(tmp_path: Path) -> None:
+def test_all_missing_keys_are_reported_at_once(tmp_path: Path) -> None:
     assert messages(write(tmp_path, "seeds: [1]")) == ["name: Field required", "question: Field required"]
 
 
@@ -261,7 +261,7 @@ def test_all_missing_keys_are_told_at_once(tmp_path: Path) -> None:
         ("just words\n", "expected a mapping"),
     ],
 )
-def test_a_file_that_is_no_study_is_told_with_its_path(text: str, words: str, tmp_path: Path) -> None:
+def test_a_file_that_is_no_study_is_reported_with_its_path(text: str, words: str, tmp_path: Path) -> None:
     path = write(tmp_path, text)
     with pytest.raises(StudyError) as caught:
         load_study(path)
@@ -270,7 +270,7 @@ def test_a_file_that_is_no_study_is_told_with_its_path(text: str, words: str, tm
     assert "\n" not in str(caught.value)
 
 
-def test_a_missing_file_is_told_with_those_that_are_there(tmp_path: Path) -> None:
+def test_a_missing_file_is_reported_with_those_that_are_there(tmp_path: Path) -> None:
     there = write(tmp_path, STUDY)
     with pytest.raises(StudyError) as caught:
         load_study(tmp_path / "stduy.yaml")
@@ -583,7 +583,7 @@ def test_an_unknown_field_has_a_suggestion(generator: str, name: str, words: str
 
 @pytest.mark.parametrize("match", [None, "params"])
 @pytest.mark.parametrize("generator", ["factors", "zip"])
-def test_a_value_out_of_range_is_told_with_its_variant_and_the_remedy(generator: str, match: str | None) -> None:
+def test_a_value_out_of_range_is_reported_with_its_variant_and_the_remedy(generator: str, match: str | None) -> None:
     line = problem(match=match, **{generator: {"window_size": [8, 1, 4]}})
     assert "variant window-size-1: model.window_size: Input should be greater than or equal to 2 (got 1)" in line
     assert "exclude" in line
@@ -625,7 +625,7 @@ def test_without_match_there_are_no_controls() -> None:
     assert list(make(leave_one_out=["sharing"]).variants) == ["base", "no-sharing"]
 
 
-def test_a_variant_that_cannot_be_brought_to_the_size_of_the_base_is_told() -> None:
+def test_a_variant_that_cannot_be_brought_to_the_size_of_the_base_is_reported() -> None:
     line = problem(
         base={"model": {"num_features": 4, "num_groups": 1, "distillation_ratio": 0}},
         variants={"big": {"model": {"spatial_windows": ["meso"] * 4}}},
@@ -737,7 +737,7 @@ def test_a_study_need_not_be_valid_without_its_profile(tmp_path: Path) -> None:
     ("text", "words"),
     [(PROFILES, "expected one of laptop, paper"), (STUDY, "it has none"), (HEAD + "profiles: {}", "none")],
 )
-def test_an_unknown_profile_is_told_with_those_there_are(text: str, words: str, tmp_path: Path) -> None:
+def test_an_unknown_profile_is_reported_with_those_there_are(text: str, words: str, tmp_path: Path) -> None:
     path = write(tmp_path, text)
     (line,) = messages(path, "labtop")
     assert line.startswith(f"{path} has no profile labtop: ")

@@ -1,0 +1,241 @@
+"""What a study costs: measured speeds, hours and disk space; and how minutes of training become steps."""
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+
+from asid.ablation.study.expand import Study
+from asid.ablation.study.variants import describe_delta
+from asid.config import RunConfig
+from asid.data.sources import find_pairs
+from asid.files import SPEEDS, read_json, write_json
+from asid.model.complexity import count_macs
+from asid.model.network import ASID
+
+_WARMUP, _TIMED = 1, 3
+"""Repetitions before and during a measurement, of which the fastest counts."""
+_START = 10.0
+"""Seconds of a run besides training and evaluation: its kernel, its imports, its plots."""
+_NOTEBOOK = 1.5
+"""Megabytes of an executed notebook, curves and record."""
+
+
+@dataclass(frozen=True)
+class Speed:
+    """The speed of a network on this machine with a given number of threads."""
+
+    seconds_a_step: float
+    """Seconds per training step."""
+    seconds_a_pixel: float
+    """Seconds of the forward pass per LR pixel."""
+
+
+def measure_speed(config: RunConfig, threads: int) -> Speed:
+    """Time a few training steps and a forward pass on constant images. The global random state is not touched."""
+    before = torch.get_num_threads()
+    on_gpu = torch.cuda.is_available() and config.train.accelerator in ("auto", "gpu")
+    device = torch.device("cuda" if on_gpu else "cpu")
+    torch.set_num_threads(threads)
+    try:
+        model = ASID(config.model, seed=config.seed).to(device)
+        optimizer = torch.optim.AdamW(model.parameters(), lr=1e-6)
+        side, scale = config.data.patch_size, config.model.scale
+        lr = torch.full((config.train.batch_size, 3, side, side), 0.5, device=device)
+        hr = torch.full((config.train.batch_size, 3, side * scale, side * scale), 0.4, device=device)
+
+        def step() -> None:
+            optimizer.zero_grad()
+            F.l1_loss(model(lr), hr).backward()
+            optimizer.step()
+
+        image = torch.full((1, 3, 96, 96), 0.5, device=device)
+        seconds_a_step = _best_time(step, device)
+        model.eval()
+        with torch.inference_mode():
+            forward = _best_time(lambda: model(image), device)
+    finally:
+        torch.set_num_threads(before)
+    return Speed(seconds_a_step, forward / (96 * 96))
+
+
+def _best_time(action: Callable[[], Any], device: torch.device) -> float:
+    times = []
+    for repetition in range(_WARMUP + _TIMED):
+        start = time.perf_counter()
+        action()
+        if device.type == "cuda":
+            torch.cuda.synchronize(device)
+        times += [time.perf_counter() - start] if repetition >= _WARMUP else []
+    return min(times)
+
+
+def measure_speeds(study: Study, threads: int, folder: Path, *, store: bool) -> dict[str, Speed]:
+    """The speed of every variant, measured or read from ``speeds.json`` in the study's folder.
+
+    Args:
+        study: The study.
+        threads: CPU threads of a run.
+        folder: The study's folder.
+        store: Write ``speeds.json``, so that the steps of ``minutes`` are the same when the study is run again.
+
+    Raises:
+        OSError: ``store``, and the folder cannot be created.
+    """
+    path = folder / SPEEDS
+    if store:  # report a folder that cannot be written before spending time on measurements
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise OSError(f"cannot write to {folder}: {error.strerror}; choose another folder with --output") from None
+    stored: dict[str, Any] = read_json(path) if path.is_file() else {}
+    speeds = {}
+    for name in study.variants:
+        config = study.run_config(name)
+        key = f"{config.model.digest()} {config.train.batch_size}×{config.data.patch_size} {threads} threads"
+        if key not in stored:
+            stored[key] = asdict(measure_speed(config, threads))
+        speeds[name] = Speed(**stored[key])
+    if store:
+        write_json(path, stored)
+    return speeds
+
+
+def with_steps(study: Study, speeds: dict[str, Speed]) -> Study:
+    """The study with the steps that its ``minutes`` allow each variant; a study without ``minutes`` is returned as it is."""
+    minutes = study.config.minutes
+    if minutes is None:
+        return study
+    steps = {name: max(1, int(minutes * 60 / speed.seconds_a_step)) for name, speed in speeds.items()}
+    return study.override(steps_of=steps)
+
+
+# Cost
+
+
+@dataclass(frozen=True)
+class VariantCost:
+    """The cost of one variant, over all its seeds."""
+
+    variant: str
+    change: str
+    seeds: int
+    parameters: int
+    macs: int
+    """Multiply-adds for a 1280×720 output."""
+    steps: int
+    seconds_a_step: float
+    hours: float
+    """Training, validation and evaluation of all its runs, one after the other."""
+    megabytes: float
+    """Disk space of all its runs: weights, one checkpoint, SR images and the executed notebook."""
+
+
+@dataclass(frozen=True)
+class Fit:
+    """Whether a study fits into a budget of time, and what would fit instead."""
+
+    hours: float
+    """The budget."""
+    fits: bool
+    seeds: int
+    """Seeds that fit with all steps."""
+    share_of_steps: float
+    """Share of the steps that fits with all seeds."""
+    text: str
+
+    def to_dict(self) -> dict[str, Any]:
+        """The answer as JSON values."""
+        return asdict(self)
+
+
+@dataclass(frozen=True)
+class StudyCost:
+    """The cost of a study."""
+
+    workers: int
+    """Runs at a time."""
+    variants: list[VariantCost]
+
+    @property
+    def hours(self) -> float:
+        """Wall-clock hours."""
+        return sum(variant.hours for variant in self.variants) / self.workers
+
+    @property
+    def megabytes(self) -> float:
+        """Disk space."""
+        return sum(variant.megabytes for variant in self.variants)
+
+    def fit(self, hours: float) -> Fit:
+        """Whether the study fits into ``hours``; otherwise, with how many seeds or steps it would."""
+        total, seeds = self.hours, max(variant.seeds for variant in self.variants)
+        fitting = min(seeds, int(hours / (total / seeds)))
+        training = sum(row.seeds * row.steps * row.seconds_a_step for row in self.variants) / 3600 / self.workers
+        share = min(1.0, max(0.0, (hours - (total - training)) / training)) if training else 1.0
+        if total <= hours:
+            return Fit(hours, True, fitting, share, f"it fits into {hours:g} h")
+        options = [f"{fitting} of {seeds} seeds"] if fitting else []
+        options += [f"{share:.0%} of the steps with all seeds"] if share > 0.01 else []
+        what = " or ".join(options) or "not one run of each variant"
+        return Fit(hours, False, fitting, share, f"it does not fit into {hours:g} h; what fits: {what}")
+
+
+def estimate(study: Study, parameters: dict[str, int], speeds: dict[str, Speed]) -> list[VariantCost]:
+    """The cost of every variant, from measured speeds; ``parameters`` and ``speeds`` are by variant."""
+    pixels: dict[tuple[str, ...], int] = {}
+    rows = []
+    for name, variant in study.variants.items():
+        config = study.run_config(name)
+        train, evaluate, scale, speed = config.train, config.evaluate, config.model.scale, speeds[name]
+        for sources in (evaluate.data, (config.data.validation,)):
+            if sources not in pixels:
+                pixels[sources] = _count_pixels(sources)
+        views = 8 if evaluate.ensemble else 1
+        tiling = (evaluate.tile / (evaluate.tile - evaluate.overlap)) ** 2 if evaluate.tile else 1.0
+        validations = -(-train.steps // train.validate_every)
+        hr_pixels = pixels[evaluate.data] * views * tiling + validations * pixels[(config.data.validation,)]
+        forward = hr_pixels / scale**2 * speed.seconds_a_pixel
+        seconds = _START + train.steps * speed.seconds_a_step + forward
+        seeds = len(study.config.seeds)
+        rows.append(
+            VariantCost(
+                variant=name,
+                change=describe_delta(variant.delta) or "–",
+                seeds=seeds,
+                parameters=parameters[name],
+                macs=count_macs(config.model),
+                steps=train.steps,
+                seconds_a_step=speed.seconds_a_step,
+                hours=seeds * seconds / 3600,
+                megabytes=seeds * _megabytes(parameters[name], pixels[evaluate.data]),
+            )
+        )
+    return rows
+
+
+def disk_megabytes(study: Study, parameters: dict[str, int]) -> float:
+    """Disk space that all runs of a study take, in MB."""
+    pixels = _count_pixels(study.run_config(study.base_name).evaluate.data)
+    return len(study.config.seeds) * sum(_megabytes(count, pixels) for count in parameters.values())
+
+
+def _megabytes(parameters: int, pixels: int) -> float:
+    """Weights and, during training, a checkpoint with the moments of AdamW; SR images as PNG; the notebook."""
+    return parameters * 4 * 4 / 1e6 + pixels * 1.5 / 1e6 + _NOTEBOOK
+
+
+def _count_pixels(sources: Sequence[str]) -> int:
+    """HR pixels of evaluation sets, from the headers of the files."""
+    from PIL import Image
+
+    total = 0
+    for source in sources:
+        for pair in find_pairs(source, None):
+            with Image.open(pair.hr) as image:
+                total += image.width * image.height
+    return total

@@ -1,0 +1,63 @@
+"""The heartbeat of a run: a file that shows other processes, also on other machines, whether the run is alive."""
+
+import os
+import socket
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+import psutil
+
+from asid.files import HEARTBEAT, read_json, write_json
+
+BEAT = 5.0
+"""Seconds between two heartbeats of a running run."""
+LOST = 60.0
+"""Seconds without a heartbeat after which a run on another machine counts as dead."""
+
+
+@contextmanager
+def heartbeat(folder: Path, run_id: str) -> Iterator[None]:
+    """While the context is open, ``folder`` shows that this process executes the run."""
+    me = psutil.Process()
+    content = {"run_id": run_id, "host": socket.gethostname(), "pid": me.pid, "started": me.create_time()}
+    path = write_json(folder / HEARTBEAT, content)
+    ended = threading.Event()
+
+    def beat() -> None:
+        while not ended.wait(BEAT):
+            with suppress(OSError):
+                os.utime(path)
+
+    thread = threading.Thread(target=beat, daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        thread.join()
+        path.unlink(missing_ok=True)
+
+
+def is_alive(folder: Path) -> bool | None:
+    """Whether the process that started the run in ``folder`` still executes it.
+
+    Returns:
+        ``None`` if no process has started it, or the last one has ended regularly.
+    """
+    path = folder / HEARTBEAT
+    try:
+        content, beaten = read_json(path), path.stat().st_mtime
+        host, pid, started = content["host"], content["pid"], content["started"]
+    except OSError:
+        return None
+    except (ValueError, KeyError):  # damaged
+        return False
+    if host != socket.gethostname():
+        return time.time() - beaten < LOST
+    with suppress(psutil.Error, TypeError):
+        process = psutil.Process(pid)
+        return abs(process.create_time() - started) < 1 and process.status() != psutil.STATUS_ZOMBIE
+    return False

@@ -1,0 +1,74 @@
+"""Options that several commands share, and how commands print. Defaults and most help texts come from the configuration."""
+
+from pathlib import Path
+from typing import Annotated, Any, get_args
+
+import typer
+import yaml
+from rich.console import Console
+
+from asid.config import PRESETS, Config, EvalConfig, InferenceConfig, Protocol
+from asid.data.sources import ROOT_VARIABLE
+
+console = Console()
+
+DEFAULTS = EvalConfig()
+"""Defaults of everything that concerns inference and evaluation."""
+DEFAULT_PRESET = next(iter(PRESETS))
+
+
+def say(text: str) -> None:
+    """Print a line as it is: no markup, no colours, no line breaks."""
+    console.print(text, highlight=False, markup=False, soft_wrap=True)
+
+
+def help_of(config: type[Config], field: str) -> str:
+    """The description of a field of a configuration."""
+    return config.model_fields[field].description or ""
+
+
+def _inference(field: str) -> Any:
+    return typer.Option(help=help_of(InferenceConfig, field))
+
+
+PresetOption = Annotated[str, typer.Option("--preset", help=f"Network to start from: {', '.join(PRESETS)}.")]
+SetOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--set",
+        help="Change one field, e.g. model.attention_sharing=none or train.steps=2000. Repeatable. See 'asid fields'.",
+    ),
+]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
+RootOption = Annotated[Path | None, typer.Option("--data-root", envvar=ROOT_VARIABLE, help="Folder of the data sets.")]
+
+TileOption = Annotated[int | None, _inference("tile")]
+OverlapOption = Annotated[int, _inference("overlap")]
+BlendOption = Annotated[str, _inference("blend")]
+EnsembleOption = Annotated[bool, typer.Option("--ensemble", help=help_of(InferenceConfig, "ensemble"))]
+PrecisionOption = Annotated[str, _inference("precision")]
+BorderOption = Annotated[str, typer.Option(help=help_of(EvalConfig, "border"))]
+ProtocolOption = Annotated[
+    str, typer.Option(help=f"{help_of(EvalConfig, 'protocol')} One of: {', '.join(get_args(Protocol))}.")
+]
+DeviceOption = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1, mps …")]
+BatchOption = Annotated[int, typer.Option(min=1, help="Tiles that go through the network at once.")]
+
+
+def read_changes(changes: list[str] | None) -> dict[str, dict[str, Any]]:
+    """The values of ``--set`` by section: ``['model.esa=false']`` becomes ``{'model': {'esa': False}}``.
+
+    Raises:
+        ValueError: A change is not of the form ``section.field=value`` with a value in YAML.
+    """
+    sections: dict[str, dict[str, Any]] = {}
+    for change in changes or []:
+        name, separator, value = change.partition("=")
+        section, dot, field = name.partition(".")
+        if not (separator and dot and field):
+            raise ValueError(f"--set {change}: expected section.field=value, e.g. model.attention_sharing=none")
+        try:
+            sections.setdefault(section, {})[field] = yaml.safe_load(value)
+        except yaml.YAMLError as error:
+            raise ValueError(f"--set {change}: {value} is not a YAML value: {' '.join(str(error).split())}") from None
+    return sections

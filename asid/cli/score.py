@@ -1,0 +1,170 @@
+"""``asid evaluate | score | upscale | verify``: networks and images, scored and checked."""
+
+import json
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.markup import escape
+from rich.progress import MofNCompleteColumn, Progress
+from rich.table import Table
+
+from asid.cli.options import (
+    DEFAULTS,
+    BatchOption,
+    BlendOption,
+    BorderOption,
+    DeviceOption,
+    EnsembleOption,
+    JsonOption,
+    OverlapOption,
+    PrecisionOption,
+    ProtocolOption,
+    RootOption,
+    TileOption,
+    console,
+    say,
+)
+from asid.config import EvalConfig, InferenceConfig
+from asid.files import json_text
+
+
+def evaluate(
+    model: Annotated[str, typer.Argument(help="Packaged network, checkpoint, folder of a run, or bicubic.")],
+    data: Annotated[
+        list[str] | None,
+        typer.Option(help="Evaluation set: samples, a benchmark's name, or a folder of HR images. Repeatable."),
+    ] = None,
+    data_root: RootOption = None,
+    scale: Annotated[int | None, typer.Option(min=1, help="Upscaling factor; only needed for bicubic.")] = None,
+    output: Annotated[Path | None, typer.Option(help="Folder for per_image.csv, evaluation.json and images.")] = None,
+    save_images: Annotated[bool, typer.Option("--save-images", help="Also write the SR images.")] = False,
+    tile: TileOption = DEFAULTS.tile,
+    overlap: OverlapOption = DEFAULTS.overlap,
+    blend: BlendOption = DEFAULTS.blend,
+    ensemble: EnsembleOption = DEFAULTS.ensemble,
+    precision: PrecisionOption = DEFAULTS.precision,
+    protocol: ProtocolOption = DEFAULTS.protocol,
+    border: BorderOption = DEFAULTS.border,
+    device: DeviceOption = "auto",
+    batch_tiles: BatchOption = 1,
+    as_json: JsonOption = False,
+) -> None:
+    """Score a network, or bicubic, on benchmarks or folders: PSNR and SSIM of each image and their mean."""
+    settings = {"tile": tile, "overlap": overlap, "blend": blend, "ensemble": ensemble, "precision": precision}
+    sets = data or DEFAULTS.data
+    config = EvalConfig.model_validate({"data": sets, "border": border, "protocol": protocol, **settings})
+    from asid.evaluation.evaluation_record import default_folder, evaluate_and_record
+
+    folder = output or default_folder(model, config, scale)
+    with _progress_bar(quiet=as_json) as on_image:
+        record = evaluate_and_record(
+            model,
+            config,
+            folder,
+            scale=scale,
+            device=device,
+            batch_tiles=batch_tiles,
+            save_images=save_images,
+            data_root=data_root,
+            on_image=on_image,
+        )
+    _print_evaluation(record, as_json)
+    if not as_json:
+        say(f"Written: {folder}/per_image.csv, evaluation.json")
+
+
+def score(
+    sr_folder: Annotated[Path, typer.Argument(help="Folder of SR images; baby_RCAN_x2.png belongs to baby.png.")],
+    hr_folder: Annotated[str, typer.Argument(help="Folder of HR images, or a benchmark's name.")],
+    scale: Annotated[int, typer.Option(min=1, help="Upscaling factor: HR is cropped to a multiple of it.")],
+    data_root: RootOption = None,
+    protocol: ProtocolOption = DEFAULTS.protocol,
+    as_json: JsonOption = False,
+) -> None:
+    """Score SR images of another source, by the same protocol."""
+    checked = EvalConfig.model_validate({"protocol": protocol}).protocol
+    from asid.evaluation.evaluate import score_folder
+    from asid.evaluation.evaluation_record import summarise
+
+    scores = score_folder(sr_folder, hr_folder, scale, checked, data_root=data_root)
+    _print_evaluation(summarise(scores, checked), as_json)
+
+
+def upscale(
+    model: Annotated[str, typer.Argument(help="Packaged network, checkpoint, or folder of a run.")],
+    images: Annotated[list[Path], typer.Argument(help="Images to super-resolve.")],
+    output: Annotated[Path, typer.Option(help="Folder for the SR images.")] = Path("results/upscaled"),
+    tile: TileOption = DEFAULTS.tile,
+    overlap: OverlapOption = DEFAULTS.overlap,
+    blend: BlendOption = DEFAULTS.blend,
+    ensemble: EnsembleOption = DEFAULTS.ensemble,
+    precision: PrecisionOption = DEFAULTS.precision,
+    device: DeviceOption = "auto",
+    batch_tiles: BatchOption = 1,
+) -> None:
+    """Super-resolve images."""
+    settings = {"tile": tile, "overlap": overlap, "blend": blend, "ensemble": ensemble, "precision": precision}
+    config = InferenceConfig.model_validate(settings)
+    from asid.data.images import read_image, write_image
+    from asid.evaluation.inference import upscale as super_resolve
+    from asid.model.pretrained import load_model
+
+    network = load_model(model, device)
+    for path in images:
+        sr = super_resolve(network, read_image(path), config, batch_tiles=batch_tiles)
+        target = output / f"{path.stem}_x{network.config.scale}.png"
+        write_image(target, sr)
+        console.print(f"{escape(str(target))}: {sr.shape[1]}×{sr.shape[0]}", highlight=False)
+
+
+def verify(data_root: RootOption = None, as_json: JsonOption = False) -> None:
+    """Check this installation against known numbers: some without any download, published digits if the data is present."""
+    from asid.evaluation.verify import run_checks
+
+    checks = run_checks(data_root)
+    if as_json:
+        typer.echo(json.dumps([asdict(check) for check in checks], indent=1))
+    else:
+        table = Table("check", "expected", "measured", "result")
+        for check in checks:
+            colour = {"ok": "green", "FAILED": "red"}.get(check.result, "yellow")
+            result = f"[{colour}]{check.result}[/{colour}]"
+            table.add_row(escape(check.name), check.expected, escape(check.measured), result)
+        console.print(table)
+    if any(check.result == "FAILED" for check in checks):
+        raise typer.Exit(1)
+
+
+@contextmanager
+def _progress_bar(quiet: bool) -> Iterator[Callable[[int, int], None]]:
+    """A progress bar with the remaining time; yields the function that advances it."""
+    columns = (*Progress.get_default_columns(), MofNCompleteColumn())
+    errors = Console(stderr=True)
+    with Progress(*columns, console=errors, transient=True, disable=quiet or not errors.is_terminal) as bars:
+        task = bars.add_task("images", total=None)
+        yield lambda done, total: bars.update(task, completed=done, total=total)
+
+
+def _print_evaluation(record: dict[str, Any], as_json: bool) -> None:
+    if as_json:
+        typer.echo(json_text(record), nl=False)
+        return
+    how = [record["protocol"], *([record["inference"]] if "inference" in record else [])]
+    made_by = sorted({row["lr"] for row in record["images"] if "lr" in row})
+    how += [f"LR: {', '.join(made_by)}"] if made_by else []
+    say("; ".join(how))
+    table = Table("data", "image")
+    table.add_column("PSNR (dB)", justify="right")
+    table.add_column("SSIM", justify="right")
+    for row in record["images"]:
+        table.add_row(escape(row["data"]), escape(row["image"]), f"{float(row['psnr']):.2f}", f"{row['ssim']:.4f}")
+    for row in record["sets"]:
+        table.add_section()
+        mean = f"mean of {row['images']}"
+        table.add_row(escape(row["data"]), mean, f"{float(row['psnr']):.2f}", f"{row['ssim']:.4f}")
+    console.print(table)

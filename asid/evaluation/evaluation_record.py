@@ -40,7 +40,6 @@ def evaluate_and_record(
     device: str = "auto",
     batch_tiles: int = 1,
     save_images: bool = False,
-    data_root: str | Path | None = None,
     on_image: Callable[[int, int], None] | None = None,
     data_root: str | Path | None = None,
 ) -> dict[str, Any]:
@@ -83,7 +82,6 @@ def evaluate_and_record(
         config,
         save_to=folder / IMAGES if save_images else None,
         batch_tiles=batch_tiles,
-        data_root=data_root,
         on_image=on_image,
         data_root=data_root,
     )

@@ -26,7 +26,7 @@ def stops_cleanly(console: Console) -> Iterator[None]:
             _kill_all(128 + number)
         asked = True
         with suppress(RuntimeError, OSError):  # it interrupts an output, or nobody reads it any more
-            console.print("stopping; press again to stop immediately", highlight=False)
+            console.print("stopping; interrupt again to stop immediately", highlight=False)
         raise KeyboardInterrupt
 
     before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}

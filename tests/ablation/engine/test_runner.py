@@ -91,7 +91,7 @@ def grid(crops: Path, tmp_path_factory: pytest.TempPathFactory) -> Grid:
 
 
 def without(study: Study, variant: str) -> Study:
-    return study.override(variants={name: delta for name, delta in study.variants.items() if name != variant})
+    return study.override(variants={name: delta for name, delta in study.config.variants.items() if name != variant})
 
 
 def snapshot(folder: Path) -> dict[Path, tuple[int, bytes]]:

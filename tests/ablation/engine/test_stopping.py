@@ -109,7 +109,7 @@ def test_the_first_signal_is_an_interruption(number: signal.Signals, work: Calla
     worker.process.send_signal(number)
     status, out, err = worker.end()
     assert (status, err) == (3, "")
-    assert out.splitlines() == ["stopping; once more to stop at once", "closing", "interrupted"]
+    assert out.splitlines() == ["stopping; interrupt again to stop immediately", "closing", "interrupted"]
 
 
 @each_signal
@@ -119,7 +119,7 @@ def test_the_second_signal_ends_it_at_once_with_all_its_processes(
     worker = work("slowly")
     assert all(map(lives, worker.children))
     worker.process.send_signal(signal.SIGINT)
-    assert [worker.line(), worker.line()] == ["stopping; once more to stop at once", "closing"]
+    assert [worker.line(), worker.line()] == ["stopping; interrupt again to stop immediately", "closing"]
     worker.process.send_signal(number)
     assert worker.process.wait(timeout=30) == 128 + number
     assert all_gone(worker.children)

@@ -6,15 +6,17 @@ import subprocess
 from datetime import UTC, datetime
 from importlib import metadata
 from pathlib import Path
-from typing import Any, Literal, NotRequired
+from typing import TYPE_CHECKING, Any, Literal, NotRequired
 
-import pandas as pd
 from pydantic import ConfigDict, Field, ValidationError
 from typing_extensions import TypedDict
 
 from asid.config import Config, RunConfig, describe_errors
 from asid.files import RECORD, read_json, write_json
 from asid.runs.identity import PACKAGE, Identity, source_hash
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 
 class RecordError(ValueError):
@@ -90,8 +92,10 @@ class Record(Config):
         return self.identity.run_id
 
     @property
-    def score_table(self) -> pd.DataFrame:
+    def score_table(self) -> "pd.DataFrame":
         """Scores with the columns data, image, psnr, ssim."""
+        import pandas as pd  # half a second, and the command line reads plans without it
+
         return pd.DataFrame(self.scores)
 
     def total_seconds(self, kind: str) -> float | None:
@@ -104,7 +108,7 @@ class Record(Config):
         return sum(measured) if measured else None
 
 
-def to_rows(table: pd.DataFrame) -> list[Any]:
+def to_rows(table: "pd.DataFrame") -> list[Any]:
     """A table as JSON values: one object per row, missing numbers as null."""
     rows = table.astype(object).where(table.notna(), None).to_dict("records")
     return [{str(name): value for name, value in row.items()} for row in rows]

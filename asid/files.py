@@ -74,9 +74,12 @@ def write_text(path: str | Path, text: str) -> Path:
     return Path(path)
 
 
-def json_text(content: Any) -> str:
-    """``content`` as valid JSON that ends with a newline; infinity is the text ``inf`` or ``-inf``, NaN is ``null``."""
-    return json.dumps(_finite(content), indent=1, ensure_ascii=False, allow_nan=False) + "\n"
+def json_text(content: Any, indent: int | None = 1) -> str:
+    """``content`` as valid JSON that ends with a newline; infinity is the text ``inf`` or ``-inf``, NaN is ``null``.
+
+    Without ``indent``, it is one line.
+    """
+    return json.dumps(_finite(content), indent=indent, ensure_ascii=False, allow_nan=False) + "\n"
 
 
 def write_json(path: str | Path, content: Any) -> Path:

@@ -17,7 +17,7 @@ from rich.table import Table
 from asid.ablation.study.expand import Study, expand, load_study
 from asid.ablation.study.study import StudyFile
 from asid.cli.options import JsonOption, console, say
-from asid.files import ERROR, NOTEBOOK
+from asid.files import ERROR, NOTEBOOK, json_text
 
 if TYPE_CHECKING:
     from asid.ablation.engine.cluster import ClusterConfig
@@ -102,7 +102,7 @@ def plan(
             "dropped": [vars(item) for item in study.dropped],
             "budget": vars(fit) if fit else None,
         }
-        typer.echo(json.dumps(content, indent=1))
+        typer.echo(json_text(content), nl=False)
         return
     table = Table(title=escape(study.config.question), title_justify="left")
     table.add_column("variant", overflow="fold")
@@ -129,7 +129,7 @@ def status(folder: FolderArgument, as_json: JsonOption = False) -> None:
 
     states = study_states(folder)
     if as_json:
-        typer.echo(json.dumps([state.to_dict() for state in states], indent=1))
+        typer.echo(json_text([state.to_dict() for state in states]), nl=False)
         return
     console.print(_state_table(states))
     for state in states:
@@ -153,7 +153,7 @@ def watch(folder: FolderArgument, as_json: JsonOption = False) -> None:
             if now != seen and live:
                 live.update(_state_table(states), refresh=True)
             elif now != seen:
-                typer.echo(json.dumps(now))
+                typer.echo(json_text(now, indent=None), nl=False)
             seen = now
             if not executed and not any(state.state == "running" for state in states):
                 break
@@ -211,7 +211,7 @@ def diff(
 
     differences = compare_runs(first, second)
     if as_json:
-        typer.echo(json.dumps(differences, indent=1))
+        typer.echo(json_text(differences), nl=False)
         return
     table = Table("what", escape(first.name), escape(second.name))
     for part in ("config", "data", "code"):

@@ -1,21 +1,22 @@
-# make setup         the environment in .venv; all others begin with it
-# make ablation      set up, then run the quick grid to its table and figures
-# make test          set up, then lint and test
-# make test-slow     the tests that take minutes: a grid that is killed ten times
-# make test-browser  the notebooks in Chromium, which it installs where it may
-# make lab           set up, then JupyterLab on the notebooks (PORT=8888)
-# make dashboard     the notebooks 04 and 05 as pages without code (PORT=8866)
+# make setup         create the environment in .venv; all other targets start with it
+# make ablation      run the quick study up to its table and figures
+# make test          lint, types, and all tests that take seconds
+# make check         the part of make test that takes less than a minute: no processes, no training
+# make test-slow     the tests that take minutes: a study that is killed ten times
+# make test-browser  the notebooks in Chromium, which it installs if possible
+# make lab           JupyterLab on the notebooks (PORT=8888)
+# make dashboard     notebooks 04 and 05 as pages without code (PORT=8866)
 # make gallery       draw the pictures of docs/gallery.md
 # make hooks         let git clean and check what is committed
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 INSTALL = $(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e
-# Jupyter refuses to serve as root unless told that this is meant, as it is in a container.
+# Jupyter serves as root, as in a container, only with this option.
 AS_ROOT := $(if $(filter 0,$(shell id -u)),--allow-root)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup ablation test test-slow test-browser browser lint lab dashboard gallery hooks constraints clean
+.PHONY: help setup ablation test check test-slow test-browser browser lint lab dashboard gallery hooks constraints clean
 
 help:
 	@sed -n 's/^# make/make/p' Makefile
@@ -24,7 +25,7 @@ setup: $(VENV)/ready
 
 $(VENV)/ready: pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "expected Python 3.11 or newer, got $$($(PYTHON) --version); set PYTHON=/path/to/python"; exit 1; }
-	@echo "setting up $(VENV): some minutes the first time, with nothing to see meanwhile"
+	@echo "setting up $(VENV): this takes some minutes the first time and prints nothing"
 	@$(PYTHON) -m venv $(VENV)
 	@$(INSTALL) '.[dev]'
 	@touch $@
@@ -40,6 +41,9 @@ ablation: setup
 
 test: lint
 	$(BIN)/pytest -n 2 --dist loadfile --no-loadscope-reorder
+
+check: lint
+	$(BIN)/pytest -n 2 -m 'not slow and not browser and not process'
 
 test-slow: setup
 	$(BIN)/pytest -m slow

@@ -5,6 +5,7 @@ import re
 import shlex
 import sys
 import time
+from collections import Counter
 from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -100,6 +101,7 @@ def plan(
             "seeds": study.config.seeds,
             "variants": [vars(variant) for variant in cost.variants],
             "dropped": [vars(item) for item in study.dropped],
+            "reused": cost.origins,
             "budget": vars(fit) if fit else None,
         }
         typer.echo(json_text(content), nl=False)
@@ -118,6 +120,8 @@ def plan(
     size = f"{len(study.variants)} variants × {len(study.config.seeds)} seeds: {study.run_count} runs"
     price = f"about {_format_hours(cost.hours)} h and {cost.megabytes:.0f} MB in {folder}"
     say(f"{size}, {cost.workers} at a time: {price}, by speeds measured on this machine")
+    for origin, count in Counter(cost.origins.values()).items():
+        say(f"{count} of {study.run_count} runs are not trained again: from {origin}")
     if fit:
         say(fit.text)
 
@@ -261,14 +265,16 @@ def _print_outcomes(outcomes: "list[Outcome]", total: int, folder: Path) -> None
     next_command = f"asid ablate retry {folder}" if failed else f"asid report {folder}"
     if not failed and done < total:
         next_command = f"asid ablate resume {folder}"
-    say(f"{done} of {total} runs done ({sum(outcome.skipped for outcome in outcomes)} before). Next: {next_command}")
+    sources = [f"{sum(outcome.skipped for outcome in outcomes)} before"]
+    origins = Counter(outcome.origin for outcome in outcomes if outcome.origin)
+    sources += [f"{count} from {origin}" for origin, count in origins.items()]
+    say(f"{done} of {total} runs done ({', '.join(sources)}). Next: {next_command}")
     if failed:
         raise typer.Exit(1)
 
 
 def _default_folder(study: Study, smoke: bool) -> Path:
-    parts = (study.config.name, study.config.profile, "smoke" if smoke else None)
-    return Path("results") / "-".join(filter(None, parts))
+    return Path("results") / (study.config.full_name + ("-smoke" if smoke else ""))
 
 
 def _cluster_config(workers: int | None, scheduler: str | None, slurm: Path | None) -> "ClusterConfig":

@@ -1,7 +1,7 @@
 """What a study costs: measured speeds, hours and disk space; and how minutes of training become steps."""
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -124,13 +124,15 @@ class VariantCost:
     variant: str
     change: str
     seeds: int
+    reused: int
+    """Seeds that another study has trained already."""
     parameters: int
     macs: int
     """Multiply-adds for a 1280×720 output."""
     steps: int
     seconds_a_step: float
     hours: float
-    """Training, validation and evaluation of all its runs, one after the other."""
+    """Training, validation and evaluation of the runs that are not reused, one after the other."""
     megabytes: float
     """Disk space of all its runs: weights, one checkpoint, SR images and the executed notebook."""
 
@@ -160,6 +162,8 @@ class StudyCost:
     workers: int
     """Runs at a time."""
     variants: list[VariantCost]
+    origins: dict[str, str]
+    """Runs (by label) that another study has trained already, with the name of that study."""
 
     @property
     def hours(self) -> float:
@@ -174,8 +178,9 @@ class StudyCost:
     def fit(self, hours: float) -> Fit:
         """Whether the study fits into ``hours``; otherwise, with how many seeds or steps it would."""
         total, seeds = self.hours, max(variant.seeds for variant in self.variants)
-        fitting = min(seeds, int(hours / (total / seeds)))
-        training = sum(row.seeds * row.steps * row.seconds_a_step for row in self.variants) / 3600 / self.workers
+        fitting = seeds if total <= hours else int(hours / (total / seeds))
+        steps = sum((row.seeds - row.reused) * row.steps * row.seconds_a_step for row in self.variants)
+        training = steps / 3600 / self.workers
         share = min(1.0, max(0.0, (hours - (total - training)) / training)) if training else 1.0
         if total <= hours:
             return Fit(hours, True, fitting, share, f"it fits into {hours:g} h")
@@ -185,8 +190,18 @@ class StudyCost:
         return Fit(hours, False, fitting, share, f"it does not fit into {hours:g} h; what fits: {what}")
 
 
-def estimate(study: Study, parameters: dict[str, int], speeds: dict[str, Speed]) -> list[VariantCost]:
-    """The cost of every variant, from measured speeds; ``parameters`` and ``speeds`` are by variant."""
+def estimate(
+    study: Study, parameters: dict[str, int], speeds: dict[str, Speed], reused: Mapping[str, int] | None = None
+) -> list[VariantCost]:
+    """The cost of every variant.
+
+    Args:
+        study: The study, with its steps.
+        parameters: Number of parameters by variant.
+        speeds: Measured speed by variant.
+        reused: Number of seeds by variant that another study has trained already.
+    """
+    reused = reused or {}
     pixels: dict[tuple[str, ...], int] = {}
     rows = []
     for name, variant in study.variants.items():
@@ -207,11 +222,12 @@ def estimate(study: Study, parameters: dict[str, int], speeds: dict[str, Speed])
                 variant=name,
                 change=describe_delta(variant.delta) or "–",
                 seeds=seeds,
+                reused=reused.get(name, 0),
                 parameters=parameters[name],
                 macs=count_macs(config.model),
                 steps=train.steps,
                 seconds_a_step=speed.seconds_a_step,
-                hours=seeds * seconds / 3600,
+                hours=(seeds - reused.get(name, 0)) * seconds / 3600,
                 megabytes=seeds * _megabytes(parameters[name], pixels[evaluate.data]),
             )
         )

@@ -1,13 +1,16 @@
 """Before a study runs: every network is built and compared, disk space is checked, minutes become steps."""
 
 import shutil
+from collections import Counter
 from pathlib import Path
 
 import torch
 
 from asid.ablation.engine.cluster import ClusterConfig, runs_at_once, threads_each
 from asid.ablation.engine.cost import StudyCost, disk_megabytes, estimate, measure_speeds, with_steps
+from asid.ablation.engine.reuse import trained_elsewhere
 from asid.ablation.study.expand import Study
+from asid.ablation.study.plan import plan_runs
 from asid.ablation.study.study import StudyError
 from asid.ablation.study.variants import describe_delta
 from asid.config import RunConfig
@@ -52,7 +55,11 @@ def estimate_cost(study: Study, folder: Path, cluster: ClusterConfig) -> StudyCo
     parameters = check_networks(study)
     at_once = runs_at_once(cluster, study.run_count)
     speeds = measure_speeds(study, threads_each(at_once), folder, store=False)
-    return StudyCost(at_once, estimate(with_steps(study, speeds), parameters, speeds))
+    study = with_steps(study, speeds)
+    trained = [(run, source) for run in plan_runs(study, folder) if (source := trained_elsewhere(run, folder))]
+    reused = Counter(run.variant for run, _ in trained)
+    origins = {run.label: source.study for run, source in trained}
+    return StudyCost(at_once, estimate(study, parameters, speeds, reused), origins)
 
 
 def shorten(study: Study) -> Study:

@@ -83,16 +83,23 @@ class Progress:
         seconds = (time.monotonic() - self._started) * (total - done) / now
         return f"about {seconds / 60:.0f} min left" if seconds < 5400 else f"about {seconds / 3600:.1f} h left"
 
-    def finish(self, label: str, how: str) -> None:
-        """Report that a run has ended; ``how`` says how in a word or two."""
+    def finish(self, label: str, how: str, *, failed: bool = False, worked: bool = True) -> None:
+        """Report that a run has ended.
+
+        Args:
+            label: The run.
+            how: How it ended, in a word or two.
+            failed: Whether it failed.
+            worked: Whether it was executed now; others say nothing about the speed.
+        """
         self.finished += 1
-        if how == "done before":
+        if not worked:
             self._before += self.runs[label].config.train.steps
         self.open.discard(label)
         if label in self._tasks:
             self._bars.remove_task(self._tasks.pop(label))
         self._bars.update(self._total, completed=self.finished)
-        style = "red" if how == "failed" else "green"
+        style = "red" if failed else "green"
         self.console.print(f"[{style}]\\[{self.finished}/{len(self.runs)}] {label}: {how}[/{style}]", highlight=False)
 
     @staticmethod

@@ -13,8 +13,9 @@ from filelock import FileLock, Timeout
 from asid.ablation.engine.cluster import ClusterConfig, open_cluster, runs_at_once, threads_each
 from asid.ablation.engine.dispatcher import Dispatcher
 from asid.ablation.engine.progress import Progress
+from asid.ablation.engine.reuse import reuse
 from asid.ablation.study.expand import Study
-from asid.ablation.study.plan import Plan, plan_study, write_plan
+from asid.ablation.study.plan import Plan, PlannedRun, plan_study, write_plan
 from asid.ablation.study.study import StudyError
 from asid.config import RunConfig
 from asid.files import IMAGES, STUDY_LOCK
@@ -30,6 +31,8 @@ class Outcome:
     error: str | None = None
     skipped: bool = False
     """Whether it was done before."""
+    origin: str | None = None
+    """The study that trained it, if nothing was left to do for this one."""
     folder: Path | None = field(default=None, compare=False)
 
 
@@ -44,6 +47,8 @@ def run_study(
     command: str | None = None,
 ) -> list[Outcome]:
     """Execute the runs of a study that have no complete record yet, and write what the report needs.
+
+    A training that another study in the same results folder has finished is taken over instead of repeated.
 
     Args:
         study: The study.
@@ -78,7 +83,11 @@ def run_study(
         ]
         with Progress(plan.runs) as progress:
             for label in outcomes:
-                progress.finish(label, "done before")
+                progress.finish(label, "done before", worked=False)
+            for run in list(pending):
+                if outcome := _reuse(run, output, progress):
+                    outcomes[run.label] = outcome
+                    pending.remove(run)
             if pending:
                 local = not (cluster.scheduler or cluster.slurm)
                 # Threads depend on the whole study, not on what is left of it: they change the last digits of sums.
@@ -90,8 +99,26 @@ def run_study(
                     with closing(dispatcher.execute(pending)) as ended:
                         for run, error in ended:
                             outcomes[run.label] = Outcome(run.label, error, folder=run.folder)
-                            progress.finish(run.label, "failed" if error else "done")
+                            progress.finish(run.label, "failed" if error else "done", failed=bool(error))
     return [outcomes[run.label] for run in plan.runs if run.label in outcomes]
+
+
+def _reuse(run: PlannedRun, output: Path, progress: Progress) -> Outcome | None:
+    """Take over a finished run with the same training; the outcome if nothing is left to do, otherwise ``None``."""
+    try:
+        trained = reuse(run, output)
+    except ValueError as error:
+        progress.say(f"{run.label}: cannot reuse a finished training: {error}")
+        return None
+    if trained is None:
+        return None
+    origin = trained.study if trained.study != run.study else None
+    source = f"from {origin}" if origin else "trained before"
+    if not trained.is_complete(run.identity):
+        progress.say(f"{run.label}: weights {source}; only what is missing is scored")
+        return None
+    progress.finish(run.label, source, worked=False)
+    return Outcome(run.label, origin=origin, folder=run.folder)
 
 
 def _check_notebook(notebook: Path) -> None:

@@ -1,7 +1,7 @@
 """The state of each run of a study, read from its folder. Free of torch."""
 
 from contextlib import suppress
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -35,7 +35,9 @@ class RunState:
     psnr: float | None = None
     """Mean over the images if it is done, otherwise the last validation (dB)."""
     note: str = ""
-    """Why it failed or is stale."""
+    """Why it failed or is stale, or which study trained it."""
+    origin: str | None = None
+    """The study that trained it, if it was not this one."""
     in_plan: bool = True
     """Whether the study's current plan contains this run."""
 
@@ -44,30 +46,35 @@ class RunState:
         return {**asdict(self), "folder": str(self.folder)}
 
 
-def run_state(variant: str, seed: int, run_id: str, folder: Path) -> RunState:
+def run_state(run: PlannedRun) -> RunState:
     """The state of one run, from the files in its folder."""
+    folder = run.folder
     step, steps, psnr = _progress(folder)
 
     def state(name: State, note: str = "", psnr: float | None = psnr, step: int | None = step) -> RunState:
-        return RunState(variant, seed, run_id, folder, name, step, steps, psnr, note)
+        return RunState(run.variant, run.seed, run.run_id, folder, name, step, steps, psnr, note)
 
-    damage = ""
+    problem = ""
     try:
-        record = read_record(folder, run_id)
+        record = read_record(folder)
     except FileNotFoundError:
         pass
     except RecordError as error:
-        damage = str(error)
+        problem = str(error)
     else:
-        return state("done", psnr=float(record.score_table["psnr"].mean()) if record.scores else None, step=steps)
+        if record.run_id == run.run_id:
+            mean = float(record.score_table["psnr"].mean()) if record.scores else None
+            done = state("done", f"from {record.origin}" if record.origin else "", psnr=mean, step=steps)
+            return replace(done, origin=record.origin)
+        problem = _mismatch(record, run)
     alive = is_alive(folder)
     if alive:
         return state("running")
     if (folder / ERROR).exists():
         lines = (folder / ERROR).read_text().strip().splitlines()
         return state("failed", lines[-1] if lines else "no error was written")
-    if damage:
-        return state("stale", damage)
+    if problem:
+        return state("stale", problem)
     if alive is False:
         return state("stale", "its process died; resume continues from its last checkpoint")
     if step is not None:
@@ -84,7 +91,7 @@ def study_states(folder: str | Path) -> list[RunState]:
     """
     folder = Path(folder)
     plan = read_plan(folder)
-    states = [run_state(run.variant, run.seed, run.run_id, run.folder) for run in plan.runs]
+    states = [run_state(run) for run in plan.runs]
     known = {state.folder.name for state in states}
     current = {(run.variant, run.seed): run for run in plan.runs}
     others = sorted(path for path in (folder / "runs").glob("*") if path.is_dir() and path.name not in known)
@@ -114,6 +121,17 @@ def _progress(folder: Path) -> tuple[int | None, int | None, float | None]:
     scores = history["psnr"].dropna()
     step = int(history["step"].iloc[-1]) if len(history) else None
     return step, steps, (float(scores.iloc[-1]) if len(scores) else None)
+
+
+def _mismatch(record: Record, planned: PlannedRun) -> str:
+    """Why a record in the folder of a planned run is not the planned one."""
+    if record.identity.training != planned.identity.training:
+        return f"its record is that of run {record.run_id}, expected {planned.run_id}"
+    mine, wanted = record.identity.evaluations, planned.identity.evaluations
+    missing = [name for name, evaluation in wanted.items() if mine.get(name) != evaluation]
+    if missing:
+        return f"trained, but not scored on {', '.join(missing)} as planned; resume scores it and trains nothing"
+    return "its record has evaluation sets that are no longer in the study; resume removes them"
 
 
 def _foreign_state(folder: Path, current: dict[tuple[str, int], PlannedRun]) -> RunState:

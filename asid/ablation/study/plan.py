@@ -19,7 +19,7 @@ class PlannedRun(Config):
     """One variant with one seed."""
 
     study: str
-    """Name of the study."""
+    """Name of the study, with its profile."""
     variant: str
     """Name of the variant."""
     seed: int
@@ -111,7 +111,7 @@ class Plan(Config):
 
 
 def plan_runs(study: Study, output: str | Path) -> tuple[PlannedRun, ...]:
-    """The runs of a study, in the order of its file. A folder's name contains the run's identity: a changed run gets a new folder."""
+    """The runs of a study, in the order of its file, for results in the folder ``output``."""
     source = source_hash()
     runs = []
     for variant in study.variants:
@@ -121,7 +121,7 @@ def plan_runs(study: Study, output: str | Path) -> tuple[PlannedRun, ...]:
             identity = run_identity(config, manifests)
             runs.append(
                 PlannedRun(
-                    study=study.config.name,
+                    study=study.config.full_name,
                     variant=variant,
                     seed=seed,
                     identity=identity,

@@ -116,6 +116,11 @@ class StudyConfig(Config):
         return seeds
 
     @property
+    def full_name(self) -> str:
+        """Name of the study and its profile, e.g. ``sharing-laptop``: the name of its folder, and of its runs elsewhere."""
+        return f"{self.name}-{self.profile}" if self.profile else self.name
+
+    @property
     def base_name(self) -> str:
         """Name of the variant without changes."""
         return next((name for name, delta in self.variants.items() if not any(delta.values())), "base")

@@ -62,8 +62,21 @@ def beat(
     os.utime(path, (time.time() - age, time.time() - age))
 
 
+def planned_run(folder: Path, variant: str = "base", identity: Identity = IDENTITY) -> PlannedRun:
+    return PlannedRun(
+        study="s",
+        variant=variant,
+        seed=0,
+        identity=identity,
+        config=RunConfig.model_validate({"train": {"steps": 20}}),
+        data={"train": "aaa", "evaluate samples": "bbb"},
+        source="f00d",
+        folder=folder,
+    )
+
+
 def state_of(folder: Path) -> RunState:
-    return run_state("base", 0, RUN_ID, folder)
+    return run_state(planned_run(folder))
 
 
 @pytest.fixture
@@ -308,16 +321,7 @@ def study(tmp_path: Path) -> Path:
     """The folder of a study of two runs: the first is done, the second was not begun."""
     record = make_record()
     runs = [
-        PlannedRun(
-            study="s",
-            variant=name,
-            seed=0,
-            identity=identity,
-            config=record.config,
-            data={"train": "aaa", "evaluate samples": "bbb"},
-            source="f00d",
-            folder=tmp_path / "runs" / f"{name}-seed0-{identity.training}",
-        )
+        planned_run(tmp_path / "runs" / f"{name}-seed0-{identity.training}", name, identity)
         for name, identity in (("base", IDENTITY), ("other", Identity(training="b" * 12, evaluations={})))
     ]
     plan = Plan(

@@ -3,14 +3,14 @@
 import shutil
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from functools import cache
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from asid.ablation.engine import runner
+from asid.ablation.engine import cost, runner
 from asid.ablation.engine.cluster import ClusterConfig
+from asid.ablation.engine.cost import Speed
 from asid.ablation.engine.preflight import estimate_cost
 from asid.ablation.engine.runner import Outcome, run_study
 from asid.ablation.engine.status import study_states
@@ -21,7 +21,7 @@ from asid.ablation.study.plan import PlannedRun, plan_runs
 from asid.ablation.study.study import StudyConfig
 from asid.data.images import read_image, write_image
 from asid.files import IMAGES, WEIGHTS
-from asid.model.complexity import measure_complexity
+from asid.model.complexity import Complexity
 from asid.runs import run as runs
 from asid.runs.record import read_record
 from asid.runs.run import train_and_score
@@ -34,7 +34,7 @@ VARIANTS: dict[str, Any] = {
     "no-se": {"model": {"squeeze_excitation": False}},
 }
 
-_MEASURE_ONCE = cache(measure_complexity)
+COMPLEXITY = Complexity(56164, 10**9, 10**9, 10**9, (1280, 720))
 
 
 @pytest.fixture
@@ -63,7 +63,8 @@ def steps(monkeypatch: pytest.MonkeyPatch) -> list[int]:
         yield Client()
 
     monkeypatch.setattr(TrainingModule, "training_step", training_step)
-    monkeypatch.setattr(runs, "measure_complexity", _MEASURE_ONCE)
+    monkeypatch.setattr(runs, "measure_complexity", lambda _: COMPLEXITY)  # takes seconds
+    monkeypatch.setattr(cost, "measure_speed", lambda *_: Speed(1.0, 0.0))
     monkeypatch.setattr(runner, "Dispatcher", Here)
     monkeypatch.setattr(runner, "open_cluster", no_cluster)
     return made
@@ -90,9 +91,9 @@ def test_two_studies_that_share_a_base_train_it_once(crops: Path, tmp_path: Path
     run(first, tmp_path / "first-laptop")
     assert len(steps) == 4
     second = make(crops, "second", "base", "no-se")
-    cost = estimate_cost(second, tmp_path / "second", ClusterConfig(workers=1))
-    assert cost.origins == {"base seed 0": "first-laptop"}
-    assert [(row.variant, row.reused, row.hours > 0) for row in cost.variants] == [
+    estimated = estimate_cost(second, tmp_path / "second", ClusterConfig(workers=1))
+    assert estimated.origins == {"base seed 0": "first-laptop"}
+    assert [(row.variant, row.reused, row.hours > 0) for row in estimated.variants] == [
         ("base", 1, False),
         ("no-se", 0, True),
     ]

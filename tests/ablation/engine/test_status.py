@@ -214,7 +214,7 @@ def test_a_run_whose_process_is_killed_is_stale(tmp_path: Path) -> None:
 
 def test_a_run_that_nobody_began_is_planned(tmp_path: Path) -> None:
     expected = RunState("base", 0, RUN_ID, tmp_path / "nowhere", "planned")
-    assert run_state("base", 0, RUN_ID, tmp_path / "nowhere") == expected
+    assert state_of(tmp_path / "nowhere") == expected
     assert state_of(tmp_path).state == "planned"
 
 

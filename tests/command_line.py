@@ -1,4 +1,4 @@
-"""Commands of the package as tests call them: in their own process, with what they end with."""
+"""Commands of the package, called in the process of a test."""
 
 import sys
 from collections.abc import Callable

@@ -1,3 +1,5 @@
+"""``python -m asid.cli``."""
+
 from asid.cli.main import main
 
 main()

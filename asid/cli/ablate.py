@@ -82,7 +82,7 @@ def plan(
     budget: Annotated[str | None, typer.Option(help="Available time, e.g. 2h, 90m or 1.5d: tells what fits.")] = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Show what a study runs and costs: parameters, multiply-adds, measured seconds per step, hours, disk. Trains nothing."""
+    """Show what a study runs and costs: parameters, multiply-adds, seconds per step, hours, disk. Trains nothing."""
     study = load_study(study_file, profile)
     hours = _read_duration(budget) if budget else None
     from asid.ablation.engine.cluster import ClusterConfig

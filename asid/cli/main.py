@@ -46,7 +46,7 @@ def train(
 
 @app.command()
 def report(folder: Annotated[Path, typer.Argument(help="Folder of a study, e.g. results/quick.")]) -> None:
-    """Write a study's report from its records: a page (HTML), tables (Markdown, LaTeX, CSV, JSON) and figures (PNG, SVG)."""
+    """Write a study's report: a page (HTML), tables (Markdown, LaTeX, CSV, JSON) and figures (PNG, SVG)."""
     from asid.ablation.report.results import load_results
     from asid.ablation.report.sentences import conclude, describe, explain
     from asid.ablation.report.tables import alignment, to_text

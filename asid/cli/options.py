@@ -1,4 +1,4 @@
-"""Options that several commands share, and how commands print. Defaults and most help texts come from the configuration."""
+"""Options that several commands share, and how commands print. Defaults come from the configuration."""
 
 from pathlib import Path
 from typing import Annotated, Any, get_args

@@ -123,7 +123,7 @@ def upscale(
 
 
 def verify(data_root: RootOption = None, as_json: JsonOption = False) -> None:
-    """Check this installation against known numbers: some without any download, published digits if the data is present."""
+    """Check this installation against known numbers; published digits if their data is present."""
     from asid.evaluation.verify import run_checks
 
     checks = run_checks(data_root)

@@ -71,7 +71,7 @@ def write(tmp_path_factory: pytest.TempPathFactory, crops: Path) -> Write:
 
 @pytest.fixture
 def runs(monkeypatch: pytest.MonkeyPatch) -> list[SimpleNamespace]:
-    """What would be run: instead of a grid being executed, its study and the rest are noted here, and every run is done."""
+    """What would be run: instead of being executed, studies are recorded here, and every run is done."""
     calls: list[SimpleNamespace] = []
 
     def note(study: Study, notebook: Path, output: Path, cluster: ClusterConfig, **options: Any) -> list[Outcome]:
@@ -100,7 +100,7 @@ def nothing_runs(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def speed(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """Every network takes a quarter of an hour a step, and no time to evaluate; the networks that were measured, by their digest."""
+    """Every network takes 900 s per step and no time to evaluate. The measured networks, by digest."""
     measured = []
 
     def measure(config: RunConfig, threads: int) -> Speed:
@@ -243,7 +243,7 @@ def test_a_budget_says_what_fits(
 
 
 @pytest.mark.parametrize("budget", ["2", "h", "2 weeks", "-2h", "2hm", "1,5h"])
-def test_a_budget_that_is_no_time_is_reported_before_anything_is_measured(
+def test_a_budget_that_is_not_a_time_is_reported_before_anything_is_measured(
     budget: str, call: Call, write: Write, speed: list[str]
 ) -> None:
     ended = call("plan", write(), "--budget", budget)
@@ -259,7 +259,7 @@ def test_minutes_become_the_steps_that_fit_into_them(call: Call, write: Write, s
 # Run
 
 
-def test_a_run_passes_on_what_it_was_given(call: Call, write: Write, runs: list[SimpleNamespace]) -> None:
+def test_a_run_passes_on_its_options(call: Call, write: Write, runs: list[SimpleNamespace]) -> None:
     path = write(notebook="here.ipynb")
     ended = call("run", path, "--workers", "2", "--retry", "1", "--output", "my folder")
     (seen,) = runs
@@ -303,7 +303,7 @@ def test_the_folder_is_named_by_study_profile_and_smoke(
         assert f"in results/{name}, by" in call("plan", path, *options).words
 
 
-def test_smoke_runs_every_cell_for_four_steps_with_one_seed(
+def test_smoke_runs_every_variant_for_four_steps_with_one_seed(
     call: Call, write: Write, runs: list[SimpleNamespace]
 ) -> None:
     path = write("minutes: 60\nleave_one_out: [position-bias]\n")
@@ -322,10 +322,10 @@ def test_smoke_runs_every_cell_for_four_steps_with_one_seed(
         assert config.override(train=whole.train.to_dict()) == whole
 
 
-def test_smoke_keeps_cells_apart_that_differ_in_their_training_only(
+def test_smoke_keeps_variants_different_that_differ_in_their_training_only(
     call: Call, write: Write, runs: list[SimpleNamespace]
 ) -> None:
-    """Not even the length of the training, or the settings that a short one changes, are alike for all."""
+    """They differ in the length of the training or in settings that a short one changes."""
     call("run", write("zip: {train.steps: [1000, 500, 4], train.warmup_steps: [0, 10, 20]}\n"), "--smoke")
     study = runs[0].study
     assert list(study.variants) == ["base", "esa-off", "steps-1000", "steps-500_warmup-steps-10", "warmup-steps-20"]
@@ -336,27 +336,27 @@ def test_smoke_keeps_cells_apart_that_differ_in_their_training_only(
 def test_a_failed_run_is_reported_with_its_evidence_and_the_next_command(
     call: Call, write: Write, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    (tmp_path / "kept").mkdir()
-    (tmp_path / "kept" / ERROR).write_text("")
-    (tmp_path / "kept" / NOTEBOOK).write_text("")
+    (tmp_path / "failed").mkdir()
+    (tmp_path / "failed" / ERROR).write_text("")
+    (tmp_path / "failed" / NOTEBOOK).write_text("")
     outcomes = [
         Outcome("base seed 0", skipped=True),
-        Outcome("base seed 1", "ValueError: [why]", folder=tmp_path / "kept"),
+        Outcome("base seed 1", "ValueError: [why]", folder=tmp_path / "failed"),
         Outcome("esa-off seed 0", "its process died", folder=tmp_path / "nothing"),
     ]
     monkeypatch.setattr(runner, "run_study", lambda *_, **__: outcomes)
     ended = call("run", write(), "--output", "there")
     assert ended.status == 1
-    kept = f"traceback in {tmp_path / 'kept' / ERROR}, executed notebook in {tmp_path / 'kept' / NOTEBOOK}"
+    evidence = f"traceback in {tmp_path / 'failed' / ERROR}, executed notebook in {tmp_path / 'failed' / NOTEBOOK}"
     assert ended.out.splitlines() == [
         "failed: base seed 1: ValueError: [why]",
-        f"        {kept}",
+        f"        {evidence}",
         "failed: esa-off seed 0: its process died",
         "1 of 4 runs done (1 before). Next: asid ablate retry there",
     ]
 
 
-def test_steps_of_minutes_are_measured_once_and_kept(
+def test_steps_of_minutes_are_measured_once_and_stored(
     call: Call, write: Write, runs: list[SimpleNamespace], speed: list[str]
 ) -> None:
     path = write("minutes: 45\n")
@@ -390,12 +390,12 @@ MISTAKES: dict[str, tuple[str, tuple[str, ...], list[str]]] = {
         (),
         ["variant distillation-ratio-3-8:", "3/8", "lower one of the two"],
     ),
-    "two cells alike": (
+    "two identical variants": (
         "variants: {gateless: {model: {esa: false}}}",
         (),
         ["variant esa-off is the same network", "as gateless"],
     ),
-    "cell that changes nothing": (
+    "variant that changes nothing": (
         "variants: {b: {model: {esa: true}}}",
         (),
         ["variant b is the same", "as base", "(esa: on) changes nothing"],
@@ -409,7 +409,8 @@ MISTAKES: dict[str, tuple[str, tuple[str, ...], list[str]]] = {
         ],
     ),
     "size that cannot be matched": (
-        "match: params\nvariants: {big: {model: {num_features: 4, distillation_ratio: 0, spatial_windows: [meso, meso, meso, meso]}}}",
+        "match: params\nvariants: {big: {model: {num_features: 4, distillation_ratio: 0, "
+        "spatial_windows: [meso, meso, meso, meso]}}}",
         (),
         ["match: variant big: no width or number of groups brings it within 2%"],
     ),
@@ -488,13 +489,13 @@ def test_a_disk_without_room_is_reported_before_anything_runs(
 def test_a_folder_that_cannot_be_written_is_reported_before_anything_runs(
     where: str, more: str, call: Call, write: Write, nothing_runs: None, speed: list[str], tmp_path: Path
 ) -> None:
-    (tmp_path / "file").write_text("a file in the place of the folder")
+    (tmp_path / "file").write_text("a file instead of the folder")
     ended = call("run", write(more), "--output", where)
     assert ended.status == 2
     assert ended.err.startswith(f"error: cannot write to {where}: ")
     assert ended.err.endswith("; choose another folder with --output\n")
     assert ended.err.count("\n") == 1
-    assert (tmp_path / "file").read_text() == "a file in the place of the folder"
+    assert (tmp_path / "file").read_text() == "a file instead of the folder"
     assert speed == []
 
 
@@ -537,7 +538,7 @@ def test_the_status_of_a_finished_study(call: Call, folder: Path) -> None:
     assert ended.out.splitlines()[-1] == f"4 done. Next: asid report {folder}"
 
 
-def test_the_status_tells_what_is_to_be_done_next(call: Call, folder: Path) -> None:
+def test_the_status_shows_the_next_command(call: Call, folder: Path) -> None:
     path = undo(folder, "base", 1, "Traceback\nValueError: [/why]\n")
     ended = call("status", folder)
     assert "base seed 1, failed: ValueError: [/why]" in ended.out
@@ -575,7 +576,7 @@ def test_what_is_not_in_the_plan_is_listed_but_not_counted(call: Call, folder: P
 
 
 @pytest.mark.parametrize("command", ["status", "watch", "resume", "retry"])
-def test_a_folder_that_is_no_study_is_reported(command: str, call: Call, tmp_path: Path) -> None:
+def test_a_folder_that_is_not_a_study_is_reported(command: str, call: Call, tmp_path: Path) -> None:
     for folder in (tmp_path, tmp_path / "nowhere"):
         ended = call(command, folder)
         assert (ended.status, ended.out) == (2, "")
@@ -595,10 +596,10 @@ def test_watching_a_finished_study_ends_at_once(call: Call, folder: Path, monkey
     assert [state["state"] for state in json.loads(line)] == ["done"] * 4
 
 
-def test_watching_goes_on_while_the_study_is_executed(
+def test_watching_continues_while_the_study_is_executed(
     call: Call, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Also before its first run begins and between two: then none is running. There is a line each time something changes."""
+    """Also before its first run and between two runs, when none is running. One line per change."""
     record = (run_folder(folder, "base", 1) / RECORD).read_text()
     undo(folder, "base", 1)
     lock = FileLock(folder / STUDY_LOCK)
@@ -645,7 +646,7 @@ def test_resume_finds_the_runs_that_are_done(
 def test_a_study_of_minutes_is_resumed_with_its_steps(
     call: Call, write: Write, speed: list[str], nothing_runs: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """With another number of workers each would have other threads and another speed: what is done would be done again."""
+    """A different number of workers means different threads and speeds: finished runs would be repeated."""
     written: list[Study] = []
     monkeypatch.setattr(runner, "run_study", lambda study, *_, **__: written.append(study) or [])
     assert call("run", write("minutes: 45\n"), "--workers", "1", "--output", "out").status == 0
@@ -709,7 +710,7 @@ def test_two_runs_are_compared(call: Call, folder: Path) -> None:
     assert content["runs"] == [str(first), str(second)]
 
 
-def test_brackets_in_names_are_no_markup(call: Call, tmp_path: Path, folder: Path) -> None:
+def test_brackets_in_names_are_not_markup(call: Call, tmp_path: Path, folder: Path) -> None:
     first = tmp_path / "a[bold]"
     shutil.copytree(run_folder(folder, "base", 0), first)
     content = json.loads((first / RECORD).read_text())

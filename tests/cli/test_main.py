@@ -1,4 +1,4 @@
-"""The command line: help, bad input told in one line, and a real training; importing the package is quick and has no effect."""
+"""The command line: help, one line per mistake, a real training; importing the package is quick and has no effect."""
 
 import json
 import subprocess
@@ -45,7 +45,7 @@ def wide(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_importing_the_package_is_light_and_has_no_effect(tmp_path: Path) -> None:
     code = (
         "import sys, asid\n"
-        "heavy = {'torch', 'lightning', 'matplotlib', 'pandas', 'numpy', 'pydantic', 'skimage', 'scipy', 'dask', 'papermill'}\n"
+        "heavy = {'torch', 'lightning', 'matplotlib', 'pandas', 'numpy', 'pydantic', 'skimage', 'scipy', 'dask'}\n"
         "print(heavy & set(sys.modules), asid.__version__)\n"
     )
     environment = {"PATH": "", "HOME": str(tmp_path), "PYTHONDONTWRITEBYTECODE": "1"}
@@ -59,7 +59,8 @@ def test_importing_the_package_is_light_and_has_no_effect(tmp_path: Path) -> Non
 
 def test_the_command_line_is_light(tmp_path: Path) -> None:
     """Help and mistakes are answered before torch is loaded."""
-    code = "import sys, asid.cli.main\nprint({'torch', 'lightning', 'matplotlib', 'pandas', 'dask', 'papermill'} & set(sys.modules))"
+    heavy = "{'torch', 'lightning', 'matplotlib', 'pandas', 'dask', 'papermill'}"
+    code = f"import sys, asid.cli.main\nprint({heavy} & set(sys.modules))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, cwd=tmp_path)
     assert (done.returncode, done.stdout) == (0, "set()\n"), done.stderr
 
@@ -188,7 +189,7 @@ def test_complexity_follows_set_and_size(call: Call, monkeypatch: pytest.MonkeyP
 
 @pytest.fixture
 def folders(tmp_path: Path, crops: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A working folder with photographs, a folder of a file that is no image, an empty folder, and a broken study file."""
+    """A working folder with photographs, an unreadable image, an empty folder, and a broken study file."""
     (tmp_path / "broken").mkdir()
     (tmp_path / "broken" / "note.png").write_text("not an image")
     (tmp_path / "empty").mkdir()
@@ -226,25 +227,25 @@ MISTAKES: dict[str, tuple[tuple[str, ...], list[str]]] = {
         ("complexity", "--set", "model.window_size=1"),
         ["model.window_size", "greater than or equal to 2", "1"],
     ),
-    "value of another kind": (("complexity", "--set", "model.esa=perhaps"), ["model.esa", "'perhaps'"]),
+    "value of a wrong type": (("complexity", "--set", "model.esa=perhaps"), ["model.esa", "'perhaps'"]),
     "unknown preset": (("complexity", "--preset", "asid-tinny"), ["'asid-tinny'", "did you mean 'asid-tiny'?"]),
     "set without a value": (("complexity", "--set", "model.esa"), ["--set model.esa", "section.field=value"]),
     "set without a section": (("complexity", "--set", "esa=false"), ["--set esa=false", "section.field=value"]),
     "set of a section": (("complexity", "--set", "model=3"), ["--set model=3", "section.field=value"]),
-    "set of a value that is no YAML": (
+    "set of a value that is not YAML": (
         ("complexity", "--set", "model.spatial_windows=[meso"),
         ["model.spatial_windows"],
     ),
     "negative seed": (("train", "run", "--seed", "-1"), ["seed", "greater than or equal to 0"]),
     "missing data": ((*TRAIN, "--set", "data.train=nowhere"), ["nowhere", "'samples'", "or an existing folder"]),
     "data without images": ((*TRAIN, "--set", "data.validation=empty"), ["no image in empty"]),
-    "data that is no image": ((*TRAIN, "--set", "data.train=broken"), ["note.png", "not a readable image"]),
-    "evaluation data that is no image": (
+    "data that is not an image": ((*TRAIN, "--set", "data.train=broken"), ["note.png", "not a readable image"]),
+    "evaluation data that is not an image": (
         (*TRAIN, "--set", "evaluate.data=[broken]"),
         ["note.png", "not a readable image"],
     ),
     "missing study": (("ablate", "run", "nowhere.yaml"), ["nowhere.yaml", "study.yaml"]),
-    "study that is no YAML": (("ablate", "run", "study.yaml"), ["study.yaml", "not valid YAML"]),
+    "study that is not YAML": (("ablate", "run", "study.yaml"), ["study.yaml", "not valid YAML"]),
     "report of nothing": (("report", "nowhere"), ["nowhere", "asid ablate"]),
     "report of a path with brackets": (("report", "re[sults]"), ["re[sults]"]),
     "report of a path like a closing tag": (("report", "re[/sults]"), ["re[/sults]"]),
@@ -292,7 +293,7 @@ def test_a_mistake_from_a_shell_is_reported_without_a_traceback(tmp_path: Path) 
 def test_a_mistake_in_the_data_does_not_claim_the_folder(
     folders: Path, call: Call, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The same command with the mistake mended must run."""
+    """The same command must run once the mistake is fixed."""
 
     def stop(*_: Any, **__: Any) -> None:
         raise ValueError("trained")
@@ -314,7 +315,7 @@ def test_missing_evaluation_data_is_reported_before_the_training(
     assert "trained for days" not in ended.err
 
 
-def test_an_interruption_says_how_to_go_on(call: Call, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_interruption_says_how_to_resume(call: Call, monkeypatch: pytest.MonkeyPatch) -> None:
     def interrupt(*_: Any, **__: Any) -> None:
         raise KeyboardInterrupt
 
@@ -329,7 +330,7 @@ def test_an_interruption_says_how_to_go_on(call: Call, monkeypatch: pytest.Monke
 
 
 def test_errors_of_runs_are_shown_as_they_are(call: Call, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Square brackets are no markup in what a library says."""
+    """Square brackets in a message of a library are not markup."""
     error = "ValueError: [batch] in [/data] is [red]"
     path = tmp_path / "study.yaml"
     path.write_text("name: s\nquestion: What?\npreset: asid-tiny\nvariants: {a: }")

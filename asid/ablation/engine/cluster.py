@@ -115,7 +115,7 @@ def _local_cluster(workers: int, threads: int) -> Iterator[Any]:
 
 @contextmanager
 def _ignoring_interrupts() -> Iterator[None]:
-    """Processes started inside ignore Ctrl-C, which a terminal sends to all processes: this process ends them in order."""
+    """Processes started inside ignore Ctrl-C, which a terminal sends to all: this process ends them in order."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return
@@ -159,7 +159,7 @@ def _slurm_cluster(profile: Path, workers: int) -> Iterator[Any]:
 
 
 def environment_of(position: int, gpus: int) -> dict[str, str]:
-    """Variables that assign one of ``gpus`` GPUs, in turn, to a kernel on the worker at ``position``; empty without a GPU."""
+    """Variables that assign a GPU to a kernel: one of ``gpus``, in turn by the position of its worker; else none."""
     if not gpus:
         return {}
     visible = os.environ.get("CUDA_VISIBLE_DEVICES", ",".join(map(str, range(gpus)))).split(",")

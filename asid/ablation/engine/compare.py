@@ -25,8 +25,8 @@ def compare_runs(first: str | Path, second: str | Path) -> dict[str, Any]:
     """What differs between two finished runs.
 
     Returns:
-        JSON values with the keys ``runs`` (both folders), ``config``, ``data`` and ``code`` (both values of every entry that differs)
-        and ``scores`` (PSNR in dB and SSIM of both for each image that both scored).
+        JSON values with the keys ``runs`` (both folders), ``config``, ``data`` and ``code`` (both values of every entry
+        that differs) and ``scores`` (PSNR in dB and SSIM of both for each image that both scored).
 
     Raises:
         FileNotFoundError: A run is not finished.

@@ -106,7 +106,7 @@ def measure_speeds(study: Study, threads: int, folder: Path, *, store: bool) -> 
 
 
 def with_steps(study: Study, speeds: dict[str, Speed]) -> Study:
-    """The study with the steps that its ``minutes`` allow each variant; a study without ``minutes`` is returned as it is."""
+    """The study with the steps that its ``minutes`` allow each variant; unchanged if it has no ``minutes``."""
     minutes = study.config.minutes
     if minutes is None:
         return study

@@ -1,15 +1,17 @@
 """Distributing runs over the workers of a Dask cluster.
 
-Not ``as_completed`` over futures that Dask places, because of what Dask does with long tasks that cannot simply be repeated:
+``as_completed`` with at most as many futures as workers would be shorter, but a run takes hours, cannot be repeated
+without a trace, and owns a GPU. Dask's defaults do not fit that:
 
-- The tasks of a worker that died are moved to other workers, three times by default. The number is a setting of the scheduler, which
-  on somebody else's cluster is not ours to change. A run whose worker died (out of memory, say) must be reported as failed, not kill
-  one worker after the other. So each task is bound to one worker, and since Dask then waits for that worker to return, its loss is
-  noticed here.
-- A worker is given more tasks than it executes, and the waiting ones are lost with it. So each worker has one run at a time.
-- GPUs belong to positions. A worker that replaces a dead one takes over its position; Dask only knows addresses.
-- Cancelling a future does not stop a task that has started. On a cluster that outlives us the kernels have to be killed.
-- A worker with another version of the package would compute other numbers without an error.
+- The tasks of a worker that died are moved to other workers, three times. The limit is a setting of the scheduler,
+  which on an existing cluster is not ours to change. A run whose worker died, out of memory for example, has to be
+  reported as failed instead of killing one worker after the other. So each task is bound to one worker. Dask then waits
+  for that worker to return, and its loss has to be noticed here.
+- A worker is given more tasks than it executes, and the waiting ones are lost with it. So each worker has one run.
+- GPUs belong to positions: a worker that replaces a dead one takes over its position. Dask only knows addresses.
+- Cancelling a future does not stop a task that has started. On a cluster that outlives this process, the kernels have
+  to be killed.
+- A worker with another version of the package would make other numbers without an error.
 """
 
 import os
@@ -49,7 +51,11 @@ class Dispatcher:
         self.waiting_reported = False
 
     def execute(self, pending: Sequence[PlannedRun]) -> Generator[tuple[PlannedRun, str | None], None, None]:
-        """Execute all runs; yields each one as it ends, with ``None`` or its error. An exception stops the runs in progress."""
+        """Execute all runs. An exception stops the runs in progress.
+
+        Yields:
+            Each run when it has ended, with ``None`` or its error as text.
+        """
         waiting = list(pending)
         try:
             while waiting or self.running:
@@ -71,7 +77,11 @@ class Dispatcher:
             raise
 
     def _find_workers(self) -> list[str]:
-        """Addresses of the living workers, by position. Raises ``ValueError`` if one has another version of the package."""
+        """Addresses of the living workers, by position.
+
+        Raises:
+            ValueError: A worker has another version of the package.
+        """
         alive = list(self.client.scheduler_info(n_workers=-1)["workers"])
         if new := [address for address in alive if address not in self.positions]:
             for address, source in self.client.run(source_hash, workers=new, on_error="ignore").items():

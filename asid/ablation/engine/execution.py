@@ -18,7 +18,7 @@ _STOPPED: set[str] = set()
 def execute_run(
     run: PlannedRun, notebook: Path, working_folder: Path | None = None, environment: dict[str, str] | None = None
 ) -> str | None:
-    """Execute the notebook for one run. The executed notebook and, after an error, its traceback stay in the run's folder.
+    """Execute the notebook for one run. It stays in the run's folder, after an error with the traceback.
 
     Args:
         run: The run.
@@ -84,7 +84,7 @@ def notebook_parameters(run: PlannedRun) -> dict[str, Any]:
 
 
 def _keep(run: PlannedRun, error: str, traceback: str = "") -> str:
-    """Write the error to the run's folder if possible (a full disk prevents it), unless a person has stopped the run."""
+    """Write the error to the run's folder if possible (a full disk prevents it), unless the run was stopped."""
     if str(run.folder) in _STOPPED:
         _STOPPED.discard(str(run.folder))
         return "stopped"

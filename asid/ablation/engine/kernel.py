@@ -1,10 +1,10 @@
 """Kernels that die with the process that started them, even if it is killed or they hold the interpreter's lock.
 
-ipykernel itself only polls for the death of its parent, and only recognises it if process 1 adopts the orphan
-(https://github.com/ipython/ipykernel/issues/517). On Linux the operating system can signal it instead. The public place for this is
-a kernel provisioner of jupyter_client, which also sets the environment of a kernel. A provisioner is named by a kernel's
-specification and usually found through an entry point; here the factory gets the entry point directly, so that an installed package
-and a source tree behave identically.
+ipykernel itself only polls for the death of its parent, and does not recognise every adoption of an orphan
+(https://github.com/ipython/ipykernel/issues/517). On Linux the operating system can send a signal instead. The public
+place for this is a kernel provisioner of jupyter_client, which also sets the environment of a kernel. A kernel's
+specification names its provisioner, which is usually found by an entry point of a package. Here the factory is given
+that entry point directly, so that installed packages and source trees behave identically.
 """
 
 import ctypes

@@ -84,8 +84,9 @@ def check_networks(study: Study) -> dict[str, int]:
         The number of parameters by variant.
 
     Raises:
-        StudyError: Two variants with the same training have equally many parameters and, from the same seed, the same output. The
-            axis in which they differ then has no effect, and hours would be spent on a difference that cannot exist.
+        StudyError: Two variants with the same training have equally many parameters and, from the same seed, the same
+            output. The axis in which they differ then has no effect, and hours would be spent on a difference that
+            cannot exist.
     """
     image = torch.rand(1, 3, *_PROBE, generator=torch.Generator().manual_seed(0))
     seen: list[tuple[str, RunConfig, torch.Tensor]] = []

@@ -122,7 +122,7 @@ def _reuse(run: PlannedRun, output: Path, progress: Progress) -> Outcome | None:
 
 
 def _check_notebook(notebook: Path) -> None:
-    """Reject a notebook that does not declare a parameter it will be given: papermill would only warn and run the default."""
+    """Reject a notebook that does not declare one of its parameters: papermill would only warn and run the default."""
     if not notebook.is_file():
         raise FileNotFoundError(f"no notebook at {notebook}: the study's 'notebook' is relative to the study file")
     needed = {*RunConfig.model_fields, "study", "variant", "preset", "output", "progress", "expected_run_id"}

@@ -21,8 +21,8 @@ State = Literal["planned", "running", "done", "failed", "stale"]
 class RunState:
     """The state of a run.
 
-    ``planned``: not started. ``running``: its process is alive. ``done``: its complete record exists. ``failed``: it ended with an
-    error. ``stale``: it was started, but its process is dead; or its folder belongs to another run.
+    ``planned``: not started. ``running``: its process is alive. ``done``: its complete record exists. ``failed``: it
+    ended with an error. ``stale``: it was started, but its process is dead; or its folder belongs to another run.
     """
 
     variant: str

@@ -14,7 +14,7 @@ from rich.console import Console
 
 @contextmanager
 def stops_cleanly(console: Console) -> Iterator[None]:
-    """Inside, the first SIGINT or SIGTERM raises ``KeyboardInterrupt``, so that clusters are closed; the second one kills."""
+    """Inside, the first SIGINT or SIGTERM raises ``KeyboardInterrupt``, so that clusters close; the second kills."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return

@@ -42,7 +42,7 @@ class Study:
     config: StudyConfig
     """The study as written, with its profile applied."""
     variants: dict[str, Variant]
-    """Every variant by name: the base, the named ones, the generated ones, and matched controls after their variants."""
+    """Every variant by name: base, named and generated ones, and after each variant its matched control."""
     dropped: list[Dropped]
     """Generated variants that an exclude rule removed."""
 
@@ -79,7 +79,8 @@ def expand(config: StudyConfig) -> Study:
     """All variants of a study.
 
     Raises:
-        StudyError: A variant is not a valid run, changes nothing, repeats another one, or is not evaluated like the base.
+        StudyError: A variant is not a valid run, changes nothing, repeats another one, or is not evaluated like the
+            base.
     """
     try:
         base = build_run(config.preset, config.base, config.seeds[0])

@@ -16,7 +16,7 @@ from asid.model.network import ASID
 
 Measure = Literal["params", "macs"]
 TOLERANCE = 0.02
-"""Largest difference of size, as a fraction, at which two networks count as matched."""
+"""Largest relative difference at which two sizes count as equal."""
 _WIDEST, _MOST_GROUPS = 512, 64
 
 
@@ -25,7 +25,7 @@ def size(model: ModelConfig, measure: Measure) -> int:
     """Parameters, or multiply-adds by torch's counter for a 1280×720 output."""
     if measure == "macs":
         return count_macs(model)
-    # One group of each kind is built, and counted as often as there are such groups: a search builds dozens of networks.
+    # One group of each kind is built and counted as often as it occurs: a search builds dozens of networks.
     reduced, kinds = model.group_kinds()
     with torch.device("meta"):
         network = ASID(reduced)
@@ -34,10 +34,18 @@ def size(model: ModelConfig, measure: Measure) -> int:
 
 
 def match_size(model: ModelConfig, target: int, measure: Measure) -> ModelConfig:
-    """The network of the same kind as ``model`` whose size is nearest to ``target``: another width, else one or two groups more or less.
+    """The variation of ``model`` whose size is closest to ``target``.
 
-    The kept slice of a distillation step stays a whole number of channels, so its ratio moves a little with the width.
-    Raises ``ValueError`` where no width and number of groups comes within :data:`TOLERANCE`.
+    The width is changed, and if necessary the number of groups by one or two. The distilled slice stays a whole number
+    of channels, so its ratio changes slightly with the width.
+
+    Args:
+        model: The network.
+        target: The size to reach.
+        measure: What size means.
+
+    Raises:
+        ValueError: No width and number of groups comes within :data:`TOLERANCE`.
     """
     found: list[ModelConfig] = []
     for change in range(3):
@@ -48,8 +56,8 @@ def match_size(model: ModelConfig, target: int, measure: Measure) -> ModelConfig
         if _error(best, target, measure) <= TOLERANCE:
             return best
     raise ValueError(
-        f"no width or number of groups brings it within {TOLERANCE:.0%} of the base's {target} {measure}; the nearest has "
-        f"{size(best, measure)} with num_features {best.num_features}, num_groups {best.num_groups}"
+        f"no width or number of groups brings it within {TOLERANCE:.0%} of the base's {target} {measure}; "
+        f"the nearest has {size(best, measure)} with num_features {best.num_features}, num_groups {best.num_groups}"
     )
 
 
@@ -102,8 +110,8 @@ def _near(model: ModelConfig, groups: int, target: int, measure: Measure) -> Ite
 
 
 def _resize(model: ModelConfig, width: int, groups: int, rounding: Callable[[Fraction], int]) -> ModelConfig:
-    kept = 0
+    distilled = 0
     if model.distillation_ratio:
         most = (width - 1) // model.distillation_steps
-        kept = min(max(1, rounding(model.distillation_ratio * width)), most)
-    return model.override(num_features=width, num_groups=groups, distillation_ratio=str(Fraction(kept, width)))
+        distilled = min(max(1, rounding(model.distillation_ratio * width)), most)
+    return model.override(num_features=width, num_groups=groups, distillation_ratio=str(Fraction(distilled, width)))

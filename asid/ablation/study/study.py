@@ -1,6 +1,6 @@
 """The schema of study files (``ablations/*.yaml``), and how they are read.
 
-A study is a base network and variants, each a change over the base; :mod:`asid.ablation.study.expand` turns it into runs.
+A study is a base network and variants, each a change over the base. :mod:`asid.ablation.study.expand` makes runs of it.
 """
 
 from pathlib import Path
@@ -40,7 +40,7 @@ class StudyConfig(Config):
     base: Delta = Field(default_factory=dict)
     """Changes over the preset and the defaults that all variants share, by section: model, data, train, evaluate."""
     variants: dict[VariantName, _OptionalDelta] = Field(default_factory=dict)
-    """Named variants, each a change over the base by section. A variant without changes names the base, which always runs."""
+    """Named variants, each a change over the base by section. A variant without changes names the base."""
     factors: dict[str, Annotated[list[Any], Field(min_length=1)]] = Field(default_factory=dict)
     """Fields and their values; every combination becomes a variant. Fields of other sections: train.learning_rate."""
     zip: dict[str, Annotated[list[Any], Field(min_length=1)]] = Field(default_factory=dict)
@@ -54,11 +54,11 @@ class StudyConfig(Config):
     exclude: tuple[Annotated[dict[str, Any], Field(min_length=1)], ...] = ()
     """Rules: a generated variant whose fields have all the values of a rule is dropped, and listed as dropped."""
     match: Literal["params", "macs"] | None = None
-    """Add a control to each variant that differs in size: the same change at a width that matches the base within 2 %."""
+    """Add a control to each variant that differs in size: the same change at the size of the base, within 2 %."""
     seeds: Seeds = (0,)
     """Seeds that each variant is run with."""
     minutes: Annotated[float, Field(gt=0)] | None = None
-    """Training time of a run in minutes, instead of train.steps: each variant gets the steps that its measured speed allows."""
+    """Training time of a run in minutes, instead of train.steps: a variant gets the steps that its speed allows."""
     steps_of: dict[str, Annotated[int, Field(ge=1)]] = Field(default_factory=dict)
     """Steps of single variants, overriding train.steps; with minutes, filled in from measured speeds."""
     margin: Annotated[float, Field(gt=0)] = 0.05
@@ -117,7 +117,7 @@ class StudyConfig(Config):
 
     @property
     def full_name(self) -> str:
-        """Name of the study and its profile, e.g. ``sharing-laptop``: the name of its folder, and of its runs elsewhere."""
+        """Name of the study and its profile, e.g. ``sharing-laptop``: by default the name of its folder."""
         return f"{self.name}-{self.profile}" if self.profile else self.name
 
     @property
@@ -154,7 +154,7 @@ class StudyFile(StudyConfig):
     """A study file: a study, and the profiles that it can be run with. The first profile is the default."""
 
     profiles: Profiles = Field(default_factory=dict)
-    """Profiles by name: a list of those in profiles.yaml beside the file, or a mapping with changes over them or new ones."""
+    """Names of profiles in profiles.yaml beside the file, or a mapping of names to changes over them or to new ones."""
 
 
 class _UniqueKeyLoader(yaml.SafeLoader):

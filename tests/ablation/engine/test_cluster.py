@@ -1,4 +1,4 @@
-"""Clusters, for real: a Dask scheduler and workers of their own, SLURM's way with a stand-in for its commands, GPUs in turn."""
+"""Real clusters: a Dask scheduler with its workers, SLURM with stand-ins for its commands; GPUs in turn."""
 
 import json
 import os
@@ -39,7 +39,7 @@ def study(crops: Path) -> Study:
         StudyConfig.model_validate(
             {
                 "name": "elsewhere",
-                "question": "Does the grid run on another cluster?",
+                "question": "Does the study run on another cluster?",
                 "preset": "asid-tiny",
                 "base": {
                     "model": {"num_groups": 1},
@@ -153,7 +153,7 @@ def test_gpus_are_shared_out_in_turn(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_workers_outlive_the_sleep_of_their_machine() -> None:
-    """After a pause of minutes no heartbeat has come: that must not end the runs that go on."""
+    """A pause of minutes without heartbeats must not end runs that continue afterwards."""
     with open_cluster(ClusterConfig(), 1) as client:
         assert client.run_on_scheduler(lambda dask_scheduler: dask_scheduler.worker_ttl) is None
 

@@ -1,4 +1,4 @@
-"""A grid that is killed at random moments loses nothing: one resume completes it, with the tables of a grid that nobody disturbed."""
+"""A study killed at random moments loses nothing: one resume completes it, with the tables of an undisturbed one."""
 
 import os
 import random
@@ -38,7 +38,7 @@ TABLES = ("comparison.csv", "comparison.md", "comparison.tex", "comparison.json"
 
 
 def start(study: Path, output: Path) -> subprocess.Popen[bytes]:
-    """The grid as from a shell, two runs at a time, a thread each."""
+    """The study as from a shell, two runs at a time, one thread each."""
     words = [sys.executable, "-m", "asid.cli", "ablate", "run", str(study), "--output", str(output), "--workers", "2"]
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
     with (output.parent / f"{output.name}.log").open("ab") as log:
@@ -46,7 +46,7 @@ def start(study: Path, output: Path) -> subprocess.Popen[bytes]:
 
 
 def family(process: subprocess.Popen[bytes]) -> list[psutil.Process]:
-    """The process of the grid, its workers and their kernels."""
+    """The process of the study, its workers and their kernels."""
     found = [psutil.Process(process.pid)]
     for child in found[0].children(recursive=True):
         with suppress(psutil.NoSuchProcess):  # it has ended since
@@ -60,21 +60,21 @@ def records(output: Path) -> dict[str, int]:
 
 
 def kill_at_random(study: Path, output: Path, kills: int, seed: int) -> dict[str, int]:
-    """Kill one process of the grid at a time, at random moments, and start the grid again when it has ended; returns the records."""
+    """Kill single processes of the study at random moments, restart it after each; returns the records."""
     chance = random.Random(seed)
     done: dict[str, int] = {}
     for _ in range(kills):
-        grid = start(study, output)
+        process = start(study, output)
         time.sleep(chance.uniform(1, 25))
-        alive = [] if grid.poll() is not None else family(grid)
+        alive = [] if process.poll() is not None else family(process)
         if alive:
             victim = chance.choice([alive[0], chance.choice(alive)])
             with suppress(psutil.NoSuchProcess):
                 victim.send_signal(signal.SIGKILL)
-            if victim.pid != grid.pid:
+            if victim.pid != process.pid:
                 time.sleep(chance.uniform(0, 3))
-                grid.kill()
-        grid.wait()
+                process.kill()
+        process.wait()
         _, left = psutil.wait_procs(alive, timeout=20)
         assert not left, f"left behind: {left}"
         now = records(output)
@@ -84,7 +84,7 @@ def kill_at_random(study: Path, output: Path, kills: int, seed: int) -> dict[str
 
 
 @pytest.mark.parametrize(("kills", "steps"), [(3, 60), pytest.param(10, 600, marks=pytest.mark.slow)])
-def test_a_grid_that_is_killed_ends_as_one_that_is_not(kills: int, steps: int, crops: Path, tmp_path: Path) -> None:
+def test_a_killed_study_ends_like_an_undisturbed_one(kills: int, steps: int, crops: Path, tmp_path: Path) -> None:
     study = tmp_path / "killed.yaml"
     study.write_text(STUDY.format(crops, TRAIN_VARIANT, steps))
     done = kill_at_random(study, tmp_path / "killed", kills, seed=kills)

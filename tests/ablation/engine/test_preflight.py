@@ -1,4 +1,4 @@
-"""Before a grid runs: an axis that has no effect is found, speeds are measured without a trace, and the cost adds up."""
+"""Before a study runs: an axis without effect is found, speeds are measured without a trace, the cost adds up."""
 
 from collections.abc import Callable
 from pathlib import Path

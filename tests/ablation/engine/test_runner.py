@@ -1,4 +1,4 @@
-"""The grid, for real: papermill and Dask on trainings of four steps; what a failure leaves behind and what it does not stop."""
+"""Studies executed with papermill and Dask on trainings of four steps: what a failure leaves and does not stop."""
 
 import contextlib
 import io
@@ -29,7 +29,7 @@ from asid.training.history import read_history
 TRAIN_VARIANT = Path(__file__).resolve().parents[3] / "notebooks" / "03_train_variant.ipynb"
 STUDY = """
 name: pair
-question: Does the grid run?
+question: Does the study run?
 preset: asid-tiny
 base:
   data: {{train: '{0}/train', validation: '{0}/validation', patch_size: 16}}
@@ -54,16 +54,17 @@ if not mark.exists():
     os.kill(os.getppid(), signal.SIGKILL)
     time.sleep(600)
 config = build_run(preset, {"model": model, "data": data, "train": train, "evaluate": evaluate}, seed)
-rest = {"identity": run_identity(config), "protocol": "any", "data": data_manifests(config), "complexity": None, "seconds": {}, "provenance": {}}
+rest = {"identity": run_identity(config), "protocol": "any", "data": data_manifests(config), "complexity": None}
+rest |= {"seconds": {}, "provenance": {}}
 write_record(Record(study=study, variant=variant, config=config, scores=[], history=[], **rest), output)
 """
-"""A run without training. The first kills the process that executes its notebook, as a machine does that is out of memory;
-its kernel then has to go with that process, however long it would still work."""
+"""A run without training. The first one kills the process that executes its notebook, as if memory had run out. Its
+kernel then has to die with that process."""
 
 
 @dataclass(frozen=True)
-class Grid:
-    """A study that has been run once from the command line."""
+class Finished:
+    """A study that was run once from the command line."""
 
     study: Study
     folder: Path
@@ -73,8 +74,8 @@ class Grid:
 
 
 @pytest.fixture(scope="module")
-def grid(crops: Path, tmp_path_factory: pytest.TempPathFactory) -> Grid:
-    folder = tmp_path_factory.mktemp("grid")
+def finished(crops: Path, tmp_path_factory: pytest.TempPathFactory) -> Finished:
+    folder = tmp_path_factory.mktemp("study")
     path = folder / "pair.yaml"
     path.write_text(STUDY.format(crops, TRAIN_VARIANT))
     study = load_study(path)
@@ -87,7 +88,7 @@ def grid(crops: Path, tmp_path_factory: pytest.TempPathFactory) -> Grid:
             cli.main()
     runs = {run.variant: run for run in plan_runs(study, folder / "out")}
     assert isinstance(ended.value.code, int)
-    return Grid(study, folder / "out", runs, ended.value.code, output.getvalue())
+    return Finished(study, folder / "out", runs, ended.value.code, output.getvalue())
 
 
 def without(study: Study, variant: str) -> Study:
@@ -102,8 +103,8 @@ def no_cluster(*_: Any, **__: Any) -> None:
     raise AssertionError("nothing was to be run")
 
 
-def test_a_run_leaves_its_record_curves_weights_and_images(grid: Grid) -> None:
-    run = grid.runs[GOOD]
+def test_a_run_leaves_its_record_curves_weights_and_images(finished: Finished) -> None:
+    run = finished.runs[GOOD]
     record = read_record(run.folder, run.run_id)
     assert (record.study, record.variant, record.config) == ("pair", GOOD, run.config)
     assert record.complexity is not None
@@ -117,19 +118,19 @@ def test_a_run_leaves_its_record_curves_weights_and_images(grid: Grid) -> None:
     assert (run.folder / "images" / "validation" / "face.png").is_file()
 
 
-def test_a_run_leaves_its_executed_notebook(grid: Grid) -> None:
-    notebook = nbformat.read(grid.runs[GOOD].folder / NOTEBOOK, as_version=4)
+def test_a_run_leaves_its_executed_notebook(finished: Finished) -> None:
+    notebook = nbformat.read(finished.runs[GOOD].folder / NOTEBOOK, as_version=4)
     nbformat.validate(notebook)
     code = [cell for cell in notebook.cells if cell.cell_type == "code"]
     assert all(cell.execution_count for cell in code)
     assert any("image/png" in output.get("data", {}) for cell in code for output in cell.outputs)
     (injected,) = [cell.source for cell in code if "injected-parameters" in cell.metadata.tags]
     assert f'variant = "{GOOD}"' in injected
-    assert grid.runs[GOOD].run_id in injected
+    assert finished.runs[GOOD].run_id in injected
 
 
-def test_a_failed_run_leaves_the_error_and_the_executed_notebook(grid: Grid) -> None:
-    folder = grid.runs[BAD].folder
+def test_a_failed_run_leaves_the_error_and_the_executed_notebook(finished: Finished) -> None:
+    folder = finished.runs[BAD].folder
     assert not (folder / RECORD).exists()
     text = (folder / ERROR).read_text()
     assert "ImageError" in text
@@ -146,78 +147,82 @@ def test_a_failed_run_leaves_the_error_and_the_executed_notebook(grid: Grid) -> 
     assert errors == ["ImageError"]
 
 
-def test_the_error_is_plain_text(grid: Grid) -> None:
-    assert "\x1b" not in (grid.runs[BAD].folder / ERROR).read_text(), "colours of a terminal, in a file"
+def test_the_error_is_plain_text(finished: Finished) -> None:
+    assert "\x1b" not in (finished.runs[BAD].folder / ERROR).read_text(), "colours of a terminal, in a file"
 
 
-def test_the_command_names_the_failed_run_and_ends_with_status_one(grid: Grid) -> None:
-    text = " ".join(grid.output.split())
-    assert grid.status == 1
+def test_the_command_names_the_failed_run_and_ends_with_status_one(finished: Finished) -> None:
+    text = " ".join(finished.output.split())
+    assert finished.status == 1
     assert f"failed: {BAD} seed 0: ImageError:" in text
     assert "lower data.patch_size" in text
     assert "1 of 2 runs done (0 before)" in text
     assert f"failed: {GOOD}" not in text
 
 
-def test_the_command_writes_paths_that_can_be_copied(grid: Grid) -> None:
+def test_the_command_writes_paths_that_can_be_copied(finished: Finished) -> None:
     """A path that is broken over lines cannot be opened."""
-    assert str(grid.runs[BAD].folder / ERROR) in grid.output
-    assert str(grid.runs[BAD].folder / NOTEBOOK) in grid.output
+    assert str(finished.runs[BAD].folder / ERROR) in finished.output
+    assert str(finished.runs[BAD].folder / NOTEBOOK) in finished.output
 
 
-def test_bicubic_is_scored_on_the_same_images(grid: Grid) -> None:
-    record = read_record(grid.folder / "references" / "bicubic")
+def test_bicubic_is_scored_on_the_same_images(finished: Finished) -> None:
+    record = read_record(finished.folder / "references" / "bicubic")
     assert record.complexity is None
     assert [(row["data"], row["image"]) for row in record.scores] == [("validation", "face")]
     assert record.data == {
-        key: value for key, value in read_record(grid.runs["base"].folder).data.items() if key.startswith("evaluate")
+        key: value
+        for key, value in read_record(finished.runs["base"].folder).data.items()
+        if key.startswith("evaluate")
     }
 
 
-def test_the_plan_lists_every_run_with_its_folder(grid: Grid) -> None:
-    plan = read_plan(grid.folder)
+def test_the_plan_lists_every_run_with_its_folder(finished: Finished) -> None:
+    plan = read_plan(finished.folder)
     assert (plan.name, plan.base, plan.references) == ("pair", "base", ("bicubic",))
-    assert plan.runs == tuple(grid.runs.values())
+    assert plan.runs == tuple(finished.runs.values())
     assert plan.notebook.resolve() == TRAIN_VARIANT
 
 
-def test_the_plan_holds_no_path_outside_the_folder(grid: Grid) -> None:
+def test_the_plan_holds_no_path_outside_the_folder(finished: Finished) -> None:
     """A study's folder can be moved."""
-    content = json.loads((grid.folder / "study.json").read_text())
-    assert [run["folder"] for run in content["runs"]] == [f"runs/{run.folder.name}" for run in grid.runs.values()]
+    content = json.loads((finished.folder / "study.json").read_text())
+    assert [run["folder"] for run in content["runs"]] == [f"runs/{run.folder.name}" for run in finished.runs.values()]
 
 
-def test_only_the_failed_run_is_left_to_do(grid: Grid) -> None:
-    assert {run.variant for run in plan_runs(grid.study, grid.folder) if not run.is_done()} == {BAD}
+def test_only_the_failed_run_is_left_to_do(finished: Finished) -> None:
+    assert {run.variant for run in plan_runs(finished.study, finished.folder) if not run.is_done()} == {BAD}
 
 
-def test_the_report_lists_the_failed_run_as_without_a_record(grid: Grid) -> None:
-    assert load_results(grid.folder).missing == (f"{BAD} seed 0",)
-    write_report(load_results(grid.folder))
-    text = (grid.folder / "comparison.md").read_text()
+def test_the_report_lists_the_failed_run_as_without_a_record(finished: Finished) -> None:
+    assert load_results(finished.folder).missing == (f"{BAD} seed 0",)
+    write_report(load_results(finished.folder))
+    text = (finished.folder / "comparison.md").read_text()
     assert f"Without a record, not in the table: {BAD} seed 0." in text
     assert f"| {BAD}" not in text
 
 
-def test_what_is_done_is_not_run_again(grid: Grid, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_is_done_is_not_run_again(finished: Finished, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(runner, "open_cluster", no_cluster)
-    before = snapshot(grid.folder / "runs")
-    outcomes = run_study(without(grid.study, BAD), TRAIN_VARIANT, grid.folder)
+    before = snapshot(finished.folder / "runs")
+    outcomes = run_study(without(finished.study, BAD), TRAIN_VARIANT, finished.folder)
     assert outcomes == [Outcome(f"{GOOD} seed 0", error=None, skipped=True)]
-    assert snapshot(grid.folder / "runs") == before
+    assert snapshot(finished.folder / "runs") == before
 
 
-def test_a_changed_run_gets_a_folder_of_its_own(grid: Grid) -> None:
-    longer = grid.study.override(
-        base={**grid.study.config.base, "train": {**grid.study.config.base["train"], "steps": 5}}
+def test_a_changed_run_gets_a_folder_of_its_own(finished: Finished) -> None:
+    longer = finished.study.override(
+        base={**finished.study.config.base, "train": {**finished.study.config.base["train"], "steps": 5}}
     )
-    assert not {run.folder for run in plan_runs(longer, grid.folder)} & {run.folder for run in grid.runs.values()}
+    assert not {run.folder for run in plan_runs(longer, finished.folder)} & {
+        run.folder for run in finished.runs.values()
+    }
 
 
 def test_what_is_left_of_a_study_gets_the_threads_of_the_whole(
-    grid: Grid, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    finished: Finished, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """With other threads, the last digits would be others: a study that was stopped would not end in the table of one that was not."""
+    """Threads change the last digits: otherwise a stopped study would not end in the same table."""
     asked = []
 
     def open_cluster(config: ClusterConfig, workers: int, threads: int) -> None:
@@ -228,14 +233,14 @@ def test_what_is_left_of_a_study_gets_the_threads_of_the_whole(
     monkeypatch.setattr("dask.system.CPU_COUNT", 8)
     for only in (None, frozenset({(GOOD, 0)})):
         with pytest.raises(StudyError, match="far enough"):
-            run_study(grid.study, TRAIN_VARIANT, tmp_path, ClusterConfig(workers=2), only=only)
+            run_study(finished.study, TRAIN_VARIANT, tmp_path, ClusterConfig(workers=2), only=only)
     assert asked == [(2, 4), (1, 4)]
 
 
 @pytest.mark.parametrize("damage", ["truncated", "of another run"])
-def test_a_run_with_a_bad_record_is_not_done(damage: str, grid: Grid, tmp_path: Path) -> None:
-    run = grid.runs["base"].model_copy(update={"folder": tmp_path})
-    text = (grid.runs["base"].folder / RECORD).read_text()
+def test_a_run_with_a_bad_record_is_not_done(damage: str, finished: Finished, tmp_path: Path) -> None:
+    run = finished.runs["base"].model_copy(update={"folder": tmp_path})
+    text = (finished.runs["base"].folder / RECORD).read_text()
     (tmp_path / RECORD).write_text(text)
     assert run.is_done()
     (tmp_path / RECORD).write_text(
@@ -300,7 +305,7 @@ def make_notebook(tmp_path: Path) -> Callable[[str], Path]:
     ],
     ids=["the kernel dies", "an exception", "no record", "a damaged record"],
 )
-def test_whatever_goes_wrong_in_a_notebook_is_an_error_in_words(
+def test_whatever_goes_wrong_in_a_notebook_is_an_error_as_text(
     action: str, words: str, make_notebook: Callable[[str], Path], crops: Path, tmp_path: Path
 ) -> None:
     run = plan_runs(make_study(crops, tmp_path), tmp_path / "out")[0]

@@ -1,4 +1,4 @@
-"""The state of each run, from folders made by hand: alive, dead, failed, damaged, of another plan; and what differs between two runs."""
+"""States of runs in hand-made folders: alive, dead, failed, damaged, of another plan; and comparisons of two runs."""
 
 import json
 import os
@@ -81,7 +81,7 @@ def state_of(folder: Path) -> RunState:
 
 @pytest.fixture
 def sleeper() -> Iterator[subprocess.Popen[bytes]]:
-    """A process of another kind, alive."""
+    """A different living process."""
     process = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"])
     yield process
     process.kill()
@@ -99,7 +99,7 @@ def wait_until(condition: Callable[[], bool]) -> None:
 # Alive or not
 
 
-def test_a_run_that_nobody_began_is_neither_alive_nor_dead(tmp_path: Path) -> None:
+def test_a_run_that_was_not_started_is_neither_alive_nor_dead(tmp_path: Path) -> None:
     assert is_alive(tmp_path) is None
     assert is_alive(tmp_path / "nowhere") is None
 
@@ -212,7 +212,7 @@ def test_a_run_whose_process_is_killed_is_stale(tmp_path: Path) -> None:
 # States
 
 
-def test_a_run_that_nobody_began_is_planned(tmp_path: Path) -> None:
+def test_a_run_that_was_not_started_is_planned(tmp_path: Path) -> None:
     expected = RunState("base", 0, RUN_ID, tmp_path / "nowhere", "planned")
     assert state_of(tmp_path / "nowhere") == expected
     assert state_of(tmp_path).state == "planned"

@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM, sent to real processes: the first is an interruption, the second ends all at once and leaves nothing behind."""
+"""Ctrl-C and SIGTERM, sent to real processes: the first interrupts, the second ends everything immediately."""
 
 import os
 import signal
@@ -25,7 +25,10 @@ def work(seconds):
         time.sleep(0.05)
 
 sleep = "import time; time.sleep(60)"
-parent = f"import subprocess, sys; p = subprocess.Popen([sys.executable, '-c', {sleep!r}]); print(p.pid, flush=True); p.wait()"
+parent = (
+    f"import subprocess, sys; p = subprocess.Popen([sys.executable, '-c', {sleep!r}]); "
+    "print(p.pid, flush=True); p.wait()"
+)
 try:
     with stops_cleanly(Console()):
         try:
@@ -40,7 +43,7 @@ except KeyboardInterrupt:
     print("interrupted", flush=True)
     sys.exit(3)
 """
-"""Work with a child and a grandchild; told to stop, it closes what it has opened, which may take long."""
+"""Work with a child and a grandchild. Interrupted, it closes what it has opened, which may take long."""
 
 each_signal = pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=lambda number: number.name)
 
@@ -59,7 +62,7 @@ class Worker:
         return self.process.stdout.readline().strip()
 
     def end(self) -> tuple[int, str, str]:
-        """Exit status, and the rest of what it writes. Not that of its children, which may live on and hold the pipe."""
+        """Exit status and remaining output; not that of its children, which may live on and hold the pipe."""
         status = self.process.wait(timeout=30)
         assert self.process.stdout is not None
         assert self.process.stderr is not None
@@ -152,7 +155,7 @@ def test_a_signal_is_heard_though_nothing_can_be_written(error: Exception) -> No
 
 
 def test_in_another_thread_it_leaves_signals_alone() -> None:
-    """Only the main thread may change them: a notebook's kernel, say, runs a grid elsewhere."""
+    """Only the main thread may change them; a notebook may run a study in another thread."""
     seen = []
 
     def run() -> None:

@@ -1,4 +1,4 @@
-"""Matched controls: the size is that of the real network, and the network that is found is of that size and of the same kind."""
+"""Matched controls: sizes are those of real networks, and the control has the right size and the same kind."""
 
 from functools import cache
 from typing import Any
@@ -117,7 +117,7 @@ def test_a_narrow_network_of_many_steps_that_keep_nothing_can_be_matched() -> No
 @pytest.mark.parametrize(
     ("target", "nearest"), [(100, "num_features 5, num_groups 1"), (10**9, "num_features 48, num_groups 3")]
 )
-def test_a_size_that_cannot_be_reached_is_told_with_the_nearest(target: int, nearest: str) -> None:
+def test_a_size_that_cannot_be_reached_is_reported_with_the_nearest(target: int, nearest: str) -> None:
     """A third to three times the width, two groups more or less."""
     with pytest.raises(ValueError, match=f"within 2% of the base's {target} params; the nearest has .* with {nearest}"):
         match_size(TINY.override(num_groups=1, spatial_windows=[]), target, "params")

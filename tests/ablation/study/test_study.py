@@ -1,4 +1,4 @@
-"""Study files: the runs they stand for, and what is told about those that make no sense."""
+"""Study files: the runs that they describe, and the errors of those that make no sense."""
 
 import json
 import re
@@ -42,7 +42,7 @@ def write(folder: Path, text: str) -> Path:
 
 
 def messages(path: Path, profile: str | None = None) -> list[str]:
-    """What is told about a study file that is refused, a line for each problem."""
+    """The errors of a study file that is rejected, one line per problem."""
     with pytest.raises((StudyError, ValidationError)) as caught:
         load_study(path, profile)
     return describe_errors(caught.value) if isinstance(caught.value, ValidationError) else [str(caught.value)]
@@ -54,7 +54,7 @@ def make(**content: Any) -> Study:
 
 
 def problem(**content: Any) -> str:
-    """The one line that is told about a study that is refused."""
+    """The only error of a study that is rejected."""
     with pytest.raises((StudyError, ValidationError)) as caught:
         make(**content)
     lines = describe_errors(caught.value) if isinstance(caught.value, ValidationError) else [str(caught.value)]
@@ -64,7 +64,7 @@ def problem(**content: Any) -> str:
 
 
 def deltas(study: Study) -> dict[str, Any]:
-    return {name: cell.delta for name, cell in study.variants.items()}
+    return {name: variant.delta for name, variant in study.variants.items()}
 
 
 def test_a_study_stands_for_each_variant_with_each_seed_in_the_order_of_the_file(tmp_path: Path) -> None:
@@ -116,7 +116,7 @@ def test_merge_goes_by_section_and_leaves_both_as_they_were() -> None:
         ({"model": {"distillation_ratio": 0}}, "distillation ratio: 0"),
     ],
 )
-def test_a_change_in_words(delta: dict[str, Any], words: str) -> None:
+def test_a_change_as_text(delta: dict[str, Any], words: str) -> None:
     assert describe_delta(delta) == words
 
 
@@ -173,7 +173,7 @@ BAD_STUDIES: dict[str, tuple[str, list[str]]] = {
         "variants: {a: , b: {model: {distillation_ratio: 1/2}}}",
         ["variant b:", "1/2", "leaves no channel"],
     ),
-    "value of another kind": (
+    "value of a wrong type": (
         "variants: {a: , b: {model: {attention_sharing: some}}}",
         ["variant b: model.attention_sharing:", "'all' or 'none'", "'some'"],
     ),
@@ -201,10 +201,10 @@ BAD_STUDIES: dict[str, tuple[str, list[str]]] = {
     "duplicate seeds": ("variants: {a: }\nseeds: [3, 1, 3]", ["seeds: expected different seeds, got [3, 1, 3]"]),
     "no seed": ("variants: {a: }\nseeds: []", ["seeds:", "at least 1"]),
     "unknown reference": ("variants: {a: }\nreferences: [lanczos]", ["references", "'bicubic'", "'lanczos'"]),
-    "section that is no mapping": ("variants: {a: , b: {model: 3}}", ["variants.b.model:", "dictionary"]),
-    "base that is no mapping": ("base: [1]", ["base:", "dictionary"]),
-    "base that is no mapping, with profiles": ("base: [1]\nprofiles: {a: {}}", ["base:", "dictionary"]),
-    "section of the base that is no mapping, with profiles": (
+    "section that is not a mapping": ("variants: {a: , b: {model: 3}}", ["variants.b.model:", "dictionary"]),
+    "base that is not a mapping": ("base: [1]", ["base:", "dictionary"]),
+    "base that is not a mapping, with profiles": ("base: [1]\nprofiles: {a: {}}", ["base:", "dictionary"]),
+    "section of the base that is not a mapping, with profiles": (
         "base: {model: 3}\nprofiles: {a: {}}",
         ["base.model:", "dictionary"],
     ),
@@ -229,7 +229,7 @@ BAD_STUDIES: dict[str, tuple[str, list[str]]] = {
     "seeds of a profile": ("profiles: {a: {seeds: [1, 1]}}", ["seeds: expected different seeds, got [1, 1]"]),
     "name of a profile": ("profiles: {'a/b': {}}", ["a/b", "pattern"]),
     "preset of a profile": ("profiles: {a: {preset: asid-tinny}}", ["did you mean 'asid-tiny'?"]),
-    "profiles that are no mapping": ("profiles: [a]", ["profile a is empty"]),
+    "profiles that nobody wrote": ("profiles: [a]", ["profile a is empty"]),
 }
 
 
@@ -261,7 +261,7 @@ def test_all_missing_keys_are_reported_at_once(tmp_path: Path) -> None:
         ("just words\n", "expected a mapping"),
     ],
 )
-def test_a_file_that_is_no_study_is_reported_with_its_path(text: str, words: str, tmp_path: Path) -> None:
+def test_a_file_that_is_not_a_study_is_reported_with_its_path(text: str, words: str, tmp_path: Path) -> None:
     path = write(tmp_path, text)
     with pytest.raises(StudyError) as caught:
         load_study(path)
@@ -344,7 +344,7 @@ def test_factors_make_all_combinations_named_by_what_differs_from_the_base() -> 
     )
 
 
-def test_each_cell_of_the_product_has_the_level_of_every_factor() -> None:
+def test_each_combination_has_the_level_of_every_factor() -> None:
     """Also the base, of whose name none is left."""
     study = make(
         factors={
@@ -358,7 +358,7 @@ def test_each_cell_of_the_product_has_the_level_of_every_factor() -> None:
     last = study.variants["esa-off_spatial-windows-none_learning-rate-0.001"]
     assert last.levels == {"esa": "off", "spatial_windows": "none", "learning_rate": "0.001"}
     assert last.delta == {"model": {"esa": False, "spatial_windows": []}, "train": {"learning_rate": 0.001}}
-    assert len({tuple(cell.levels.values()) for cell in study.variants.values()}) == 8
+    assert len({tuple(variant.levels.values()) for variant in study.variants.values()}) == 8
 
 
 def test_the_combination_that_is_the_base_is_the_base() -> None:
@@ -371,7 +371,7 @@ def test_the_combination_that_is_the_base_is_the_base() -> None:
     assert study.variants["plain"] == Variant("plain", {}, {"esa": "off", "position_bias": "on"})
 
 
-def test_factors_that_leave_the_base_out_do_not_make_it_a_cell_of_the_product() -> None:
+def test_factors_that_leave_the_base_out_do_not_make_it_a_combination() -> None:
     study = make(factors={"window_size": [4, 16]})
     assert list(study.variants) == ["base", "window-size-4", "window-size-16"]
     assert study.variants["base"].levels == {}
@@ -403,10 +403,10 @@ def test_zip_makes_a_variant_of_each_row() -> None:
             "train": {"batch_size": 8},
         },
     }
-    assert all(cell.levels == {} for cell in study.variants.values()), "rows are no factors"
+    assert all(variant.levels == {} for variant in study.variants.values()), "rows are not factors"
 
 
-def test_a_row_that_is_the_base_leaves_it_a_cell_of_the_product() -> None:
+def test_a_row_that_is_the_base_leaves_it_a_combination() -> None:
     study = make(factors={"esa": [True, False]}, zip={"window_size": [8, 4]})
     assert study.variants["base"].levels == {"esa": "on"}
 
@@ -428,7 +428,7 @@ def test_components_are_taken_out_of_the_base() -> None:
         "no-meso": {"model": without_meso},
         "no-esa_no-sharing": {"model": {"esa": False, "attention_sharing": "none"}},
     }
-    assert not study.run_config("no-esa", 0).model.position_bias, "a change of the base is kept"
+    assert not study.run_config("no-esa", 0).model.position_bias, "a change of the base stays"
 
 
 def test_components_are_added_to_a_network_without_any_of_them() -> None:
@@ -465,7 +465,7 @@ def test_variants_come_in_one_order() -> None:
 # Exclusion
 
 
-def test_a_rule_drops_the_cells_that_have_all_its_values_and_lists_them() -> None:
+def test_a_rule_drops_the_variants_that_have_all_its_values_and_lists_them() -> None:
     study = make(
         factors={"esa": [True, False], "position_bias": [True, False]}, exclude=[{"esa": False, "position_bias": False}]
     )
@@ -496,7 +496,7 @@ def test_a_rule_compares_values_as_the_configuration_holds_them(value: Any, rule
     assert list(study.variants) == ["base"]
 
 
-def test_a_rule_reaches_cells_of_every_generator() -> None:
+def test_a_rule_reaches_variants_of_every_generator() -> None:
     study = make(
         leave_one_out=["esa", "sharing"], zip={"window_size": [4]}, exclude=[{"esa": False}, {"window_size": 4}]
     )
@@ -606,7 +606,7 @@ def test_match_adds_a_control_of_the_size_of_the_base_behind_each_variant_of_ano
     named = {"meso-only": {"model": {"spatial_windows": ["meso", "meso"]}}}
     study = make(variants=named, leave_one_out=["sharing", "esa"], match="params")
     assert list(study.variants) == ["base", "meso-only", "no-sharing", "no-sharing-matched", "no-esa", "no-esa-matched"]
-    assert {name: cell.control_of for name, cell in study.variants.items() if cell.control_of} == {
+    assert {name: variant.control_of for name, variant in study.variants.items() if variant.control_of} == {
         "no-sharing-matched": "no-sharing",
         "no-esa-matched": "no-esa",
     }
@@ -632,7 +632,7 @@ def test_a_variant_that_cannot_be_brought_to_the_size_of_the_base_is_reported() 
         match="params",
     )
     assert re.search(
-        r"match: variant big: no width or number of groups brings it within 2% of the base's \d+ params; the nearest has \d+",
+        r"match: variant big: no width or number of groups .* 2% of the base's \d+ params; the nearest has \d+",
         line,
     )
 
@@ -772,7 +772,8 @@ def test_a_study_names_profiles_that_are_written_once(tmp_path: Path) -> None:
 
 def test_a_study_changes_a_shared_profile(tmp_path: Path) -> None:
     write_shared(tmp_path)
-    text = "profiles:\n  laptop: {base: {model: {esa: false}, train: {steps: 8}}, seeds: [5]}\n  paper:\n  own: {minutes: 3}"
+    laptop = "{base: {model: {esa: false}, train: {steps: 8}}, seeds: [5]}"
+    text = f"profiles:\n  laptop: {laptop}\n  paper:\n  own: {{minutes: 3}}"
     path = write(tmp_path, HEAD + text)
     study = load_study(path).config
     assert (study.preset, study.seeds) == ("asid-tiny", (5,))

@@ -316,6 +316,15 @@ def test_whatever_goes_wrong_in_a_notebook_is_an_error_as_text(
     assert (run.folder / NOTEBOOK).is_file()
 
 
+def test_the_kernel_gets_the_environment_of_its_position(
+    make_notebook: Callable[[str], Path], crops: Path, tmp_path: Path
+) -> None:
+    run = plan_runs(make_study(crops, tmp_path), tmp_path / "out")[0]
+    notebook = make_notebook("import os; raise ValueError(os.environ['CUDA_VISIBLE_DEVICES'], os.getcwd())")
+    error = execute_run(run, notebook, tmp_path, {"CUDA_VISIBLE_DEVICES": "$7"})
+    assert error == f"ValueError: ('$7', '{tmp_path}')"
+
+
 def test_a_process_that_dies_is_one_failed_run_and_is_run_again_alone(
     make_notebook: Callable[[str], Path], crops: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

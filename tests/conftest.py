@@ -1,25 +1,32 @@
-"""Fixtures of all tests: the development data where it is there, tiny photographs, configurations of very short trainings."""
+"""Fixtures of all tests: commands, development data, tiny photographs, configurations of very short trainings."""
 
 import os
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+from command_line import Call, run_command
+from paths import ROOT
 from skimage import data
 
 from asid.config import RunConfig, preset
 from asid.data.images import write_image
 
-ROOT = Path(__file__).resolve().parents[1]
-
 torch.set_num_threads(1)
+
+
+@pytest.fixture
+def cli(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Call:
+    """``cli("complexity", "--preset", "asid-tiny")``: a command in this process, as from a shell."""
+    return partial(run_command, monkeypatch, capsys)
 
 
 @pytest.fixture(scope="session")
 def shared() -> Path:
-    """The folder of the development data (benchmarks, MATLAB's LR images, RCAN's results): not part of the repository."""
+    """Development data: benchmarks, MATLAB's LR images, RCAN's results. Not part of the repository."""
     folder = Path(os.environ.get("ASID_SHARED", ROOT.parent / "shared"))
     if not (folder / "data").is_dir():
         pytest.skip(f"no development data at {folder}: set ASID_SHARED")
@@ -39,7 +46,7 @@ def crops(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def tiny_run(crops: Path) -> Callable[..., RunConfig]:
-    """Configurations of trainings of a second: ``tiny_run(model={...}, seed=1, steps=10, ...)``, further names are those of train."""
+    """Trainings of one second: ``tiny_run(model={...}, seed=1, steps=10, ...)``; other keywords are fields of train."""
 
     def make(*, model: dict[str, Any] | None = None, seed: int = 0, **train: Any) -> RunConfig:
         settings = {"steps": 6, "batch_size": 2, "validate_every": 3, "checkpoint_every": 2, "accelerator": "cpu"}

@@ -3,5 +3,5 @@
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
-NOTEBOOK = ROOT / "notebooks" / "03_train_variant.ipynb"
+TRAIN_VARIANT = ROOT / "notebooks" / "03_train_variant.ipynb"
 """The notebook of a run."""

@@ -41,7 +41,7 @@ def part_of(module: str) -> str:
 
 
 def imported_modules(source: str) -> Iterator[str]:
-    """Every ``asid`` module that ``source`` imports, also inside functions; ``from asid.data import x`` is ``asid.data.x``."""
+    """Every ``asid`` module that ``source`` imports, also inside functions."""
     for node in ast.walk(ast.parse(source)):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names if alias.name.split(".")[0] == "asid")

@@ -54,7 +54,10 @@ Root = str | Path | None
 
 
 def run_checks(root: Root = None) -> list[Check]:
-    """Run every check, on the data sets under ``root`` (by default ``ASID_DATA``). A check without its data has the result ``no data``, which does not count as a failure."""
+    """Run every check, on the data sets under ``root`` (default: ``ASID_DATA``).
+
+    A check without its data has the result ``no data``, which is not a failure.
+    """
     return [
         *_check_counts(),
         *_check_golden(),

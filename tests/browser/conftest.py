@@ -9,9 +9,8 @@ from typing import Any
 
 import pytest
 from pages import Lab, write_settings
+from paths import ROOT
 from servers import serve
-
-ROOT = Path(__file__).resolve().parents[2]
 
 
 @pytest.fixture(scope="session")

@@ -10,8 +10,9 @@ from typing import Any
 
 import jsonschema
 import pytest
-from command_line import Call, run_command
+from command_line import Call
 from filelock import FileLock
+from paths import TRAIN_VARIANT
 
 from asid.ablation.engine import cost, runner
 from asid.ablation.engine.cluster import ClusterConfig
@@ -29,7 +30,6 @@ from asid.model.network import ASID
 from asid.runs.identity import data_manifests
 from asid.runs.record import Record, write_record
 
-TRAIN_VARIANT = Path(__file__).resolve().parents[2] / "notebooks" / "03_train_variant.ipynb"
 STUDY_TEXT = """
 name: some-study
 question: Does [esa] help?
@@ -49,12 +49,11 @@ Write = Callable[..., Path]
 
 
 @pytest.fixture
-def call(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> Call:
+def call(cli: Call, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Call:
     """``call("status", "results/quick")``: a command in this process, as from a shell in an empty folder."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("COLUMNS", "200")
-
-    return partial(run_command, monkeypatch, capsys, "ablate")
+    return partial(cli, "ablate")
 
 
 @pytest.fixture

@@ -1,14 +1,12 @@
 """The commands evaluate, score, upscale and verify: what they write, what they print, and how they fail."""
 
 import json
-from collections.abc import Callable
-from functools import partial
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
-from command_line import Ended, run_command
+from command_line import Call
 
 from asid.config import EvalConfig, preset
 from asid.data.images import read_image, write_image
@@ -19,15 +17,13 @@ from asid.files import WEIGHTS, read_json
 from asid.model.checkpoint import save_checkpoint
 from asid.model.network import ASID
 
-Call = Callable[..., Ended]
 PHOTO = np.array(find_images("samples")[0].read()[40:104, 60:124])
 
 
-@pytest.fixture
-def call(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Call:
-    """``asid`` with further words, in an empty folder."""
+@pytest.fixture(autouse=True)
+def _empty_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Commands run in an empty folder."""
     monkeypatch.chdir(tmp_path)
-    return partial(run_command, monkeypatch, capsys)
 
 
 @pytest.fixture(scope="module")
@@ -51,10 +47,10 @@ def folders(tmp_path: Path) -> tuple[Path, Path]:
 
 
 def test_the_record_the_table_and_the_images_are_those_of_one_evaluation(
-    run_folder: Path, crops: Path, call: Call, tmp_path: Path
+    run_folder: Path, crops: Path, cli: Call, tmp_path: Path
 ) -> None:
     data, output = crops / "validation", tmp_path / "out"
-    ended = call(
+    ended = cli(
         "evaluate", run_folder, "--data", data, "--tile", 32, "--overlap", 8, "--save-images", "--output", output
     )
     expected = evaluate(
@@ -73,10 +69,10 @@ def test_the_record_the_table_and_the_images_are_those_of_one_evaluation(
         assert word in ended.words
 
 
-def test_json_is_the_record(call: Call, folders: tuple[Path, Path], tmp_path: Path) -> None:
+def test_json_is_the_record(cli: Call, folders: tuple[Path, Path], tmp_path: Path) -> None:
     checkpoint = save_checkpoint(ASID(preset("asid-tiny")), tmp_path / "net.safetensors")
     settings = ["--tile", 16, "--overlap", 4, "--ensemble", "--save-images", "--output", tmp_path / "out"]
-    ended = call("evaluate", checkpoint, "--data", folders[1], *settings, "--json")
+    ended = cli("evaluate", checkpoint, "--data", folders[1], *settings, "--json")
     record = json.loads(ended.out)
     assert ended.status == 0
     assert record == read_json(tmp_path / "out" / "evaluation.json")
@@ -88,13 +84,13 @@ def test_json_is_the_record(call: Call, folders: tuple[Path, Path], tmp_path: Pa
     assert len(list((tmp_path / "out" / "images" / "hr").glob("*.png"))) == 3
 
 
-def test_bicubic_has_a_record_too(crops: Path, call: Call) -> None:
-    record = json.loads(call("evaluate", "bicubic", "--scale", 3, "--data", crops / "validation", "--json").out)
+def test_bicubic_has_a_record_too(crops: Path, cli: Call) -> None:
+    record = json.loads(cli("evaluate", "bicubic", "--scale", 3, "--data", crops / "validation", "--json").out)
     assert record["protocol"] == "psnr-y/ssim-y crop=scale"
     assert record["mean"] == {name: record["images"][0][name] for name in ("psnr", "ssim")}
 
 
-def test_no_evaluation_overwrites_another(run_folder: Path, crops: Path, call: Call, tmp_path: Path) -> None:
+def test_no_evaluation_overwrites_another(run_folder: Path, crops: Path, cli: Call, tmp_path: Path) -> None:
     """Other tiles, weights or models have a folder of their own; the same command has the same one again."""
     other = tmp_path / "other" / "mine"
     other.mkdir(parents=True)
@@ -107,7 +103,7 @@ def test_no_evaluation_overwrites_another(run_folder: Path, crops: Path, call: C
         [run_folder, "--tile", 32],
         [other],
     ):
-        assert call("evaluate", *words, "--data", crops / "validation").status == 0
+        assert cli("evaluate", *words, "--data", crops / "validation").status == 0
     names = sorted(path.name.rpartition("-")[0] for path in (tmp_path / "results" / "evaluations").iterdir())
     assert names == ["bicubic", "bicubic", "mine", "mine", "mine"]
     assert default_folder(str(other), EvalConfig(), None) == default_folder(str(other / WEIGHTS), EvalConfig(), None)
@@ -116,11 +112,9 @@ def test_no_evaluation_overwrites_another(run_folder: Path, crops: Path, call: C
 @pytest.mark.parametrize(
     ("scale", "psnr", "ssim"), [(2, "38.27", "0.9614"), (3, "34.74", "0.9299"), (4, "32.63", "0.9002")]
 )
-def test_published_images_score_the_published_digits(
-    scale: int, psnr: str, ssim: str, shared: Path, call: Call
-) -> None:
+def test_published_images_score_the_published_digits(scale: int, psnr: str, ssim: str, shared: Path, cli: Call) -> None:
     data = shared.resolve() / "data"
-    ended = call("score", data / f"Set5_RCAN/x{scale}", data / "Set5", "--scale", scale, "--json")
+    ended = cli("score", data / f"Set5_RCAN/x{scale}", data / "Set5", "--scale", scale, "--json")
     record = json.loads(ended.out)
     assert ended.status == 0
     assert (f"{record['mean']['psnr']:.2f}", f"{record['mean']['ssim']:.4f}") == (psnr, ssim)
@@ -128,16 +122,16 @@ def test_published_images_score_the_published_digits(
     assert len(record["images"]) == 5
 
 
-def test_infinity_is_text_in_json(folders: tuple[Path, Path], call: Call) -> None:
-    ended = call("score", *folders, "--scale", 2, "--json")
+def test_infinity_is_text_in_json(folders: tuple[Path, Path], cli: Call) -> None:
+    ended = cli("score", *folders, "--scale", 2, "--json")
     record = json.loads(ended.out, parse_constant=lambda name: pytest.fail(f"{name} is not valid JSON"))
     assert record["mean"]["psnr"] == "inf"
     assert {row["image"]: row["psnr"] for row in record["images"]}["baby"] == "inf"
 
 
-def test_rgb_is_another_protocol_with_its_own_name(folders: tuple[Path, Path], call: Call) -> None:
+def test_rgb_is_another_protocol_with_its_own_name(folders: tuple[Path, Path], cli: Call) -> None:
     luma, rgb = (
-        json.loads(call("score", *folders, "--scale", 2, "--json", "--protocol", name).out)
+        json.loads(cli("score", *folders, "--scale", 2, "--json", "--protocol", name).out)
         for name in ("psnr-y/ssim-y crop=scale", "psnr-rgb/ssim-rgb crop=scale")
     )
     assert luma["protocol"] != rgb["protocol"]
@@ -156,32 +150,32 @@ def test_rgb_is_another_protocol_with_its_own_name(folders: tuple[Path, Path], c
         (["evaluate", "bicubic", "--scale", "2", "--tile", "8"], "overlap smaller than the tile"),
     ],
 )
-def test_a_mistake_is_reported_in_one_line(words: list[str], message: str, call: Call) -> None:
-    ended = call(*words)
+def test_a_mistake_is_reported_in_one_line(words: list[str], message: str, cli: Call) -> None:
+    ended = cli(*words)
     assert ended.status == 2
     assert message in ended.err
     assert len(ended.err.strip().splitlines()) == 1
 
 
-def test_upscale_writes_images(tmp_path: Path, call: Call, folders: tuple[Path, Path]) -> None:
+def test_upscale_writes_images(tmp_path: Path, cli: Call, folders: tuple[Path, Path]) -> None:
     checkpoint = save_checkpoint(ASID(preset("asid-tiny", scale=3)), tmp_path / "net.safetensors")
-    ended = call("upscale", checkpoint, folders[1] / "baby.png", "--output", tmp_path / "out")
+    ended = cli("upscale", checkpoint, folders[1] / "baby.png", "--output", tmp_path / "out")
     assert ended.status == 0
     assert "192×192" in ended.out
     assert find_images(tmp_path / "out")[0].read().shape == (192, 192, 3)
 
 
-def test_verify_fails_if_a_number_is_wrong(call: Call, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_verify_fails_if_a_number_is_wrong(cli: Call, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     from asid.evaluation import verify
 
     monkeypatch.setenv("ASID_DATA", str(tmp_path))
     monkeypatch.setattr(verify, "_MACS", {})
     monkeypatch.setattr(verify, "_PARAMETERS", {("asid", 2): 297_516})
     monkeypatch.setattr(verify, "_BICUBIC", {"samples": {2: (32.92, 0.9008)}, "Set5": {2: (33.67, None)}})
-    ended = call("verify", "--json")
+    ended = cli("verify", "--json")
     results = {check["name"]: check["result"] for check in json.loads(ended.out)}
     assert ended.status == 0
     assert results["bicubic on samples ×2"] == results["published architecture, golden_x2"] == "ok"
     assert results["bicubic on Set5 ×2"] == "no data"
     monkeypatch.setattr(verify, "_PARAMETERS", {("asid", 2): 297_517})
-    assert call("verify", "--json").status == 1
+    assert cli("verify", "--json").status == 1

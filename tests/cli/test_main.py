@@ -4,19 +4,18 @@ import json
 import subprocess
 import sys
 from collections.abc import Iterator
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 import typer
-from command_line import Call, run_command
+from command_line import Call
 
 import asid
 from asid.ablation.engine import runner
 from asid.ablation.engine.cluster import ClusterConfig
 from asid.ablation.engine.runner import Outcome
-from asid.cli import main as cli
+from asid.cli.main import app
 from asid.config import Config, RunConfig, preset
 from asid.files import HISTORY, RECORD, WEIGHTS
 from asid.model.checkpoint import load_checkpoint
@@ -24,13 +23,6 @@ from asid.model.complexity import Complexity
 from asid.runs import run as experiment
 from asid.runs.record import read_record
 from asid.training.history import read_history
-
-
-@pytest.fixture
-def call(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Call:
-    """``call("complexity", "--preset", "asid-tiny")``: a command in this process, as from a shell."""
-
-    return partial(run_command, monkeypatch, capsys)
 
 
 @pytest.fixture
@@ -99,8 +91,8 @@ def test_other_names_are_not_there() -> None:
     ids=lambda value: " ".join(value) if isinstance(value, list) and len(value) < 2 else "",
 )
 @pytest.mark.parametrize("option", ["--help", "-h"])
-def test_help_names_the_arguments(command: list[str], words: list[str], option: str, call: Call) -> None:
-    ended = call(*command, option)
+def test_help_names_the_arguments(command: list[str], words: list[str], option: str, cli: Call) -> None:
+    ended = cli(*command, option)
     assert (ended.status, ended.err) == (0, "")
     for word in words:
         assert word in ended.out
@@ -114,12 +106,12 @@ def leaves(command: Any, path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str
         yield path, command
 
 
-COMMANDS = dict(leaves(typer.main.get_command(cli.app)))
+COMMANDS = dict(leaves(typer.main.get_command(app)))
 
 
 @pytest.mark.parametrize("path", COMMANDS, ids=" ".join)
-def test_every_command_explains_itself_and_each_of_its_arguments(path: tuple[str, ...], call: Call) -> None:
-    ended = call(*path, "--help")
+def test_every_command_explains_itself_and_each_of_its_arguments(path: tuple[str, ...], cli: Call) -> None:
+    ended = cli(*path, "--help")
     assert ended.status == 0
     command = COMMANDS[path]
     assert command.help
@@ -130,13 +122,13 @@ def test_every_command_explains_itself_and_each_of_its_arguments(path: tuple[str
 
 
 @pytest.mark.parametrize(("words", "expected"), [((), "complexity"), (("ablate",), "resume"), (("data",), "download")])
-def test_no_command_shows_the_help(words: tuple[str, ...], expected: str, call: Call) -> None:
-    ended = call(*words)
+def test_no_command_shows_the_help(words: tuple[str, ...], expected: str, cli: Call) -> None:
+    ended = cli(*words)
     assert expected in ended.out + ended.err
 
 
-def test_fields_lists_every_field_with_its_default(call: Call, wide: None) -> None:
-    ended = call("fields")
+def test_fields_lists_every_field_with_its_default(cli: Call, wide: None) -> None:
+    ended = cli("fields")
     assert ended.status == 0
     rows = {
         cells[0]: cells[1:]
@@ -151,9 +143,9 @@ def test_fields_lists_every_field_with_its_default(call: Call, wide: None) -> No
     assert all(isinstance(section, type) and issubclass(section, Config) for section in sections.values())
 
 
-def test_names_of_fields_are_whole_in_a_usual_terminal(call: Call, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_names_of_fields_are_whole_in_a_usual_terminal(cli: Call, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("COLUMNS", "80")
-    ended = call("fields")
+    ended = cli("fields")
     for section, info in RunConfig.model_fields.items():
         for field in getattr(info.annotation, "model_fields", ()):
             assert f"{section}.{field} " in ended.out
@@ -162,14 +154,14 @@ def test_names_of_fields_are_whole_in_a_usual_terminal(call: Call, monkeypatch: 
 # Complexity
 
 
-def test_complexity_prints_the_count_of_parameters(call: Call, wide: None) -> None:
-    ended = call("complexity", "--preset", "asid-tiny")
+def test_complexity_prints_the_count_of_parameters(cli: Call, wide: None) -> None:
+    ended = cli("complexity", "--preset", "asid-tiny")
     assert ended.status == 0
     assert "56 164" in ended.out
     assert "output 1280×720" in ended.out
 
 
-def test_complexity_follows_set_and_size(call: Call, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_complexity_follows_set_and_size(cli: Call, monkeypatch: pytest.MonkeyPatch) -> None:
     seen: list[Any] = []
 
     def measure(*arguments: Any) -> Complexity:
@@ -178,7 +170,7 @@ def test_complexity_follows_set_and_size(call: Call, monkeypatch: pytest.MonkeyP
 
     monkeypatch.setattr("asid.model.complexity.measure_complexity", measure)
     changes = ("--set", "model.attention_sharing=none", "--set", "model.scale=3")
-    ended = call("complexity", "--preset", "asid-tiny", *changes, "--width", "64", "--height", "48")
+    ended = cli("complexity", "--preset", "asid-tiny", *changes, "--width", "64", "--height", "48")
     assert seen == [preset("asid-tiny", attention_sharing="none", scale=3), (64, 48)]
     for word in ("asid-tiny ×3, output 64×48", "1 234 567", "1.50", "2.50", "3.50"):
         assert word in ended.words
@@ -254,9 +246,9 @@ MISTAKES: dict[str, tuple[tuple[str, ...], list[str]]] = {
 
 @pytest.mark.parametrize(("command", "words"), MISTAKES.values(), ids=MISTAKES)
 def test_a_mistake_is_reported_in_one_line(
-    command: tuple[str, ...], words: list[str], folders: Path, call: Call
+    command: tuple[str, ...], words: list[str], folders: Path, cli: Call
 ) -> None:
-    ended = call(*command)
+    ended = cli(*command)
     assert ended.status == 2
     assert ended.err.startswith("error: ")
     assert ended.err.count("\n") == 1
@@ -265,8 +257,8 @@ def test_a_mistake_is_reported_in_one_line(
         assert word in ended.err
 
 
-def test_all_mistakes_are_reported_at_once(call: Call) -> None:
-    ended = call("complexity", "--set", "model.esaa=1", "--set", "train.step=2", "--set", "model.scale=5")
+def test_all_mistakes_are_reported_at_once(cli: Call) -> None:
+    ended = cli("complexity", "--set", "model.esaa=1", "--set", "train.step=2", "--set", "model.scale=5")
     assert ended.status == 2
     assert ended.err.count("error: ") == ended.err.count("\n") == 3
 
@@ -276,8 +268,8 @@ def test_all_mistakes_are_reported_at_once(call: Call) -> None:
     [("complexity", "--bogus"), ("train",), ("ablate", "run"), ("ablate", "study.yaml"), ("nothing",)],
     ids=" ".join,
 )
-def test_a_wrong_call_is_reported_without_a_traceback(words: tuple[str, ...], call: Call) -> None:
-    ended = call(*words)
+def test_a_wrong_call_is_reported_without_a_traceback(words: tuple[str, ...], cli: Call) -> None:
+    ended = cli(*words)
     assert ended.status == 2
     assert "Error" in ended.err
     assert "Traceback" not in ended.err
@@ -291,36 +283,36 @@ def test_a_mistake_from_a_shell_is_reported_without_a_traceback(tmp_path: Path) 
 
 
 def test_a_mistake_in_the_data_does_not_claim_the_folder(
-    folders: Path, call: Call, monkeypatch: pytest.MonkeyPatch
+    folders: Path, cli: Call, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The same command must run once the mistake is fixed."""
 
     def stop(*_: Any, **__: Any) -> None:
         raise ValueError("trained")
 
-    assert call(*TRAIN, "--set", "data.train=nowhere").status == 2
+    assert cli(*TRAIN, "--set", "data.train=nowhere").status == 2
     monkeypatch.setattr(experiment, "evaluate", stop)
-    assert "trained" in call(*TRAIN).err
+    assert "trained" in cli(*TRAIN).err
 
 
 def test_missing_evaluation_data_is_reported_before_the_training(
-    folders: Path, call: Call, monkeypatch: pytest.MonkeyPatch
+    folders: Path, cli: Call, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def train(*_: Any, **__: Any) -> None:
         raise ValueError("trained for days")
 
     monkeypatch.setattr(experiment, "train", train)
-    ended = call(*TRAIN, "--set", "evaluate.data=[nowhere]")
+    ended = cli(*TRAIN, "--set", "evaluate.data=[nowhere]")
     assert "nowhere" in ended.err
     assert "trained for days" not in ended.err
 
 
-def test_an_interruption_says_how_to_resume(call: Call, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_interruption_says_how_to_resume(cli: Call, monkeypatch: pytest.MonkeyPatch) -> None:
     def interrupt(*_: Any, **__: Any) -> None:
         raise KeyboardInterrupt
 
     monkeypatch.setattr("asid.model.complexity.measure_complexity", interrupt)
-    ended = call("complexity")
+    ended = cli("complexity")
     assert ended.status == 130
     assert "same command" in ended.err
     assert "Traceback" not in ended.err
@@ -329,21 +321,21 @@ def test_an_interruption_says_how_to_resume(call: Call, monkeypatch: pytest.Monk
 # Ablate
 
 
-def test_errors_of_runs_are_shown_as_they_are(call: Call, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_errors_of_runs_are_shown_as_they_are(cli: Call, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Square brackets in a message of a library are not markup."""
     error = "ValueError: [batch] in [/data] is [red]"
     path = tmp_path / "study.yaml"
     path.write_text("name: s\nquestion: What?\npreset: asid-tiny\nvariants: {a: }")
     monkeypatch.setattr(runner, "run_study", lambda *_, **__: [Outcome("a seed 0", error)])
     monkeypatch.setenv("COLUMNS", "400")
-    ended = call("ablate", "run", str(path), "--output", str(tmp_path / "out"))
+    ended = cli("ablate", "run", str(path), "--output", str(tmp_path / "out"))
     assert ended.status == 1
     assert f"failed: a seed 0: {error}" in ended.out
 
 
 @pytest.mark.parametrize("given", [True, False])
 def test_the_folder_of_a_study_is_that_given_or_its_name(
-    given: bool, call: Call, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    given: bool, cli: Call, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     seen: list[Any] = []
 
@@ -354,7 +346,7 @@ def test_the_folder_of_a_study_is_that_given_or_its_name(
     path = tmp_path / "study.yaml"
     path.write_text("name: some-study\nquestion: What?\npreset: asid-tiny\nvariants: {a: }\nnotebook: here.ipynb")
     monkeypatch.setattr(runner, "run_study", record)
-    ended = call("ablate", "run", str(path), "--workers", "3", *(["--output", "there"] if given else []))
+    ended = cli("ablate", "run", str(path), "--workers", "3", *(["--output", "there"] if given else []))
     folder = Path("there") if given else Path("results") / "some-study"
     command = f"asid ablate run {path} --workers 3" + (" --output there" if given else "")
     assert seen[1:] == [
@@ -370,7 +362,7 @@ def test_the_folder_of_a_study_is_that_given_or_its_name(
 # Train
 
 
-def test_a_training_leaves_record_weights_curves_and_images(crops: Path, tmp_path: Path, call: Call) -> None:
+def test_a_training_leaves_record_weights_curves_and_images(crops: Path, tmp_path: Path, cli: Call) -> None:
     settings = {
         "data.train": crops / "train",
         "data.validation": crops / "validation",
@@ -385,7 +377,7 @@ def test_a_training_leaves_record_weights_curves_and_images(crops: Path, tmp_pat
     command = ["train", str(folder), "--preset", "asid-tiny", "--seed", "7"]
     for name, value in settings.items():
         command += ["--set", f"{name}={value}"]
-    ended = call(*command)
+    ended = cli(*command)
     assert ended.status == 0
     assert "done:" in ended.out
     record = read_record(folder)

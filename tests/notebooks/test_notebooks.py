@@ -17,6 +17,7 @@ import papermill
 import pytest
 import yaml
 from jupyter_client.kernelspec import KernelSpecManager
+from paths import ROOT
 from PIL import Image
 
 from asid.ablation.engine.execution import notebook_parameters
@@ -25,7 +26,6 @@ from asid.ablation.study.plan import plan_runs
 from asid.ablation.study.study import StudyConfig
 from asid.config import RunConfig, build_run
 
-ROOT = Path(__file__).resolve().parents[2]
 FOLDER = ROOT / "notebooks"
 NOTEBOOKS = sorted(FOLDER.glob("*.ipynb"))
 TRAIN_VARIANT = FOLDER / "03_train_variant.ipynb"

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from paths import TRAIN_VARIANT
 
 from asid.ablation.engine.cluster import ClusterConfig, environment_of, open_cluster, threads_each
 from asid.ablation.engine.runner import run_study
@@ -18,7 +19,6 @@ from asid.ablation.study.expand import Study, expand
 from asid.ablation.study.plan import plan_runs
 from asid.ablation.study.study import StudyConfig
 
-TRAIN_VARIANT = Path(__file__).resolve().parents[3] / "notebooks" / "03_train_variant.ipynb"
 SBATCH = """#!/bin/sh
 # Runs a copy of the job's script at once, in the background, as SLURM would on a node of its own.
 cp "$1" {0}/job.$$

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import psutil
 import pytest
+from paths import TRAIN_VARIANT
 
 from asid.ablation.report.results import load_results
 from asid.ablation.report.write import write_report
@@ -19,7 +20,6 @@ from asid.ablation.study.plan import plan_runs
 from asid.files import RECORD
 from asid.runs.record import read_record
 
-TRAIN_VARIANT = Path(__file__).resolve().parents[3] / "notebooks" / "03_train_variant.ipynb"
 STUDY = """
 name: killed
 question: Is anything lost?

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 import torch
 import yaml
+from paths import ROOT
 
 from asid.ablation.engine import cost as costs
 from asid.ablation.engine.cost import Speed, VariantCost, disk_megabytes, estimate, measure_speed
@@ -17,7 +18,7 @@ from asid.config import RunConfig
 from asid.model.complexity import count_macs
 from asid.model.network import ASID
 
-COMMITTED = sorted((Path(__file__).resolve().parents[3] / "ablations").glob("*.yaml"))
+COMMITTED = sorted((ROOT / "ablations").glob("*.yaml"))
 COMMITTED = [path for path in COMMITTED if path.name != PROFILES_FILE]
 
 

@@ -1,18 +1,18 @@
 """The variants of the quick study: each differs from the base in the one thing that it names, proven on its weights."""
 
 import re
-from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+from paths import ROOT
 from torch import Tensor
 
 from asid.ablation.study.expand import load_study
 from asid.config import ModelConfig
 from asid.model.network import ASID
 
-STUDY = load_study(Path(__file__).resolve().parents[3] / "ablations" / "quick.yaml")
+STUDY = load_study(ROOT / "ablations" / "quick.yaml")
 
 # The fields of the network in which a variant differs from the base, with their values in the variant.
 FIELDS: dict[str, dict[str, Any]] = {

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from paths import TRAIN_VARIANT
 
 from asid.ablation.engine import cost, runner
 from asid.ablation.engine.cluster import ClusterConfig
@@ -27,7 +28,6 @@ from asid.runs.record import read_record
 from asid.runs.run import train_and_score
 from asid.training.module import TrainingModule
 
-TRAIN_VARIANT = Path(__file__).resolve().parents[3] / "notebooks" / "03_train_variant.ipynb"
 VARIANTS: dict[str, Any] = {
     "base": {},
     "no-esa": {"model": {"esa": False}},

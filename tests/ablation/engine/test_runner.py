@@ -11,6 +11,7 @@ from typing import Any
 
 import nbformat
 import pytest
+from paths import TRAIN_VARIANT
 
 from asid.ablation.engine import runner
 from asid.ablation.engine.cluster import ClusterConfig
@@ -26,7 +27,6 @@ from asid.files import CHECKPOINT, ERROR, HISTORY, NOTEBOOK, RECORD, WEIGHTS
 from asid.runs.record import read_record
 from asid.training.history import read_history
 
-TRAIN_VARIANT = Path(__file__).resolve().parents[3] / "notebooks" / "03_train_variant.ipynb"
 STUDY = """
 name: pair
 question: Does the study run?

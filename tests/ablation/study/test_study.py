@@ -8,6 +8,7 @@ from typing import Any
 import jsonschema
 import pytest
 import yaml
+from paths import ROOT
 from pydantic import ValidationError
 
 from asid.ablation.study.expand import Study, expand, load_study
@@ -18,7 +19,6 @@ from asid.config import describe_errors
 from asid.model.complexity import count_parameters
 from asid.model.network import ASID
 
-ROOT = Path(__file__).resolve().parents[3]
 COMMITTED = sorted(path for path in (ROOT / "ablations").glob("*.yaml") if path.name != PROFILES_FILE)
 
 HEAD = "name: some-study\nquestion: What?\npreset: asid-tiny\n"

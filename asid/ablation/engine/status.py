@@ -64,8 +64,9 @@ def run_state(run: PlannedRun) -> RunState:
     else:
         if record.run_id == run.run_id:
             mean = float(record.score_table["psnr"].mean()) if record.scores else None
-            done = state("done", f"from {record.origin}" if record.origin else "", psnr=mean, step=steps)
-            return replace(done, origin=record.origin)
+            done = state("done", f"from {record.origin}" if record.origin else "", psnr=mean)
+            all_steps = record.config.train.steps
+            return replace(done, step=all_steps, steps=all_steps, origin=record.origin)
         problem = _mismatch(record, run)
     alive = is_alive(folder)
     if alive:

@@ -239,7 +239,8 @@ def test_a_done_run_stays_done_whatever_else_is_in_its_folder(tmp_path: Path) ->
     write_record(make_record(scores=[]), tmp_path)
     beat(tmp_path, started=0)
     (tmp_path / ERROR).write_text("old\n")
-    assert (state_of(tmp_path).state, state_of(tmp_path).psnr) == ("done", None)
+    state = state_of(tmp_path)
+    assert (state.state, state.psnr, state.step, state.steps) == ("done", None, 20, 20), "steps are in the record"
 
 
 def test_a_running_run_is_as_far_as_its_curves(tmp_path: Path) -> None:
@@ -469,9 +470,9 @@ def test_two_runs_differ_in_configuration_data_code_and_scores(tmp_path: Path) -
 
 def test_a_run_does_not_differ_from_itself(tmp_path: Path) -> None:
     write_record(make_record(), tmp_path)
-    found = compare_runs(tmp_path, tmp_path)
-    assert [found[part] for part in ("config", "data", "code")] == [{}, {}, {}]
-    assert [row["psnr"] for row in found["scores"]] == [[28.0, 28.0], [30.0, 30.0]]
+    differences = compare_runs(tmp_path, tmp_path)
+    assert [differences[part] for part in ("config", "data", "code")] == [{}, {}, {}]
+    assert [row["psnr"] for row in differences["scores"]] == [[28.0, 28.0], [30.0, 30.0]]
 
 
 def test_runs_without_scores_can_be_compared(tmp_path: Path) -> None:

@@ -35,7 +35,7 @@ NOTEBOOK = "run.ipynb"
 ERROR = "error.txt"
 """The error of a failed run, with its traceback."""
 HEARTBEAT = "heartbeat.json"
-"""The process that executes the run; touched while it lives, deleted on a regular exit."""
+"""The process that executes the run; touched while it lives, deleted on a normal exit."""
 LOCK = "run.lock"
 """Held by the process that trains and evaluates; the file itself is never deleted."""
 

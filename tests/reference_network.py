@@ -20,9 +20,11 @@ Maps = list[list[Tensor]]
 
 
 def window_pixels(kind: str, height: int, width: int) -> list[Tensor]:
-    """The pixel numbers y · width + x of each window, row by row: M×M neighbours (``meso``), M×M pixels spread over the
-    image
-    (``grid``), or all pixels at a distance of M (``strided``)."""
+    """The pixel numbers y · width + x of each window, row by row.
+
+    M×M neighbours (``meso``), M×M pixels spread over the image (``grid``), or all pixels at a distance of M
+    (``strided``).
+    """
     number = torch.arange(height * width).reshape(height, width)
     rows, columns = height // M, width // M
     if kind == "meso":

@@ -33,16 +33,18 @@ ProfileOption = Annotated[
     str | None, typer.Option(help="Profile of the study file, e.g. laptop or paper. Default: its first one.")
 ]
 OutputOption = Annotated[
-    Path | None, typer.Option(help="Folder of the study. Default: results/<name of the study and profile>.")
+    Path | None,
+    typer.Option(help="Folder of the study. Default: results/<study>, with a profile results/<study>-<profile>."),
 ]
 WorkersOption = Annotated[
-    int | None, typer.Option(min=1, help="Runs at a time. Default: one per GPU, without a GPU one per CPU.")
+    int | None,
+    typer.Option(min=1, help="Runs at a time. Default: one per GPU, or one per CPU thread if there is no GPU."),
 ]
 SchedulerOption = Annotated[
     str | None, typer.Option(help="Address of an existing Dask scheduler, e.g. tcp://host:8786.")
 ]
 SlurmOption = Annotated[Path | None, typer.Option(help="YAML file with the arguments of dask_jobqueue.SLURMCluster.")]
-RetryOption = Annotated[int, typer.Option(min=0, help="How often a failed run is repeated.")]
+RetryOption = Annotated[int, typer.Option(min=0, help="How many times to repeat a failed run.")]
 SmokeOption = Annotated[
     bool, typer.Option("--smoke", help="Run every variant for four steps with one seed, in a separate folder.")
 ]
@@ -79,7 +81,7 @@ def plan(
     profile: ProfileOption = None,
     output: OutputOption = None,
     workers: WorkersOption = None,
-    budget: Annotated[str | None, typer.Option(help="Available time, e.g. 2h, 90m or 1.5d: tells what fits.")] = None,
+    budget: Annotated[str | None, typer.Option(help="Available time, e.g. 2h, 90m or 1.5d: reports what fits.")] = None,
     as_json: JsonOption = False,
 ) -> None:
     """Show what a study runs and costs: parameters, multiply-adds, seconds per step, hours, disk. Trains nothing."""
@@ -89,7 +91,8 @@ def plan(
     from asid.ablation.engine.preflight import estimate_cost
 
     folder = output or _default_folder(study, smoke=False)
-    cost = estimate_cost(study, folder, ClusterConfig(workers=workers))
+    with nullcontext() if as_json else console.status("building and timing the network of every variant"):
+        cost = estimate_cost(study, folder, ClusterConfig(workers=workers))
     fit = cost.fit(hours) if hours is not None else None
     if as_json:
         content = {
@@ -144,7 +147,7 @@ def status(folder: FolderArgument, as_json: JsonOption = False) -> None:
 
 @app.command()
 def watch(folder: FolderArgument, as_json: JsonOption = False) -> None:
-    """Follow the runs of a study while it is executed. With --json, one line per change. Ctrl-C only stops watching."""
+    """Follow the runs of a study while it runs. With --json, one line per change. Ctrl-C only stops watching."""
     from asid.ablation.engine.status import is_executed, study_states
 
     states = study_states(folder)

@@ -86,7 +86,7 @@ def score(
     protocol: ProtocolOption = DEFAULTS.protocol,
     as_json: JsonOption = False,
 ) -> None:
-    """Score SR images of another source, by the same protocol."""
+    """Score SR images from any program by the same protocol."""
     checked = EvalConfig.model_validate({"protocol": protocol}).protocol
     from asid.evaluation.evaluate import score_folder
     from asid.evaluation.evaluation_record import summarise
@@ -123,7 +123,7 @@ def upscale(
 
 
 def verify(data_root: RootOption = None, as_json: JsonOption = False) -> None:
-    """Check this installation against known numbers; published digits if their data is present."""
+    """Check this installation against known numbers, including published scores if their data is present."""
     from asid.evaluation.verify import run_checks
 
     checks = run_checks(data_root)

@@ -25,8 +25,8 @@ class Benchmark:
     """Number of HR images."""
     use: Literal["evaluation", "training"]
     folders: tuple[tuple[str, ...], ...]
-    """The folders that make up the set. For each one: the paths, relative to the data root, at which it is searched
-    for; the first that exists is used, in any case."""
+    """The folders that make up the set. For each one: the paths, relative to the data root, where it is looked for,
+    ignoring case; the first that exists is used."""
     page: str
     """Web page from which a person can get the set."""
     archives: tuple[Archive, ...] = ()
@@ -130,7 +130,7 @@ B100."""
 
 
 def find_benchmark(name: str | Path) -> Benchmark | None:
-    """Return the benchmark with this name or alias, in any case, or ``None``. ``./Set5`` is a folder, not a name."""
+    """Return the benchmark with this name or alias, ignoring case, or ``None``. ``./Set5`` is a folder, not a name."""
     wanted = str(name).lower()
     known = (item for item in BENCHMARKS.values() if wanted in (item.name.lower(), *map(str.lower, item.aliases)))
     return next(known, None)

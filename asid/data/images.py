@@ -71,7 +71,7 @@ def read_image(path: str | Path) -> RGBImage:
 
 
 def _is_deep(image: ImageFile.ImageFile) -> bool:
-    """Whether the file has more than 8 bits per channel: PNG and TIFF tell by the raw mode, PPM by its maximum."""
+    """Whether the file has more than 8 bits per channel: PNG and TIFF show it in the raw mode, PPM in its maximum."""
     for codec, _, _, details in image.tile:
         if ";16" in str(details) or (codec.startswith("ppm") and isinstance(details, tuple) and details[1] > 255):
             return True

@@ -85,12 +85,12 @@ def _subfolders(folder: Path) -> list[Path]:
 
 def _images(folder: Path, *, required: bool = True) -> list[Path]:
     """The image files directly in ``folder``, without hidden files (macOS leaves ``._baby.png``)."""
-    found = sorted(
+    images = sorted(
         path for path in folder.iterdir() if path.suffix.lower() in EXTENSIONS and not path.name.startswith(".")
     )
-    if required and not found:
+    if required and not images:
         raise ImageError(f"no image in {folder}: expected files that end in {', '.join(EXTENSIONS)}")
-    return found
+    return images
 
 
 def _refuse_strays(folder: Path, expected: str) -> None:

@@ -24,8 +24,7 @@ def read_pair(pair: Pair, scale: int, border: Border = "symmetric") -> tuple[RGB
 
     Returns:
         LR, uint8 (h, w, 3); HR, uint8 (scale · h, scale · w, 3), the file cropped at the right and bottom; and the
-        origin of the LR
-        image: ``file``, or for our resize ``bicubic symmetric`` or ``bicubic replicate``.
+        origin of the LR image: ``file``, or for our resize ``bicubic symmetric`` or ``bicubic replicate``.
 
     Raises:
         ImageError: A file is unreadable, or the LR file has the wrong size.

@@ -1,4 +1,4 @@
-"""The photographs that ship with scikit-image: data for everybody, without a download."""
+"""The photographs that ship with scikit-image: data for everyone, without a download."""
 
 from pathlib import Path
 
@@ -9,7 +9,7 @@ one scene, so both are in the same half."""
 
 
 def sample_paths(split: str) -> list[Path]:
-    """Return the files of the split ``train``, or of the validation split for any other word."""
+    """Return the files of the split ``train``, or of the validation split for any other value."""
     from skimage import data
 
     folder = Path(data.__file__).parent

@@ -58,7 +58,7 @@ def find_pairs(source: str | Path, scale: int | None, root: str | Path | None = 
         root: Folder of the data sets, by default ``ASID_DATA``. Only used for names.
 
     Raises:
-        ImageError: The name is unknown, the benchmark is incomplete, or a file is missing, superfluous or misplaced;
+        ImageError: The name is unknown, the benchmark is incomplete, or a file is missing, misplaced or one too many;
             the message names it.
     """
     if str(source) == "samples":

@@ -180,10 +180,10 @@ def _published_images(scale: int, root: Root) -> str:
 
 
 def _under_root(path: str, root: Root) -> Path:
-    """A folder under the data root; names match in any case. Raises ``FileNotFoundError`` if it does not exist."""
+    """A folder under the data root, ignoring case. Raises ``FileNotFoundError`` if it does not exist."""
     folder = Path(root) if root is not None else data_root()
     for part in path.split("/"):
         folder = subfolder(folder, part) if folder else None
     if folder is None:
-        raise FileNotFoundError(f"no {path} under ASID_DATA")
+        raise FileNotFoundError(f"no {path} under {root or 'ASID_DATA'}")
     return folder

@@ -1,7 +1,7 @@
 """Effective receptive field: how strongly input pixels affect an output pixel (Luo et al. 2016, arXiv 1701.04128).
 
-The theoretical receptive field tells which pixels can have an influence at all; the effective one how much they have,
-to first order, around a given image. With attention it depends on the image.
+The theoretical receptive field says which pixels can have an influence at all; the effective one says how much, to
+first order, around a given image. With attention it depends on the image.
 """
 
 from collections.abc import Sequence

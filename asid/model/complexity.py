@@ -5,7 +5,7 @@ The LR input is ``output // scale`` before padding. torch's counter and ptflops 
 no memory and no arithmetic.
 
 The counters differ in what they include. torch's counts convolutions and matrix products; ptflops adds activations,
-softmax and element-wise work; fvcore counts the products of a traced graph and, by rules of its own, normalisation. All
+softmax and element-wise work; fvcore counts the products of a traced graph and, by its own rules, normalisation. All
 three must count the products inside attention: a counter that misses them hides what attention sharing saves.
 """
 
@@ -88,7 +88,7 @@ def macs_by_module(config: ModelConfig, output: tuple[int, int] = OUTPUT) -> dic
     own = dict(within)
     for path in within:
         parent = path
-        while parent:  # a list of modules is never called itself: the nearest ancestor that was counts its members
+        while parent:  # a list of modules is never called: the nearest ancestor that is counts its members
             parent = parent.rpartition(".")[0]
             if parent in within:
                 own[parent] -= within[path]
@@ -129,10 +129,10 @@ def _ptflops_macs(model: ASID, lr: torch.Tensor) -> int:
 def _fvcore_macs(config: ModelConfig, lr: torch.Tensor) -> int:
     """Multiply-adds by fvcore's counter.
 
-    fvcore traces real tensors, which takes long and much memory. So it counts one group of each kind on the smallest
-    input. The count of each module is then scaled to ``lr`` by the number of values that the module returns, to which
-    the work of a convolution, a product, a norm or a resize is proportional; and that of a group by the number of
-    groups of its kind.
+    fvcore traces real tensors, which takes a long time and a lot of memory. So one group of each kind is counted, on
+    the smallest input. The count of each module is then scaled to ``lr`` by the number of values that the module
+    returns, to which the work of a convolution, a product, a norm or a resize is proportional, and multiplied by the
+    number of groups of its kind.
     """
     from fvcore.nn import FlopCountAnalysis
 
@@ -156,5 +156,5 @@ def _fvcore_macs(config: ModelConfig, lr: torch.Tensor) -> int:
 
 
 def _output_sizes(model: ASID, lr: torch.Tensor) -> dict[str, int]:
-    """How many values each module returns for ``lr`` (in its first tensor where there are several)."""
+    """How many values each module returns for ``lr`` (its first tensor, if there are several)."""
     return {path: math.prod(shapes[0]) for path, shapes in output_shapes(model, lr).items()}

@@ -14,7 +14,7 @@ from asid.config import ModelConfig, Padding
 
 
 class PaddedConv2d(nn.Conv2d):
-    """A 3×3 convolution that pads its input by reflection or replication, and so keeps its size."""
+    """A 3×3 convolution that pads its input by reflection or replication, so that the size stays the same."""
 
     def __init__(self, inputs: int, outputs: int, mode: Padding, groups: int, bias: bool) -> None:
         super().__init__(inputs, outputs, 3, groups=groups, bias=bias)

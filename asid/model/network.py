@@ -30,9 +30,8 @@ class AttentionMaps:
 
     spatial: tuple[tuple[tuple[Tensor, ...], ...], ...]
     """``spatial[g][i][j]``: the map of group g, step i, layer j, (n, T, T) for T tokens in each of n windows, in the
-    order of
-    :meth:`asid.model.windows.AttentionWindow.split`. A group that reuses a map holds the very tensor of the one that
-    made it."""
+    order of :meth:`asid.model.windows.AttentionWindow.split`. A group that reuses a map holds the same tensor object as
+    the group that made it."""
     channel: tuple[tuple[Tensor, ...], ...]
     """``channel[g][j]``: the map of group g, layer j, (n, C, C)."""
 
@@ -43,12 +42,10 @@ class ASID(nn.Module):
     Args:
         config: The network's axes; by default the published ×2 network.
         seed: Seed of the initial weights. Each module draws its weights from (seed, module path), so that two variants
-            start
-            from the same weights wherever they have the same layer. The global random state is neither used nor
+            start from the same weights wherever they have the same layer. The global random state is neither used nor
             changed.
         value_range: Smallest and largest value of the images that the weights expect. :meth:`forward` takes and returns
-            this
-            range; functions that read and write images (:mod:`asid.evaluation.inference`) convert from and to [0, 1].
+            this range; :mod:`asid.evaluation.inference` converts images to and from it.
     """
 
     def __init__(
@@ -110,9 +107,8 @@ class ASID(nn.Module):
         shallow = self.shallow(padded)  # (B, C, H', W')
 
         features = shallow
-        maps: BlockMaps = (
-            (None,) * len(self.config.spatial_windows),
-        ) * self.config.distillation_steps  # none made yet
+        # No maps yet: the first group makes them.
+        maps: BlockMaps = ((None,) * len(self.config.spatial_windows),) * self.config.distillation_steps
         spatial, channel = [], []
         for group in self.groups:
             features, maps, channel_maps = group(features, maps)  # maps: made by this group, or passed on unchanged

@@ -23,8 +23,7 @@ def find_checkpoint(model: str | Path) -> Path:
 
     Args:
         model: A checkpoint file (``.safetensors``, or a published ``.pth``), the name of packaged weights, or a run's
-            folder.
-            A preset's name is never taken for a folder: write ``./asid`` for one that is called ``asid``.
+            folder. A preset's name is never taken for a folder: write ``./asid`` for one that is called ``asid``.
 
     Raises:
         FileNotFoundError: There is no such model; the message lists the packaged ones.

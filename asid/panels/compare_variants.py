@@ -52,7 +52,7 @@ def compare_variants(results: str | Path = "../results", study: str = "") -> "Co
             finished run.
 
     Raises:
-        ReportError: If there is no study, or none of that name.
+        ReportError: If there is no study at all, or no study of that name.
     """
     studies = find_studies(results)
     if study and study not in studies:
@@ -233,7 +233,7 @@ def _dropdown(description: str, **options: Any) -> widgets.Dropdown:
 
 
 def _offer(control: Any, options: Sequence[Any], first: Any = None) -> None:
-    """Let a control offer other options. It keeps its value if that is one of them, and several choices are all chosen.
+    """Let a control offer other options. It keeps its value if it is still offered; a multiple choice selects them all.
 
     Args:
         control: A widget with options.

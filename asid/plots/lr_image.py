@@ -1,4 +1,4 @@
-"""What plots over an LR image have in common: the image with a marked pixel or box, a colour scale, a frame."""
+"""Shared parts of plots over an LR image: the image with a marked pixel or box, a colour scale, a frame."""
 
 import numpy as np
 from matplotlib.axes import Axes

@@ -1,4 +1,4 @@
-"""A hash of what Python code does: of its syntax tree without what only people read, on any Python version.
+"""A hash of what Python code does: of its syntax tree without what only people read, equal on all Python versions.
 
 Not hashed: comments and layout, docstrings, annotations, imports that only annotations use, the arguments of raised
 errors, messages of assertions, calls of loggers and of ``warnings``, and web addresses. Everything else is, down to the
@@ -110,7 +110,7 @@ def _code_nodes(node: ast.AST) -> Iterator[ast.AST]:
 
 
 def _write(value: object, indent: str) -> Iterator[str]:
-    """The syntax tree as lines of text. Empty fields are left out: Python versions differ in which there are."""
+    """The syntax tree as lines of text. Empty fields are left out: Python versions differ in which ones exist."""
     if isinstance(value, ast.Constant) and isinstance(value.value, str) and _ADDRESS.match(value.value):
         yield f"{indent}an address"
     elif isinstance(value, ast.Constant):

@@ -1,7 +1,7 @@
 """Identity: what a training and an evaluation depend on, as hashes, so that neither is done twice. No torch in here.
 
 - A **training** is its network, its training configuration, the bytes of its images, its seed, and the code that makes
-  weights. Its validation belongs to it, because the curves do: they are kept with the weights.
+  weights. Its validation belongs to it, because the curves do: they are stored with the weights.
 - An **evaluation** is a training, one evaluation set with the bytes of its images, how the network is applied, the
   protocol, and the code that makes scores.
 
@@ -56,7 +56,7 @@ def run_identity(config: RunConfig, manifests: Manifests | None = None) -> Ident
 
     Args:
         config: Configuration of the run.
-        manifests: Its data as :func:`data_manifests` returns it, if it is known; else the images are read.
+        manifests: Its data as :func:`data_manifests` returns it, if already known; otherwise the images are read.
 
     Raises:
         ImageError: Images are missing.

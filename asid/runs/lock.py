@@ -15,10 +15,10 @@ def exclusive(folder: Path, wait: float = 10) -> Iterator[None]:
 
     Args:
         folder: Folder of a run; created if it does not exist.
-        wait: Seconds that another process which holds it is given to end.
+        wait: Seconds to wait for another process that holds it.
 
     Raises:
-        ValueError: It did not end.
+        ValueError: The other process did not end in time.
     """
     folder.mkdir(parents=True, exist_ok=True)
     try:

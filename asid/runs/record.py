@@ -1,4 +1,4 @@
-"""Records: what a run measured, and everything that its numbers depend on. With its record, a run is done."""
+"""Records: what a run measured, and everything that its numbers depend on. A run with a record is done."""
 
 import os
 import platform
@@ -62,7 +62,7 @@ class Record(Config):
     variant: str
     """Name of the variant in the study."""
     origin: str | None = None
-    """Study that trained the network, if it was not this one."""
+    """Study that trained the network, if not this one."""
     identity: Identity
     """What weights and scores depend on, as hashes; for a reference row, its training is the name of the method."""
     config: RunConfig

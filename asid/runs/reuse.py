@@ -31,7 +31,7 @@ class Trained:
         return [name for name, evaluation in identity.evaluations.items() if mine.get(name) == evaluation]
 
     def is_complete(self, identity: Identity) -> bool:
-        """Whether it has everything that a run with ``identity`` has to measure."""
+        """Whether it has everything that a run with ``identity`` must measure."""
         return self.record.identity.training == identity.training and len(self.evaluations(identity)) == len(
             identity.evaluations
         )
@@ -45,7 +45,7 @@ def run_folder(study_folder: str | Path, variant: str, seed: int, identity: Iden
 def find_trained(results: str | Path, identity: Identity) -> Trained | None:
     """A finished run with the training of ``identity``, in any study in the folder ``results``.
 
-    Of several, the one that has most of the evaluations of ``identity``; of these, the first by name. It may be in the
+    Of several, the one with the most evaluations of ``identity``; of these, the first by name. It may be in the
     folder of the run itself, or in another folder of its study if a variant was renamed.
     """
     candidates = []
@@ -77,7 +77,7 @@ def take_over(source: Trained, folder: str | Path, *, study: str, variant: str, 
         The record in ``folder``; its ``origin`` is the study that trained.
 
     Raises:
-        ValueError: Another process works in ``folder``.
+        ValueError: Another process is working in ``folder``.
         ImageError: Images are missing.
         OSError: The folder cannot be written to.
     """

@@ -79,17 +79,17 @@ def train_and_score(
     """Train, score and count one variant in ``folder``. An interrupted run resumes where it stopped.
 
     Nothing is done twice: a trained network is not trained again, and if ``folder`` has a record of the same training,
-    only those evaluation sets are scored that it lacks, or that were evaluated in another way.
+    only those evaluation sets are scored that it lacks, or that were evaluated differently.
 
     Args:
         config: Configuration of the run.
         folder: Folder of the run.
         progress: Whether to show progress bars.
         on_history: See :func:`asid.training.train.train`.
-        wait: Seconds that another process which works in ``folder`` is given to end.
+        wait: Seconds to wait for another process that is working in ``folder``.
 
     Raises:
-        ValueError: Another process works in ``folder``, or it holds another training.
+        ValueError: Another process is working in ``folder``, or it holds another training.
         TrainingDivergedError: See :func:`asid.training.train.train`.
         MemoryError: See :func:`asid.training.train.train`.
         ImageError: Images are missing, damaged or too small.
@@ -100,9 +100,8 @@ def train_and_score(
     identity = run_identity(config, manifests)
     complexity = measure_complexity(config.model)
     is_first = not rank_zero_only.rank  # type: ignore[attr-defined]
-    with (
-        exclusive(folder, wait) if is_first else nullcontext()
-    ):  # the processes of a distributed training share the folder
+    # The processes of a distributed training share the folder.
+    with exclusive(folder, wait) if is_first else nullcontext():
         model = train(config, folder, progress=progress, on_history=on_history)
         history = read_history(folder)
         previous = _previous_record(folder, identity.training)

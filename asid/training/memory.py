@@ -8,7 +8,7 @@ class StepOutOfMemoryError(Exception):
 
 
 def is_out_of_memory(error: RuntimeError) -> bool:
-    """Whether ``error`` says that a device has no memory left. Torch has no single class for that."""
+    """Whether ``error`` says that a device has no memory left. PyTorch has no single class for it."""
     signs = (
         "out of memory",  # Apple's GPUs
         "can't allocate memory",  # the CPU on Linux

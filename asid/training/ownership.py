@@ -1,4 +1,4 @@
-"""A folder belongs to one training: its ``config.json`` says to which."""
+"""A folder belongs to one training: its ``config.json`` says which."""
 
 from pathlib import Path
 from typing import Any
@@ -13,8 +13,8 @@ def claim(folder: Path, config: RunConfig) -> None:
     """Write the configuration, with hashes of the training and validation images, to ``config.json`` in ``folder``.
 
     Raises:
-        ValueError: The folder holds another training. Another evaluation or other checkpoints do not make it another
-            one (:meth:`asid.config.RunConfig.training_settings`).
+        ValueError: The folder holds another training. A different evaluation or checkpoint interval does not make it a
+            different training (:meth:`asid.config.RunConfig.training_settings`).
         ImageError: Images are missing.
     """
     path = folder / CONFIG

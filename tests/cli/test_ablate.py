@@ -148,8 +148,8 @@ def folder(finished: Path, tmp_path: Path) -> Path:
 
 
 def run_folder(folder: Path, variant: str, seed: int) -> Path:
-    (found,) = [run.folder for run in read_plan(folder).runs if (run.variant, run.seed) == (variant, seed)]
-    return found
+    (match,) = [run.folder for run in read_plan(folder).runs if (run.variant, run.seed) == (variant, seed)]
+    return match
 
 
 def undo(folder: Path, variant: str, seed: int, error: str | None = None) -> Path:

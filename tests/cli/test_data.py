@@ -44,12 +44,12 @@ def test_list_shows_the_folder_of_each_set_or_how_to_get_it(root: Path) -> None:
 
 
 def test_check_reports_the_border_rule_of_lr_files(root: Path) -> None:
-    found = json.loads(run("check", "Set5", "--json", root=root).stdout)
-    assert found["images"] == 5
-    assert found["lr"]["equal"]["symmetric"] == 5
-    assert found["lr"]["equal"]["replicate"] < 5
+    summary = json.loads(run("check", "Set5", "--json", root=root).stdout)
+    assert summary["images"] == 5
+    assert summary["lr"]["equal"]["symmetric"] == 5
+    assert summary["lr"]["equal"]["replicate"] < 5
     text = run("check", root / "Set5").stdout
-    assert f"5 images, 32×24 to 32×24 pixels, manifest {found['manifest']}" in text
+    assert f"5 images, 32×24 to 32×24 pixels, manifest {summary['manifest']}" in text
     assert "identical to our resize: 5 with border symmetric and" in text
     assert "no LR files for ×4" in run("check", "Set5", "--scale", "4", root=root).stdout
 

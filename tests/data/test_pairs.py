@@ -104,7 +104,7 @@ def test_lr_images_of_matlab_are_equal_to_our_resize(border: str, scale: int, sh
     (tmp_path / "Set5" / "LR_bicubic" / f"X{scale}").symlink_to(
         shared.resolve() / "data" / "Set5_LR" / border / f"x{scale}"
     )
-    found = check_source("Set5", scale, tmp_path)
-    assert (found["source"], found["images"]) == ("Set5", 5)
-    assert found["lr"]["equal"][border] == 5
-    assert found["lr"]["equal"][{"symmetric": "replicate", "replicate": "symmetric"}[border]] < 5
+    summary = check_source("Set5", scale, tmp_path)
+    assert (summary["source"], summary["images"]) == ("Set5", 5)
+    assert summary["lr"]["equal"][border] == 5
+    assert summary["lr"]["equal"][{"symmetric": "replicate", "replicate": "symmetric"}[border]] < 5

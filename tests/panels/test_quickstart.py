@@ -123,12 +123,12 @@ def test_an_unreadable_upload_is_reported_and_nothing_is_lost(content: bytes, wo
 
 def test_the_divider_holds_both_images_and_moves_on_the_page(panel: QuickStart) -> None:
     assert panel.drawing is not None
-    found = [
+    images = [
         np.asarray(Image.open(io.BytesIO(base64.b64decode(content))))
         for content in re.findall(r"base64,([^\"]+)", panel.slider.value)
     ]
-    np.testing.assert_array_equal(found[0], panel.drawing[1][panel.values["model"]])
-    np.testing.assert_array_equal(found[1], panel.drawing[1]["bicubic"])
+    np.testing.assert_array_equal(images[0], panel.drawing[1][panel.values["model"]])
+    np.testing.assert_array_equal(images[1], panel.drawing[1]["bicubic"])
     assert 'type="range"' in panel.slider.value
     assert "setProperty('--x'" in panel.slider.value
 

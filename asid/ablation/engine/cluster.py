@@ -18,7 +18,7 @@ class ClusterConfig(Config):
     """Where the runs of a study are executed."""
 
     workers: Annotated[int, Field(ge=1)] | None = None
-    """Runs at a time. By default one per GPU, without a GPU one per CPU thread, and on a cluster one per worker."""
+    """Runs at a time. By default one per GPU, or one per CPU thread if there is no GPU; on a cluster one per worker."""
     scheduler: str | None = None
     """Address of an existing Dask scheduler, e.g. tcp://host:8786. Its workers see the same files at the same paths."""
     slurm: Path | None = None
@@ -33,7 +33,7 @@ def gpu_count() -> int:
 
 
 def default_workers() -> int:
-    """Runs at a time on this machine: one per GPU, without a GPU one per CPU thread."""
+    """Runs at a time on this machine: one per GPU, or one per CPU thread if there is no GPU."""
     from dask.system import CPU_COUNT
 
     return gpu_count() or int(CPU_COUNT)
@@ -115,7 +115,7 @@ def _local_cluster(workers: int, threads: int) -> Iterator[Any]:
 
 @contextmanager
 def _ignoring_interrupts() -> Iterator[None]:
-    """Processes started inside ignore Ctrl-C, which a terminal sends to all: this process ends them in order."""
+    """Processes started inside ignore Ctrl-C, which a terminal sends to all of them: this process shuts them down."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return

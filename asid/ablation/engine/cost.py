@@ -20,7 +20,7 @@ from asid.model.network import ASID
 _WARMUP, _TIMED = 1, 3
 """Repetitions before and during a measurement, of which the fastest counts."""
 _START = 10.0
-"""Seconds of a run besides training and evaluation: its kernel, its imports, its plots."""
+"""Seconds of a run apart from training and evaluation: kernel, imports, plots."""
 _NOTEBOOK = 1.5
 """Megabytes of an executed notebook, curves and record."""
 

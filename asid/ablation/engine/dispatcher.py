@@ -1,17 +1,17 @@
 """Distributing runs over the workers of a Dask cluster.
 
-``as_completed`` with at most as many futures as workers would be shorter, but a run takes hours, cannot be repeated
-without a trace, and owns a GPU. Dask's defaults do not fit that:
+``as_completed`` with at most as many futures as workers would be shorter, but a run takes hours, leaves files behind,
+and owns a GPU. Dask's defaults do not fit that:
 
 - The tasks of a worker that died are moved to other workers, three times. The limit is a setting of the scheduler,
   which on an existing cluster is not ours to change. A run whose worker died, out of memory for example, has to be
-  reported as failed instead of killing one worker after the other. So each task is bound to one worker. Dask then waits
+  reported as failed instead of killing one worker after another. So each task is bound to one worker. Dask then waits
   for that worker to return, and its loss has to be noticed here.
 - A worker is given more tasks than it executes, and the waiting ones are lost with it. So each worker has one run.
 - GPUs belong to positions: a worker that replaces a dead one takes over its position. Dask only knows addresses.
 - Cancelling a future does not stop a task that has started. On a cluster that outlives this process, the kernels have
   to be killed.
-- A worker with another version of the package would make other numbers without an error.
+- A worker with another version of the package would silently produce different numbers.
 """
 
 import os
@@ -35,7 +35,7 @@ class Dispatcher:
         notebook: Notebook that executes one run.
         workers: Runs at a time.
         local: Whether the cluster is on this machine and ends with this process.
-        retry: How often a failed run is repeated.
+        retry: How many times a failed run is repeated.
         progress: Where retries and waiting are reported.
     """
 

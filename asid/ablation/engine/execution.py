@@ -51,9 +51,9 @@ def execute_run(
             )
         read_record(run.folder, run.run_id)
     except PapermillExecutionError as error:
-        return _keep(run, f"{error.ename}: {error.evalue}", _TERMINAL_CODES.sub("", "\n".join(error.traceback)))
+        return _store_error(run, f"{error.ename}: {error.evalue}", _TERMINAL_CODES.sub("", "\n".join(error.traceback)))
     except Exception as error:
-        return _keep(run, f"{type(error).__name__}: {error}")
+        return _store_error(run, f"{type(error).__name__}: {error}")
     finally:
         forget_kernel(str(run.folder))
     return None
@@ -83,7 +83,7 @@ def notebook_parameters(run: PlannedRun) -> dict[str, Any]:
     }
 
 
-def _keep(run: PlannedRun, error: str, traceback: str = "") -> str:
+def _store_error(run: PlannedRun, error: str, traceback: str = "") -> str:
     """Write the error to the run's folder if possible (a full disk prevents it), unless the run was stopped."""
     if str(run.folder) in _STOPPED:
         _STOPPED.discard(str(run.folder))

@@ -45,7 +45,7 @@ def is_alive(folder: Path) -> bool | None:
     """Whether the process that started the run in ``folder`` still executes it.
 
     Returns:
-        ``None`` if no process has started it, or the last one has ended regularly.
+        ``None`` if no process has started it, or the last one exited normally.
     """
     path = folder / HEARTBEAT
     try:

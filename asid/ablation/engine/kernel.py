@@ -2,9 +2,9 @@
 
 ipykernel itself only polls for the death of its parent, and does not recognise every adoption of an orphan
 (https://github.com/ipython/ipykernel/issues/517). On Linux the operating system can send a signal instead. The public
-place for this is a kernel provisioner of jupyter_client, which also sets the environment of a kernel. A kernel's
-specification names its provisioner, which is usually found by an entry point of a package. Here the factory is given
-that entry point directly, so that installed packages and source trees behave identically.
+hook for this is a kernel provisioner of jupyter_client, which also sets the environment of a kernel. A kernel's
+specification names its provisioner, which is usually looked up among the entry points of packages. Here the factory is
+given that entry point directly, so that installed packages and source trees behave identically.
 """
 
 import ctypes

@@ -36,7 +36,7 @@ def prepare(study: Study, folder: Path, cluster: ClusterConfig) -> Study:
     Raises:
         StudyError: Two variants are the same network.
         ValueError: Evaluation data is missing.
-        OSError: The disk has too little room, or the folder cannot be written.
+        OSError: The disk has too little space, or the folder cannot be written.
     """
     check_disk(folder, disk_megabytes(study, check_networks(study)))
     if study.config.minutes is None or set(study.variants) <= set(study.config.steps_of):
@@ -84,9 +84,9 @@ def check_networks(study: Study) -> dict[str, int]:
         The number of parameters by variant.
 
     Raises:
-        StudyError: Two variants with the same training have equally many parameters and, from the same seed, the same
-            output. The axis in which they differ then has no effect, and hours would be spent on a difference that
-            cannot exist.
+        StudyError: Two variants with the same training have the same number of parameters and, from the same seed, the
+            same output. The axis in which they differ then has no effect, and hours would be spent on a difference
+            that cannot exist.
     """
     image = torch.rand(1, 3, *_PROBE, generator=torch.Generator().manual_seed(0))
     seen: list[tuple[str, RunConfig, torch.Tensor]] = []

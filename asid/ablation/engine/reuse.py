@@ -20,7 +20,7 @@ def reuse(run: PlannedRun, study_folder: Path) -> Trained | None:
         executing it trains nothing and scores what is missing. ``None`` if the training does not exist yet.
 
     Raises:
-        ValueError: Another process works in the folder of the run.
+        ValueError: Another process is working in the folder of the run.
     """
     trained = find_trained(_results(study_folder), run.identity)
     if trained:

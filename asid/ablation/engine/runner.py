@@ -30,7 +30,7 @@ class Outcome:
     label: str
     error: str | None = None
     skipped: bool = False
-    """Whether it was done before."""
+    """Whether it was already done."""
     origin: str | None = None
     """The study that trained it, if nothing was left to do for this one."""
     folder: Path | None = field(default=None, compare=False)
@@ -55,7 +55,7 @@ def run_study(
         notebook: Notebook that executes one run.
         output: The study's folder.
         cluster: Where runs are executed; on this machine the CPU threads and GPUs are divided evenly.
-        retry: How often a failed run is repeated.
+        retry: How many times a failed run is repeated.
         only: Variant and seed of the runs to execute; ``None``: all that are not done.
         command: Shell command that runs this study again, for the report.
 
@@ -83,7 +83,7 @@ def run_study(
         ]
         with Progress(plan.runs) as progress:
             for label in outcomes:
-                progress.finish(label, "done before", worked=False)
+                progress.finish(label, "already done", worked=False)
             for run in list(pending):
                 if outcome := _reuse(run, output, progress):
                     outcomes[run.label] = outcome

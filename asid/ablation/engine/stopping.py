@@ -25,7 +25,7 @@ def stops_cleanly(console: Console) -> Iterator[None]:
         if asked:
             _kill_all(128 + number)
         asked = True
-        with suppress(RuntimeError, OSError):  # it interrupts an output, or nobody reads it any more
+        with suppress(RuntimeError, OSError):  # it interrupts another print, or the terminal is gone
             console.print("stopping; interrupt again to stop immediately", highlight=False)
         raise KeyboardInterrupt
 

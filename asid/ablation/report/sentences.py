@@ -14,7 +14,7 @@ _TITLES = {
     "worse": "Worse than {base}",
     "equivalent": "Equivalent to {base} within ±{margin:g} dB",
     "undecided": "Undecided, the change may be noise",
-    "one seed": "One seed in common with {base}, no verdict",
+    "one seed": "One seed shared with {base}, no verdict",
 }
 
 

@@ -201,7 +201,7 @@ def _find_problems(study: Study, base: RunConfig) -> Iterator[str]:
         try:
             run, *_ = [study.run_config(name, seed) for seed in config.seeds]
         except ValueError as error:
-            hint = "; an exclude rule drops it" if name not in config.variants else ""
+            hint = "; correct it, or drop it with an exclude rule" if name not in config.variants else ""
             yield from (f"variant {name}: {line}{hint}" for line in _messages(error))
             continue
         if (run.evaluate, run.model.scale) != comparable:

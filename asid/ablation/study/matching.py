@@ -47,12 +47,12 @@ def match_size(model: ModelConfig, target: int, measure: Measure) -> ModelConfig
     Raises:
         ValueError: No width and number of groups comes within :data:`TOLERANCE`.
     """
-    found: list[ModelConfig] = []
+    candidates: list[ModelConfig] = []
     for change in range(3):
         for groups in sorted({model.num_groups - change, model.num_groups + change}):
             if 1 <= groups <= _MOST_GROUPS:
-                found += _near(model, groups, target, measure)
-        best = min(found, key=lambda resized: _error(resized, target, measure))
+                candidates += _near(model, groups, target, measure)
+        best = min(candidates, key=lambda resized: _error(resized, target, measure))
         if _error(best, target, measure) <= TOLERANCE:
             return best
     raise ValueError(

@@ -44,7 +44,7 @@ class StudyConfig(Config):
     factors: dict[str, Annotated[list[Any], Field(min_length=1)]] = Field(default_factory=dict)
     """Fields and their values; every combination becomes a variant. Fields of other sections: train.learning_rate."""
     zip: dict[str, Annotated[list[Any], Field(min_length=1)]] = Field(default_factory=dict)
-    """Fields with equally many values: the first values make a variant, the second values the next, and so on."""
+    """Fields with the same number of values: the first values make a variant, the second values the next, and so on."""
     leave_one_out: tuple[Component, ...] = ()
     """Components, each removed from the base alone."""
     add_one_in: tuple[Component, ...] = ()

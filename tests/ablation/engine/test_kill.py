@@ -47,11 +47,11 @@ def start(study: Path, output: Path) -> subprocess.Popen[bytes]:
 
 def family(process: subprocess.Popen[bytes]) -> list[psutil.Process]:
     """The process of the study, its workers and their kernels."""
-    found = [psutil.Process(process.pid)]
-    for child in found[0].children(recursive=True):
+    processes = [psutil.Process(process.pid)]
+    for child in processes[0].children(recursive=True):
         with suppress(psutil.NoSuchProcess):  # it has ended since
-            found += [] if "resource_tracker" in " ".join(child.cmdline()) else [child]
-    return found
+            processes += [] if "resource_tracker" in " ".join(child.cmdline()) else [child]
+    return processes
 
 
 def records(output: Path) -> dict[str, int]:

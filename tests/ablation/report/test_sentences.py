@@ -58,7 +58,7 @@ def test_one_seed_has_no_verdict(tmp_path: Path) -> None:
 
 def test_a_variant_with_one_seed_of_several_is_reported(tmp_path: Path) -> None:
     results = load_results(make_study(tmp_path, missing=(("no_sharing", 0),)))
-    assert any("One seed in common with base, no verdict: no_sharing (+0.750 dB)." in s for s in conclude(results))
+    assert any("One seed shared with base, no verdict: no_sharing (+0.750 dB)." in s for s in conclude(results))
 
 
 def test_the_method_is_explained_with_its_family_and_margin(five: StudyResults) -> None:

@@ -62,23 +62,23 @@ def test_counting_leaves_the_random_state_alone() -> None:
 def test_a_match_is_a_network_of_the_same_kind_and_of_the_size_that_was_asked_for(changes: dict[str, Any]) -> None:
     variant, target = TINY.override(**changes), real_size(TINY)
     assert abs(real_size(variant) / target - 1) > TOLERANCE, "there is something to match"
-    found = match_size(variant, target, "params")
-    assert abs(real_size(found) / target - 1) <= TOLERANCE
+    match = match_size(variant, target, "params")
+    assert abs(real_size(match) / target - 1) <= TOLERANCE
     resized = {
         key: value
-        for key, value in found.to_dict().items()
+        for key, value in match.to_dict().items()
         if key in ("num_features", "num_groups", "distillation_ratio")
     }
-    assert variant.override(**resized) == found, "nothing else was changed"
+    assert variant.override(**resized) == match, "nothing else was changed"
 
 
 @pytest.mark.parametrize("changes", VARIANTS.values(), ids=VARIANTS)
 def test_a_match_keeps_about_the_same_share_of_its_channels(changes: dict[str, Any]) -> None:
     """To within one channel: a step keeps a whole number of them."""
     variant = TINY.override(**changes)
-    found = match_size(variant, real_size(TINY), "params")
-    assert abs(found.distillation_ratio - variant.distillation_ratio) * found.num_features < 1
-    assert (found.distillation_ratio == 0) == (variant.distillation_ratio == 0)
+    match = match_size(variant, real_size(TINY), "params")
+    assert abs(match.distillation_ratio - variant.distillation_ratio) * match.num_features < 1
+    assert (match.distillation_ratio == 0) == (variant.distillation_ratio == 0)
 
 
 def test_the_number_of_groups_stays_where_another_width_is_enough() -> None:
@@ -92,9 +92,9 @@ def test_the_number_of_groups_stays_where_another_width_is_enough() -> None:
 def test_the_number_of_groups_changes_by_no_more_than_it_must() -> None:
     """Two groups more would be nearer still: the size is near enough with one."""
     base = preset("asid-tiny", num_features=8)
-    found = match_size(base.override(position_bias=False, squeeze_excitation=False), real_size(base), "params")
-    assert abs(found.num_groups - base.num_groups) == 1
-    assert abs(real_size(found) / real_size(base) - 1) <= TOLERANCE
+    match = match_size(base.override(position_bias=False, squeeze_excitation=False), real_size(base), "params")
+    assert abs(match.num_groups - base.num_groups) == 1
+    assert abs(real_size(match) / real_size(base) - 1) <= TOLERANCE
 
 
 def test_a_network_of_the_size_is_itself() -> None:
@@ -103,10 +103,10 @@ def test_a_network_of_the_size_is_itself() -> None:
 
 def test_multiply_adds_can_be_matched() -> None:
     base = TINY.override(num_groups=1, channel_windows=[])
-    found = match_size(base.override(local_module=False), size(base, "macs"), "macs")
-    assert abs(size(found, "macs") / size(base, "macs") - 1) <= TOLERANCE
-    assert found.num_features > base.num_features
-    assert not found.local_module
+    match = match_size(base.override(local_module=False), size(base, "macs"), "macs")
+    assert abs(size(match, "macs") / size(base, "macs") - 1) <= TOLERANCE
+    assert match.num_features > base.num_features
+    assert not match.local_module
 
 
 def test_a_narrow_network_of_many_steps_that_keep_nothing_can_be_matched() -> None:

@@ -1,1 +1,1 @@
-"""Ablation studies: a grid of variants, one notebook a run, records, tables and figures."""
+"""Ablation studies: many variants, one notebook per run, records, tables and figures."""

@@ -149,10 +149,7 @@ class Fit:
     share_of_steps: float
     """Share of the steps that fits with all seeds."""
     text: str
-
-    def to_dict(self) -> dict[str, Any]:
-        """The answer as JSON values."""
-        return asdict(self)
+    """The answer as a sentence."""
 
 
 @dataclass(frozen=True)

@@ -7,6 +7,9 @@ from dataclasses import dataclass
 import pytest
 
 from asid.cli import main as cli
+from asid.cli.options import console
+
+console.width = None  # that of COLUMNS at each moment: tests in parallel have another one when the console is made
 
 
 @dataclass(frozen=True)

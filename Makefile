@@ -4,8 +4,8 @@
 # make check         the part of make test that takes less than a minute: no processes, no training
 # make test-slow     the tests that take minutes: a study that is killed ten times
 # make test-browser  the notebooks in Chromium, which it installs if possible
-# make lab           JupyterLab on the notebooks (PORT=8888)
-# make dashboard     notebooks 04 and 05 as pages without code (PORT=8866)
+# make lab           JupyterLab with the notebooks (PORT=8888)
+# make dashboard     notebooks 04 and 05 as web pages without code (PORT=8866)
 # make gallery       draw the pictures of docs/gallery.md
 # make hooks         let git clean and check what is committed
 PYTHON ?= python3
@@ -25,7 +25,7 @@ setup: $(VENV)/ready
 
 $(VENV)/ready: pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "expected Python 3.11 or newer, got $$($(PYTHON) --version); set PYTHON=/path/to/python"; exit 1; }
-	@echo "setting up $(VENV): this takes some minutes the first time and prints nothing"
+	@echo "setting up $(VENV): this takes a few minutes the first time and prints nothing"
 	@$(PYTHON) -m venv $(VENV)
 	@$(INSTALL) '.[dev]'
 	@touch $@

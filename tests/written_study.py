@@ -1,4 +1,4 @@
-"""A study's folder with hand-written records, of which the right report is known."""
+"""A study's folder with hand-written records and a known correct report."""
 
 from pathlib import Path
 from typing import Any

@@ -635,7 +635,7 @@ def test_resume_runs_the_study_as_it_was_read_then(
 def test_resume_finds_the_runs_that_are_done(
     call: Call, finished: Path, nothing_runs: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """For real: nothing is left to run. Where the folder lies does not matter, but the notebook is found from there."""
+    """For real: nothing is left to run. The folder may be anywhere; the notebook is looked up relative to it."""
     monkeypatch.setattr(runner, "write_plan", lambda *_: None)
     ended = call("resume", finished)
     assert ended.status == 0

@@ -159,7 +159,7 @@ def _slurm_cluster(profile: Path, workers: int) -> Iterator[Any]:
 
 
 def environment_of(position: int, gpus: int) -> dict[str, str]:
-    """Variables that assign a GPU to a kernel: one of ``gpus``, in turn by the position of its worker; else none."""
+    """Variables that assign a GPU to a kernel: one of ``gpus``, by the position of its worker; empty without GPUs."""
     if not gpus:
         return {}
     visible = os.environ.get("CUDA_VISIBLE_DEVICES", ",".join(map(str, range(gpus)))).split(",")

@@ -41,7 +41,7 @@ variants:
 notebook: {1}
 """
 GOOD, BAD = "base", "large-patches"
-"""The photographs are too small for the patches of one variant, which is found out in its notebook."""
+"""The photographs are too small for the patches of one variant, which shows only in its notebook."""
 LIGHT = """
 import os, pathlib, signal, time
 from asid.runs.identity import data_manifests, run_identity

@@ -175,7 +175,7 @@ def test_a_heartbeat_beats(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
 def test_a_heartbeat_goes_on_when_its_file_cannot_be_reached_for_a_while(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A network disk that is away, say."""
+    """For example a network disk that is not mounted."""
     monkeypatch.setattr(heartbeats, "BEAT", 0.01)
     path = tmp_path / HEARTBEAT
     with heartbeat(tmp_path, RUN_ID):
@@ -189,7 +189,7 @@ def test_a_heartbeat_goes_on_when_its_file_cannot_be_reached_for_a_while(
 
 
 def test_a_run_whose_process_is_killed_is_stale(tmp_path: Path) -> None:
-    """With a real process, which has no time to take its heartbeat with it."""
+    """With a real process, which has no time to delete its heartbeat."""
     code = (
         "import sys, time, pathlib\nfrom asid.ablation.engine.heartbeat import heartbeat\n"
         "with heartbeat(pathlib.Path(sys.argv[1]), sys.argv[2]):\n    print('begun', flush=True)\n    time.sleep(60)\n"
@@ -219,7 +219,7 @@ def test_a_run_that_was_not_started_is_planned(tmp_path: Path) -> None:
 
 
 def test_a_run_that_was_stopped_in_order_is_stale_as_far_as_it_is(tmp_path: Path) -> None:
-    """Its heartbeat has gone with it, its curves are there."""
+    """Its heartbeat was deleted with it, its curves are still there."""
     (tmp_path / HISTORY).write_text(CURVES)
     state = state_of(tmp_path)
     assert (state.state, state.step, state.psnr) == ("stale", 15, 27.5)
@@ -379,7 +379,7 @@ def test_a_record_of_other_source_is_listed(study: Path) -> None:
 
 
 def test_a_record_that_differs_in_what_the_plan_does_not_hold_is_listed(study: Path) -> None:
-    """LR files, say, which have a hash of their own."""
+    """For example LR files, which have their own hash."""
     other = Identity(training="e" * 12, evaluations={})
     assert foreign_note(study, make_record(other)) == "it has a different identity"
 

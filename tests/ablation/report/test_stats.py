@@ -1,4 +1,4 @@
-"""Statistics over seeds: against SciPy, hand-computed values, and simulated studies of which the truth is known."""
+"""Statistics over seeds: against SciPy, hand-computed values, and simulated studies with a known truth."""
 
 import itertools
 import math

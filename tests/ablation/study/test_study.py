@@ -345,7 +345,7 @@ def test_factors_make_all_combinations_named_by_what_differs_from_the_base() -> 
 
 
 def test_each_combination_has_the_level_of_every_factor() -> None:
-    """Also the base, of whose name none is left."""
+    """This includes the base, although its name lists no value."""
     study = make(
         factors={
             "esa": [True, False],
@@ -723,7 +723,7 @@ def test_a_profile_replaces_preset_seeds_and_minutes(tmp_path: Path) -> None:
 
 
 def test_a_study_need_not_be_valid_without_its_profile(tmp_path: Path) -> None:
-    """A ratio that fits one width only, say."""
+    """For example a ratio that fits one width only."""
     text = (
         HEAD
         + "factors: {distillation_ratio: [1/4, 1/6]}\nprofiles: {wide: {base: {model: {num_features: 24}}}, narrow: {}}"

@@ -85,6 +85,7 @@ def test_a_wrong_import_is_noticed(module: str, source: str) -> None:
     assert len(crossings(module, source)) == 1
 
 
+@pytest.mark.process
 @pytest.mark.parametrize(
     "module", ["asid", "asid.cli.main", "asid.ablation.report.page", "asid.ablation.engine.status"]
 )

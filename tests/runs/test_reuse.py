@@ -17,6 +17,8 @@ from asid.runs.reuse import find_trained, run_folder, take_over
 from asid.runs.run import train_and_score
 from asid.training.module import TrainingModule
 
+pytestmark = pytest.mark.process
+
 MakeRun = Callable[..., RunConfig]
 
 

@@ -23,6 +23,8 @@ from asid.runs.run import train_and_score
 from asid.training.module import TrainingModule
 from asid.training.train import train
 
+pytestmark = pytest.mark.process
+
 MakeRun = Callable[..., RunConfig]
 TINY: dict[str, Any] = {"model": {"num_groups": 1}}
 

@@ -61,6 +61,7 @@ def test_a_row_that_is_being_written_is_not_read(length: int, tmp_path: Path) ->
     assert read_history(tmp_path)["step"].tolist() == [1]
 
 
+@pytest.mark.process
 def test_reading_needs_no_torch() -> None:
     code = "import sys, asid.training.history; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code]).returncode == 0

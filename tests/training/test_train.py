@@ -27,6 +27,8 @@ from asid.training.history import read_history
 from asid.training.module import TrainingDivergedError, TrainingModule, learning_rate_factor
 from asid.training.train import train
 
+pytestmark = pytest.mark.process
+
 MakeRun = Callable[..., RunConfig]
 CURVES = ["step", "loss", "learning_rate", "psnr"]
 """Columns of the history that do not depend on the clock."""

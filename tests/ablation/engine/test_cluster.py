@@ -19,6 +19,8 @@ from asid.ablation.study.expand import Study, expand
 from asid.ablation.study.plan import plan_runs
 from asid.ablation.study.study import StudyConfig
 
+pytestmark = pytest.mark.process
+
 SBATCH = """#!/bin/sh
 # Runs a copy of the job's script at once, in the background, as SLURM would on a node of its own.
 cp "$1" {0}/job.$$

@@ -20,6 +20,8 @@ from asid.ablation.study.plan import plan_runs
 from asid.files import RECORD
 from asid.runs.record import read_record
 
+pytestmark = pytest.mark.process
+
 STUDY = """
 name: killed
 question: Is anything lost?

@@ -30,12 +30,12 @@ ADDED = re.compile(r"groups\.[12]\.block\.steps\.[012]\.spatial\.[01]\.attention
 WIDTHS = re.compile(
     rf"{STEP}[012]\.spatial\.[01]\.(norm|ffn_norm|ffn|attention\.(query_key|value|out))\..*|{STEP}[12]\.local\..*|{STEP}1\.fuse\..*"
 )
-"""What follows the width of a step. The first step takes and the last gives the full width, whatever is kept."""
+"""What follows the width of a step. The first step takes and the last returns the full width, whatever is distilled."""
 
 
 @pytest.fixture(scope="module")
 def weights() -> dict[str, dict[str, Tensor]]:
-    return {name: ASID(STUDY.config(name, 0).model).state_dict() for name in STUDY.variants}
+    return {name: ASID(STUDY.run_config(name, 0).model).state_dict() for name in STUDY.variants}
 
 
 def difference(weights: dict[str, Tensor], base: dict[str, Tensor]) -> tuple[set[str], set[str], set[str]]:
@@ -55,7 +55,7 @@ def test_every_variant_has_an_expectation() -> None:
 
 @pytest.mark.parametrize("name", FIELDS)
 def test_configurations_differ_from_the_base_in_the_named_field_only(name: str) -> None:
-    base, variant = STUDY.config("base", 0).to_dict(), STUDY.config(name, 0).to_dict()
+    base, variant = STUDY.run_config("base", 0).to_dict(), STUDY.run_config(name, 0).to_dict()
     changed = {key: value for key, value in variant["model"].items() if value != base["model"][key]}
     assert changed == FIELDS[name]
     assert {**variant, "model": None} == {**base, "model": None}
@@ -74,7 +74,7 @@ def test_no_sharing_only_adds_what_makes_maps(weights: dict[str, dict[str, Tenso
 def test_windows_have_the_same_weights_and_another_output(name: str, weights: dict[str, dict[str, Tensor]]) -> None:
     assert difference(weights[name], weights["base"]) == (set(), set(), set())
     image = torch.rand(1, 3, 24, 40, generator=torch.Generator().manual_seed(0))
-    base, variant = (ASID(STUDY.config(key, 0).model).eval() for key in ("base", name))
+    base, variant = (ASID(STUDY.run_config(key, 0).model).eval() for key in ("base", name))
     with torch.no_grad():
         assert not torch.allclose(variant(image), base(image), atol=1e-5)
 
@@ -102,9 +102,7 @@ def test_spatial_attention_has_the_width_that_the_ratio_leaves(
 
 
 @pytest.mark.parametrize("name", FIELDS)
-def test_what_a_variant_has_in_common_with_the_base_starts_equal(
-    name: str, weights: dict[str, dict[str, Tensor]]
-) -> None:
+def test_what_a_variant_shares_with_the_base_starts_equal(name: str, weights: dict[str, dict[str, Tensor]]) -> None:
     base, variant = weights["base"], weights[name]
     common = [key for key in variant.keys() & base.keys() if variant[key].shape == base[key].shape]
     assert len(common) > 100
@@ -112,7 +110,7 @@ def test_what_a_variant_has_in_common_with_the_base_starts_equal(
 
 
 def test_another_seed_starts_elsewhere(weights: dict[str, dict[str, Tensor]]) -> None:
-    other = ASID(STUDY.config("base", 0).model, seed=1).state_dict()
+    other = ASID(STUDY.run_config("base", 0).model, seed=1).state_dict()
     drawn = [key for key in other if key.endswith("value.weight")]
     assert drawn
     assert not any(torch.equal(other[key], weights["base"][key]) for key in drawn)

@@ -28,6 +28,8 @@ from asid.runs.record import read_record
 from asid.runs.run import train_and_score
 from asid.training.module import TrainingModule
 
+pytestmark = pytest.mark.process
+
 VARIANTS: dict[str, Any] = {
     "base": {},
     "no-esa": {"model": {"esa": False}},

@@ -27,6 +27,8 @@ from asid.files import CHECKPOINT, ERROR, HISTORY, NOTEBOOK, RECORD, WEIGHTS
 from asid.runs.record import read_record
 from asid.training.history import read_history
 
+pytestmark = pytest.mark.process
+
 STUDY = """
 name: pair
 question: Does the study run?

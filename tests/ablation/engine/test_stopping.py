@@ -15,6 +15,8 @@ from rich.console import Console
 
 from asid.ablation.engine.stopping import stops_cleanly
 
+pytestmark = pytest.mark.process
+
 SCRIPT = """
 import subprocess, sys, time
 from rich.console import Console

@@ -10,6 +10,8 @@ from paths import ROOT
 from asid.ablation.study.study import StudyConfig
 from asid.cli.main import app
 
+pytestmark = pytest.mark.process
+
 README = (ROOT / "README.md").read_text()
 
 

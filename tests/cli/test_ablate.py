@@ -30,6 +30,8 @@ from asid.model.network import ASID
 from asid.runs.identity import data_manifests
 from asid.runs.record import Record, write_record
 
+pytestmark = pytest.mark.process
+
 STUDY_TEXT = """
 name: some-study
 question: Does [esa] help?

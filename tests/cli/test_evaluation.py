@@ -17,6 +17,8 @@ from asid.files import WEIGHTS, read_json
 from asid.model.checkpoint import save_checkpoint
 from asid.model.network import ASID
 
+pytestmark = pytest.mark.process
+
 PHOTO = np.array(find_images("samples")[0].read()[40:104, 60:124])
 
 

@@ -24,6 +24,8 @@ from asid.runs import run as experiment
 from asid.runs.record import read_record
 from asid.training.history import read_history
 
+pytestmark = pytest.mark.process
+
 
 @pytest.fixture
 def wide(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -15,6 +15,8 @@ from asid.data.sources import find_images
 from asid.evaluation.inference import tile_corners, upscale
 from asid.model.network import ASID
 
+pytestmark = pytest.mark.process
+
 PHOTO = np.array(find_images("samples")[0].read()[40:120, 60:160])
 
 

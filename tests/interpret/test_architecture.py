@@ -12,6 +12,8 @@ from asid.interpret.architecture import PARTS, axis_effects, axis_value, costs, 
 from asid.model.complexity import count_macs, count_parameters, macs_by_module
 from asid.model.network import ASID
 
+pytestmark = pytest.mark.process
+
 SMALL = (64, 48)
 VARIANTS: list[dict[str, Any]] = [
     {},

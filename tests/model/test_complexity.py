@@ -12,6 +12,8 @@ from asid.config import ModelConfig, preset
 from asid.model.complexity import Complexity, _torch_macs, measure_complexity
 from asid.model.network import ASID
 
+pytestmark = pytest.mark.process
+
 MEASURED: dict[str, Complexity] = {}
 
 

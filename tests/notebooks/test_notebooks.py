@@ -26,6 +26,8 @@ from asid.ablation.study.plan import plan_runs
 from asid.ablation.study.study import StudyConfig
 from asid.config import RunConfig, build_run
 
+pytestmark = pytest.mark.process
+
 FOLDER = ROOT / "notebooks"
 NOTEBOOKS = sorted(FOLDER.glob("*.ipynb"))
 TRAIN_VARIANT = FOLDER / "03_train_variant.ipynb"

@@ -1,9 +1,13 @@
 """The panel of the axes: it follows its controls, and survives values that do not go together."""
 
+import pytest
+
 from asid.config import AXES, preset
 from asid.model.complexity import count_parameters
 from asid.model.network import ASID
 from asid.panels.architecture import describe_change, explore_axes
+
+pytestmark = pytest.mark.process
 
 
 def test_the_panel_follows_its_controls() -> None:

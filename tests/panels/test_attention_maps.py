@@ -14,6 +14,8 @@ from asid.model.checkpoint import save_checkpoint
 from asid.model.network import ASID
 from asid.panels.attention_maps import AttentionMapPanel, layer_names, similarity_panel, spread_panel
 
+pytestmark = pytest.mark.process
+
 CHANGES = {
     "shared": {"num_groups": 2},
     "unshared": {"num_groups": 2, "attention_sharing": "none"},

@@ -17,6 +17,8 @@ from asid.ablation.report.write import write_report
 from asid.panels.compare_variants import Comparison, compare_variants
 from asid.runs.record import read_record, write_record
 
+pytestmark = pytest.mark.process
+
 SETTINGS: dict[str, dict[str, Any]] = {
     "no_sharing": {"attention_sharing": "none"},
     "100%-meso": {"attention_sharing": "none", "spatial_windows": ["meso", "meso"]},

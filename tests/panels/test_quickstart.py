@@ -20,6 +20,8 @@ from asid.model.network import ASID
 from asid.panels import quickstart
 from asid.panels.quickstart import ENLARGE, QuickStart, before_after
 
+pytestmark = pytest.mark.process
+
 
 @pytest.fixture
 def panel(tmp_path: Path) -> QuickStart:

@@ -9,6 +9,8 @@ from asid.config import preset
 from asid.model.network import ASID
 from asid.panels.receptive_field import InfluenceMaps, receptive_field_panel
 
+pytestmark = pytest.mark.process
+
 
 @pytest.fixture(scope="module")
 def maps() -> InfluenceMaps:

@@ -12,6 +12,8 @@ from asid.ablation.study.expand import load_study
 from asid.config import ModelConfig
 from asid.model.network import ASID
 
+pytestmark = pytest.mark.process
+
 STUDY = load_study(ROOT / "ablations" / "quick.yaml")
 
 # The fields of the network in which a variant differs from the base, with their values in the variant.

@@ -25,6 +25,8 @@ from asid.files import CONFIG, ERROR, HEARTBEAT, HISTORY, RECORD, STUDY, STUDY_L
 from asid.runs.identity import Identity
 from asid.runs.record import Record, write_record
 
+pytestmark = pytest.mark.process
+
 IDENTITY = Identity(training="0123456789ab", evaluations={"samples": "9876543210ba"})
 RUN_ID = IDENTITY.run_id
 CURVES = "step,loss,learning_rate,psnr,seconds\n5,0.2,0.1,,1.0\n10,0.1,0.1,27.5,2.0\n15,0.1,0.1,,3.0\n"

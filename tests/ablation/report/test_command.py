@@ -14,6 +14,8 @@ from asid.ablation.report import stats, write
 from asid.cli import main as cli
 from asid.files import RECORD, STUDY
 
+pytestmark = pytest.mark.process
+
 
 def test_every_record_is_read_once_and_every_statistic_computed_once(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch

@@ -18,6 +18,8 @@ from asid.ablation.report.sentences import conclude, describe, explain
 from asid.ablation.report.write import to_json, write_report
 from asid.files import RECORD
 
+pytestmark = pytest.mark.process
+
 TABLES = {f"comparison.{ending}" for ending in ("csv", "json", "md", "tex")}
 """What does not depend on the machine."""
 FILES = (

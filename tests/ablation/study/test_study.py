@@ -474,7 +474,7 @@ def test_a_rule_drops_the_variants_that_have_all_its_values_and_lists_them() -> 
     assert {run.variant for run in plan_runs(study, "out")} == set(study.variants)
 
 
-def test_a_rule_sees_what_a_cell_has_from_the_base_and_from_the_defaults() -> None:
+def test_a_rule_sees_what_a_variant_has_from_the_base_and_from_the_defaults() -> None:
     base = {"model": {"position_bias": False}, "train": {"steps": 7}}
     factors = {"esa": [True, False], "window_size": [8, 4]}
     rule = {

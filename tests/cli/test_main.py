@@ -36,7 +36,6 @@ def wide(monkeypatch: pytest.MonkeyPatch) -> None:
 # Importing
 
 
-@pytest.mark.process
 def test_importing_the_package_is_light_and_has_no_effect(tmp_path: Path) -> None:
     code = (
         "import sys, asid\n"
@@ -52,7 +51,6 @@ def test_importing_the_package_is_light_and_has_no_effect(tmp_path: Path) -> Non
     assert list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.process
 def test_the_command_line_is_light(tmp_path: Path) -> None:
     """Help and mistakes are answered before torch is loaded."""
     heavy = "{'torch', 'lightning', 'matplotlib', 'pandas', 'dask', 'papermill'}"
@@ -279,7 +277,6 @@ def test_a_wrong_call_is_reported_without_a_traceback(words: tuple[str, ...], cl
     assert "Traceback" not in ended.err
 
 
-@pytest.mark.process
 def test_a_mistake_from_a_shell_is_reported_without_a_traceback(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "asid.cli", "complexity", "--set", "model.atention_sharing=none"]
     done = subprocess.run(command, capture_output=True, text=True, timeout=60, cwd=tmp_path)
@@ -367,7 +364,6 @@ def test_the_folder_of_a_study_is_that_given_or_its_name(
 # Train
 
 
-@pytest.mark.process
 def test_a_training_leaves_record_weights_curves_and_images(crops: Path, tmp_path: Path, cli: Call) -> None:
     settings = {
         "data.train": crops / "train",

@@ -108,7 +108,6 @@ def test_a_notebook_draws_without_pyplot(path: Path) -> None:
     assert [cell.source for cell in code_cells(path) if "pyplot" in cell.source or "pylab" in cell.source] == []
 
 
-@pytest.mark.process
 @each_notebook
 def test_a_notebook_runs_and_shows_pictures(path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """With papermill, without a browser and without data sets; panels show their first picture."""
@@ -132,7 +131,6 @@ def test_the_kernel_of_the_notebooks_is_that_of_this_environment() -> None:
     assert kernel.argv[0] in ("python", sys.executable)  # Jupyter replaces python by its own interpreter
 
 
-@pytest.mark.process
 def test_the_hook_strips_what_running_a_notebook_leaves(tmp_path: Path) -> None:
     hooks = {
         hook["id"]: hook

@@ -62,7 +62,6 @@ def test_the_files_hold_the_numbers(written: Path) -> None:
     assert len(pd.read_csv(written / "timings.csv")) == 6
 
 
-@pytest.mark.process
 def test_another_process_writes_the_same_bytes_and_needs_no_torch(written: Path) -> None:
     """Nothing is trained: the module that could is not even loaded."""
     first = contents(written)

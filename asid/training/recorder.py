@@ -79,7 +79,8 @@ class HistoryRecorder(Callback):
             return
         loss = torch.stack(self.losses).mean().item() if self.losses else None
         self.losses.clear()
-        rate = trainer.optimizers[0].param_groups[0]["lr"]
+        group = trainer.optimizers[0].param_groups[0]
+        rate = group["lr"] / group["rate"]  # without the factor of a part of the network
         append_row(self.folder, [trainer.global_step, loss, rate, psnr, round(self._elapsed(), 3)])
         if self.on_history is not None:
             self.on_history(self.folder)

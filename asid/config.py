@@ -251,16 +251,16 @@ class DataConfig(Config):
 class TrainConfig(Config):
     """How a network is trained. The defaults are the paper's optimiser and batch, with a number of steps of our own."""
 
+    steps: Annotated[int, Field(ge=1)] = 100_000
+    """Optimiser steps."""
+    batch_size: Annotated[int, Field(ge=1)] = 16
+    """Patches in a batch, over all devices."""
     start: Literal["random", "linear"] = "random"
     """Initial weights: random (the paper's), or linear: a network that starts as the least-squares interpolation of
     the training photographs."""
     value_range: tuple[float, float] = (0.0, 1.0)
     """Values of black and white in the images that the network takes and returns; the published weights use [-1, 1].
-    The loss is in these units."""
-    steps: Annotated[int, Field(ge=1)] = 100_000
-    """Optimiser steps."""
-    batch_size: Annotated[int, Field(ge=1)] = 16
-    """Patches in a batch, over all devices."""
+    The loss is minimised in these units; curves show it for images in [0, 1]."""
     learning_rate: Annotated[float, Field(gt=0, lt=1)] = 5e-4
     """Peak learning rate of AdamW."""
     rates: dict[str, Annotated[float, Field(gt=0)]] = Field(default_factory=dict)

@@ -25,6 +25,8 @@ CHANGES = {"base": "", "no_sharing": "attention sharing: none", "100%-meso": "sp
 PARAMETERS = {"base": 56164, "no_sharing": 60964, "100%-meso": 1056164}
 PROTOCOL = "psnr-y/ssim-y crop=scale"
 BICUBIC = {"ant": 27.0, "bee": 28.0}
+LINEAR = {"ant": 28.5, "bee": 29.0}
+REFERENCES = {"bicubic": BICUBIC, "linear": LINEAR}
 QUESTION = "What does 50 % of_that do & why?"
 FINISHED = "2030-01-02T03:04:05+00:00"
 
@@ -49,6 +51,7 @@ def make_study(
     seeds: tuple[int, ...] | None = None,
     sets: tuple[str, ...] = ("set_5",),
     seconds: dict[str, float] | None = None,
+    references: tuple[str, ...] = ("bicubic",),
     **plan: Any,
 ) -> Path:
     """Write a study's folder, with its photographs beside it.
@@ -60,6 +63,7 @@ def make_study(
         seeds: The seeds, instead of those of ``psnr``.
         sets: Names of the evaluation sets.
         seconds: The times in every record.
+        references: The reference rows.
         plan: Fields of the plan, or of the study in it; ``factors`` are names.
 
     Returns:
@@ -90,11 +94,19 @@ def make_study(
                     folder=path,
                 )
             )
-    _write_run(study / "references" / "bicubic", photographs, "bicubic", "bicubic", BICUBIC, 0, False, {})
+    for name in references:
+        _write_run(study / "references" / name, photographs, name, name, REFERENCES[name], 0, False, {})
     written = {name: plan.pop(name) for name in {*plan} & {*StudyConfig.model_fields}}
     factors = {name: [0] for name in written.pop("factors", [])}
     content: dict[str, Any] = {
-        "study": {"name": "hand-written", "question": QUESTION, "preset": "asid-tiny", "factors": factors, **written},
+        "study": {
+            "name": "hand-written",
+            "question": QUESTION,
+            "preset": "asid-tiny",
+            "factors": factors,
+            "references": references,
+            **written,
+        },
         "notebook": folder / "run.ipynb",
         "variants": {name: CHANGES.get(name, f"change {name}") for name in psnr},
         "levels": {},

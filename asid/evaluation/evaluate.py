@@ -11,9 +11,10 @@ from typing import Any
 
 import pandas as pd
 
-from asid.config import EvalConfig, Protocol
+from asid.config import DataConfig, EvalConfig, Protocol
 from asid.data.images import ImageError, RGBImage, read_image, write_image
 from asid.data.layouts import Pair
+from asid.data.linear import fit_to_photographs, linear_upscale
 from asid.data.pairs import read_pair
 from asid.data.resize import bicubic_upscale, crop_to_multiple
 from asid.data.sources import find_images, find_pairs
@@ -126,6 +127,22 @@ def bicubic_upscaler(scale: int, config: EvalConfig | None = None) -> Upscaler:
     """Return bicubic enlargement as an upscaler, with the border rule of ``config``: the baseline of every table."""
     border = (config or EvalConfig()).border
     return lambda lr: bicubic_upscale(lr, scale, border)
+
+
+def linear_upscaler(data: DataConfig, scale: int, config: EvalConfig | None = None) -> Upscaler:
+    """Return the least-squares filter of the training photographs of ``data``: the number that a network must beat.
+
+    Args:
+        data: The photographs, and the border rule by which their LR images are made.
+        scale: Factor s.
+        config: Its border rule says how the images that are enlarged continue beyond their border.
+
+    Raises:
+        ImageError: The photographs are missing or damaged.
+    """
+    filters = fit_to_photographs(find_images(data.train, split="train"), scale, data.border)
+    border = (config or EvalConfig()).border
+    return lambda lr: linear_upscale(lr, filters, scale, border)
 
 
 def score_folder(

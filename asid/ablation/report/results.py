@@ -11,6 +11,7 @@ import pandas as pd
 from asid.ablation.report.records import ReportError, StoredRecord, read_records
 from asid.ablation.report.scores import Scores, Statistics, compare_with_base, score_arrays, score_changes
 from asid.ablation.study.plan import Plan, read_plan
+from asid.ablation.study.study import REFERENCES
 from asid.ablation.study.variants import format_value
 from asid.config import RunConfig
 from asid.runs.record import Record
@@ -167,7 +168,7 @@ class StudyResults:
         for entry in means.reset_index().to_dict("records"):
             row: dict[str, Any] = {str(name): value for name, value in entry.items()}
             variant, data = row["variant"], row["data"]
-            row["change"] = self.plan.variants.get(variant, "no training") or "–"
+            row["change"] = {**REFERENCES, **self.plan.variants}.get(variant, "no training") or "–"
             row["delta"] = 0.0 if variant == self.plan.base else deltas.get((variant, data))
             row["verdict"] = "base" if variant == self.plan.base else None
             if cost := costs.get(variant):

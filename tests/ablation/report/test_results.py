@@ -272,6 +272,14 @@ def test_an_image_without_an_error_is_left_out_of_the_statistics_and_named(tmp_p
     assert rows(results.table)["no_sharing"]["delta"] == pytest.approx(0.5)
 
 
+def test_every_reference_is_a_row_and_says_what_it_is(tmp_path: Path) -> None:
+    results = load_results(make_study(tmp_path, references=("bicubic", "linear")))
+    assert list(results.table["variant"]) == ["bicubic", "linear", *PSNR]
+    assert list(results.table["change"][:2]) == ["no training", "least-squares filter"]
+    assert list(results.table["delta"][:2]) == [-2.5, -1.25]
+    assert list(results.select(["base"], "set_5").table["variant"]) == ["bicubic", "linear", "base"]
+
+
 # A selection
 
 

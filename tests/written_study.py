@@ -52,6 +52,7 @@ def make_study(
     sets: tuple[str, ...] = ("set_5",),
     seconds: dict[str, float] | None = None,
     references: tuple[str, ...] = ("bicubic",),
+    map_use: dict[str, float] | None = None,
     **plan: Any,
 ) -> Path:
     """Write a study's folder, with its photographs beside it.
@@ -64,6 +65,8 @@ def make_study(
         sets: Names of the evaluation sets.
         seconds: The times in every record.
         references: The reference rows.
+        map_use: PSNR in dB lost with uniform attention maps, by the name of the evaluation set; without it, records do
+            not have this score.
         plan: Fields of the plan, or of the study in it; ``factors`` are names.
 
     Returns:
@@ -81,7 +84,9 @@ def make_study(
             run_id = f"{variant}-{seed}"
             path = study / "runs" / run_id
             if (variant, seed) not in missing:
-                _write_run(path, photographs, variant, run_id, trainings[seed], seed, True, seconds or {})
+                _write_run(
+                    path, photographs, variant, run_id, trainings[seed], seed, True, seconds or {}, map_use or {}
+                )
             runs.append(
                 PlannedRun(
                     study="hand-written",
@@ -95,7 +100,7 @@ def make_study(
                 )
             )
     for name in references:
-        _write_run(study / "references" / name, photographs, name, name, REFERENCES[name], 0, False, {})
+        _write_run(study / "references" / name, photographs, name, name, REFERENCES[name], 0, False, {}, {})
     written = {name: plan.pop(name) for name in {*plan} & {*StudyConfig.model_fields}}
     factors = {name: [0] for name in written.pop("factors", [])}
     content: dict[str, Any] = {
@@ -128,6 +133,7 @@ def _write_run(
     seed: int,
     trained: bool,
     seconds: dict[str, float],
+    map_use: dict[str, float],
 ) -> None:
     sources = list(map(str, photographs))
     config = RunConfig.model_validate(
@@ -161,6 +167,7 @@ def _write_run(
         complexity=complexity if trained else None,
         scores=[
             {"data": source.name, "image": image, "psnr": value, "ssim": SSIM.get(variant, 0.8)}
+            | ({"psnr_uniform_maps": value - map_use[source.name]} if source.name in map_use else {})
             for source in photographs
             for image, value in psnr.items()
         ],

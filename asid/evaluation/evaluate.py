@@ -202,12 +202,12 @@ def _matching_name(name: str, candidates: Sequence[str]) -> str | None:
 
 
 def mean_scores(scores: pd.DataFrame) -> pd.DataFrame:
-    """Average the scores of each set: one row per set with ``data``, ``images``, ``psnr`` and ``ssim``.
+    """Average the scores of each set.
 
     The PSNR of an image that is identical to its HR image is ``inf``, and then so is the mean.
+
+    Returns:
+        One row per set with ``data``, ``images``, ``psnr``, ``ssim``, and :data:`UNIFORM` if ``scores`` has it.
     """
-    return (
-        scores.groupby("data", sort=False)
-        .agg(images=("image", "size"), psnr=("psnr", "mean"), ssim=("ssim", "mean"))
-        .reset_index()
-    )
+    means = {name: (name, "mean") for name in ("psnr", "ssim", UNIFORM) if name in scores}
+    return scores.groupby("data", sort=False).agg(images=("image", "size"), **means).reset_index()

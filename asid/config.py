@@ -15,13 +15,24 @@ from pathlib import PurePath
 from types import MappingProxyType
 from typing import Annotated, Any, Literal, Self, get_args
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer, ValidationError, model_validator
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    PlainSerializer,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 from pydantic_core import InitErrorDetails, PydanticCustomError
 
 Window = Literal["meso", "global"]
 Border = Literal["symmetric", "replicate"]
 Precision = Literal["32-true", "bf16-mixed", "16-mixed"]
 Padding = Literal["zeros", "reflect", "replicate"]
+PARTS = ("shallow", "groups", "deep", "upsample")
+"""The parts of the network, as its parameters' names begin."""
 Protocol = Literal["psnr-y/ssim-y crop=scale", "psnr-rgb/ssim-rgb crop=scale"]
 
 
@@ -244,14 +255,24 @@ class TrainConfig(Config):
     """Optimiser steps."""
     batch_size: Annotated[int, Field(ge=1)] = 16
     """Patches in a batch, over all devices."""
+    start: Literal["random", "linear"] = "random"
+    """Initial weights: random (the paper's), or linear: a network that starts as the least-squares interpolation of
+    the training photographs."""
+    value_range: tuple[float, float] = (0.0, 1.0)
+    """Values of black and white in the images that the network takes and returns; the published weights use [-1, 1].
+    The loss is minimised in these units; curves show it for images in [0, 1]."""
     learning_rate: Annotated[float, Field(gt=0, lt=1)] = 5e-4
     """Peak learning rate of AdamW."""
+    rates: dict[str, Annotated[float, Field(gt=0)]] = Field(default_factory=dict)
+    """Factors of the learning rate by part of the network: beginnings of parameter names, e.g. {deep: 0.1, groups.0:
+    0.5}; the longest that fits counts. All other parameters have factor 1."""
     betas: tuple[Annotated[float, Field(ge=0, lt=1)], Annotated[float, Field(ge=0, lt=1)]] = (0.9, 0.999)
     """Decay rates of AdamW's first and second moments."""
     weight_decay: Annotated[float, Field(ge=0)] = 1e-4
     """Weight decay of AdamW."""
-    schedule: Literal["cosine", "step", "constant"] = "cosine"
-    """Learning rate over time: cosine decay to zero, step (halved after each sixth of the run), or constant."""
+    schedule: Literal["cosine", "step", "constant", "trapezoid"] = "cosine"
+    """Learning rate over time: cosine decay to zero, step (halved after each sixth of the run), constant, or trapezoid
+    (constant, then linear decay to zero over the last 40 % of the run)."""
     warmup_steps: Annotated[int, Field(ge=0)] = 0
     """Steps over which the learning rate rises linearly from zero."""
     gradient_clip: Annotated[float, Field(gt=0)] | None = None
@@ -272,6 +293,27 @@ class TrainConfig(Config):
     """Machines to train on."""
     loader_workers: Annotated[int, Field(ge=0)] = 0
     """Processes that cut patches; 0: the training process does. The patches are the same for any number."""
+
+    @field_validator("value_range")
+    @classmethod
+    def _check_value_range(cls, value_range: tuple[float, float]) -> tuple[float, float]:
+        low, high = value_range
+        if low >= high:
+            raise ValueError(f"expected [black, white] with black below white, got {list(value_range)}")
+        return value_range
+
+    @field_validator("rates")
+    @classmethod
+    def _check_rates(cls, rates: dict[str, float]) -> dict[str, float]:
+        """Check the first component of each name; whether this network has the rest is known when it is built."""
+        for name in rates:
+            if name.split(".")[0] not in PARTS:
+                close = get_close_matches(name.split(".")[0], PARTS, n=1)
+                hint = (
+                    f"did you mean '{close[0]}'?" if close else f"expected a name that begins with {', '.join(PARTS)}"
+                )
+                raise ValueError(f"the network has no part '{name}'; {hint}")
+        return rates
 
 
 class InferenceConfig(Config):

@@ -43,6 +43,9 @@ CHANGES: dict[type, dict[str, Any]] = {
     },
     DataConfig: {"train": "photos", "validation": "photos", "patch_size": 48, "augment": False, "border": "replicate"},
     TrainConfig: {
+        "start": "linear",
+        "value_range": [-1.0, 1.0],
+        "rates": {"deep": 0.1},
         "steps": 10,
         "batch_size": 8,
         "learning_rate": 1e-3,
@@ -334,3 +337,19 @@ def test_messages_may_contain_braces() -> None:
             raise ValueError("expected {nothing}, got {value}")
 
     assert problems(Picky, {}) == ["Picky: expected {nothing}, got {value}"]
+
+
+@pytest.mark.parametrize(
+    ("settings", "words"),
+    [
+        ({"rates": {"uppsample": 0.1}}, ["rates", "uppsample", "did you mean 'upsample'"]),
+        ({"rates": {"esa": 0.1}}, ["rates", "'esa'", "groups"]),
+        ({"rates": {"deep": 0}}, ["rates.deep", "greater than 0"]),
+        ({"value_range": [1, 1]}, ["value_range", "black below white"]),
+        ({"start": "bicubic"}, ["start", "'random'", "'linear'"]),
+    ],
+    ids=str,
+)
+def test_training_settings_that_make_no_sense_are_refused(settings: dict[str, Any], words: list[str]) -> None:
+    (problem,) = problems(TrainConfig, settings)
+    assert all(word in problem for word in words), problem

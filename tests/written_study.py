@@ -25,6 +25,8 @@ CHANGES = {"base": "", "no_sharing": "attention sharing: none", "100%-meso": "sp
 PARAMETERS = {"base": 56164, "no_sharing": 60964, "100%-meso": 1056164}
 PROTOCOL = "psnr-y/ssim-y crop=scale"
 BICUBIC = {"ant": 27.0, "bee": 28.0}
+LINEAR = {"ant": 28.5, "bee": 29.0}
+REFERENCES = {"bicubic": BICUBIC, "linear": LINEAR}
 QUESTION = "What does 50 % of_that do & why?"
 FINISHED = "2030-01-02T03:04:05+00:00"
 
@@ -49,6 +51,8 @@ def make_study(
     seeds: tuple[int, ...] | None = None,
     sets: tuple[str, ...] = ("set_5",),
     seconds: dict[str, float] | None = None,
+    references: tuple[str, ...] = ("bicubic",),
+    map_use: dict[str, float] | None = None,
     **plan: Any,
 ) -> Path:
     """Write a study's folder, with its photographs beside it.
@@ -60,6 +64,9 @@ def make_study(
         seeds: The seeds, instead of those of ``psnr``.
         sets: Names of the evaluation sets.
         seconds: The times in every record.
+        references: The reference rows.
+        map_use: PSNR in dB lost with uniform attention maps, by the name of the evaluation set; without it, records do
+            not have this score.
         plan: Fields of the plan, or of the study in it; ``factors`` are names.
 
     Returns:
@@ -77,7 +84,9 @@ def make_study(
             run_id = f"{variant}-{seed}"
             path = study / "runs" / run_id
             if (variant, seed) not in missing:
-                _write_run(path, photographs, variant, run_id, trainings[seed], seed, True, seconds or {})
+                _write_run(
+                    path, photographs, variant, run_id, trainings[seed], seed, True, seconds or {}, map_use or {}
+                )
             runs.append(
                 PlannedRun(
                     study="hand-written",
@@ -90,11 +99,19 @@ def make_study(
                     folder=path,
                 )
             )
-    _write_run(study / "references" / "bicubic", photographs, "bicubic", "bicubic", BICUBIC, 0, False, {})
+    for name in references:
+        _write_run(study / "references" / name, photographs, name, name, REFERENCES[name], 0, False, {}, {})
     written = {name: plan.pop(name) for name in {*plan} & {*StudyConfig.model_fields}}
     factors = {name: [0] for name in written.pop("factors", [])}
     content: dict[str, Any] = {
-        "study": {"name": "hand-written", "question": QUESTION, "preset": "asid-tiny", "factors": factors, **written},
+        "study": {
+            "name": "hand-written",
+            "question": QUESTION,
+            "preset": "asid-tiny",
+            "factors": factors,
+            "references": references,
+            **written,
+        },
         "notebook": folder / "run.ipynb",
         "variants": {name: CHANGES.get(name, f"change {name}") for name in psnr},
         "levels": {},
@@ -116,6 +133,7 @@ def _write_run(
     seed: int,
     trained: bool,
     seconds: dict[str, float],
+    map_use: dict[str, float],
 ) -> None:
     sources = list(map(str, photographs))
     config = RunConfig.model_validate(
@@ -149,6 +167,7 @@ def _write_run(
         complexity=complexity if trained else None,
         scores=[
             {"data": source.name, "image": image, "psnr": value, "ssim": SSIM.get(variant, 0.8)}
+            | ({"psnr_uniform_maps": value - map_use[source.name]} if source.name in map_use else {})
             for source in photographs
             for image, value in psnr.items()
         ],

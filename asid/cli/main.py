@@ -54,7 +54,8 @@ def report(folder: Annotated[Path, typer.Argument(help="Folder of a study, e.g. 
 
     results = load_results(folder)
     files = write_report(results)
-    shown = to_text(results.table, compact=True).drop(columns=["change", "data"]).rename(columns={"p (Holm)": "p"})
+    shown = to_text(results.table, compact=True).drop(columns=["change", "data"])
+    shown = shown.rename(columns={"p (Holm)": "p", "map use (dB)": "map use"})
     for name in ("seeds", "SSIM", "MACs (G)", "params"):  # dropped one by one until the table fits
         if sum(2 + max(map(len, [column, *shown[column]])) for column in shown) > console.width:
             shown = shown.drop(columns=name)

@@ -42,6 +42,9 @@ def evaluate(
     data_root: RootOption = None,
     scale: Annotated[int | None, typer.Option(min=1, help="Upscaling factor; only needed for bicubic.")] = None,
     output: Annotated[Path | None, typer.Option(help="Folder for per_image.csv, evaluation.json and images.")] = None,
+    map_use: Annotated[
+        bool, typer.Option("--map-use", help="Also score with uniform attention maps: what its own are worth.")
+    ] = False,
     save_images: Annotated[bool, typer.Option("--save-images", help="Also write the SR images.")] = False,
     tile: TileOption = DEFAULTS.tile,
     overlap: OverlapOption = DEFAULTS.overlap,
@@ -60,13 +63,14 @@ def evaluate(
     config = EvalConfig.model_validate({"data": sets, "border": border, "protocol": protocol, **settings})
     from asid.evaluation.evaluation_record import default_folder, evaluate_and_record
 
-    folder = output or default_folder(model, config, scale)
+    folder = output or default_folder(model, config, scale, map_use)
     with _progress_bar(quiet=as_json) as on_image:
         record = evaluate_and_record(
             model,
             config,
             folder,
             scale=scale,
+            uniform_maps=map_use,
             device=device,
             batch_tiles=batch_tiles,
             save_images=save_images,
@@ -161,10 +165,20 @@ def _print_evaluation(record: dict[str, Any], as_json: bool) -> None:
     table = Table("data", "image")
     table.add_column("PSNR (dB)", justify="right")
     table.add_column("SSIM", justify="right")
+    has_map_use = "psnr_uniform_maps" in record["mean"]
+    if has_map_use:
+        table.add_column("map use (dB)", justify="right")
+
+    def add_row(name: str, row: dict[str, Any]) -> None:
+        cells = [f"{float(row['psnr']):.2f}", f"{row['ssim']:.4f}"]
+        if has_map_use:
+            uniform = row["psnr_uniform_maps"]
+            cells.append("–" if uniform is None else f"{float(row['psnr']) - float(uniform):z.3f}")
+        table.add_row(escape(row["data"]), escape(name), *cells)
+
     for row in record["images"]:
-        table.add_row(escape(row["data"]), escape(row["image"]), f"{float(row['psnr']):.2f}", f"{row['ssim']:.4f}")
+        add_row(row["image"], row)
     for row in record["sets"]:
         table.add_section()
-        mean = f"mean of {row['images']}"
-        table.add_row(escape(row["data"]), mean, f"{float(row['psnr']):.2f}", f"{row['ssim']:.4f}")
+        add_row(f"mean of {row['images']}", row)
     console.print(table)

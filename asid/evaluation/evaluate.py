@@ -1,5 +1,6 @@
 """Scoring a network, bicubic, or other people's images: PSNR and SSIM of each image."""
 
+import math
 import re
 import time
 from collections.abc import Callable, Sequence
@@ -10,20 +11,24 @@ from typing import Any
 
 import pandas as pd
 
-from asid.config import EvalConfig, Protocol
+from asid.config import DataConfig, EvalConfig, Protocol
 from asid.data.images import ImageError, RGBImage, read_image, write_image
 from asid.data.layouts import Pair
+from asid.data.linear import fit_to_photographs, linear_upscale
 from asid.data.pairs import read_pair
 from asid.data.resize import bicubic_upscale, crop_to_multiple
 from asid.data.sources import find_images, find_pairs
 from asid.evaluation.inference import upscale
-from asid.evaluation.metrics import PROTOCOL, score
+from asid.evaluation.metrics import PROTOCOL, comparable, psnr, score
+from asid.model.interventions import uniform_attention
 from asid.model.network import ASID
 
 Upscaler = Callable[[RGBImage], RGBImage]
 """From an LR image to an SR image, both uint8 (H, W, 3) RGB."""
 SCORES = ["data", "image", "psnr", "ssim"]
 """The columns of a table of scores: name of the set, name of the image, PSNR in dB, SSIM."""
+UNIFORM = "psnr_uniform_maps"
+"""Column: PSNR in dB of the network with uniform attention maps; NaN if it has no spatial attention to replace."""
 
 
 @dataclass(frozen=True)
@@ -32,9 +37,9 @@ class Evaluation:
 
     scores: pd.DataFrame
     """One row per image: the columns of :data:`SCORES`, and ``lr``, the origin of the LR image: ``file``, or
-    ``bicubic`` with its border rule."""
+    ``bicubic`` with its border rule; if it was asked for, also :data:`UNIFORM`."""
     seconds: dict[str, float]
-    """Wall-clock seconds: ``model``, spent in the upscaler, and ``total``."""
+    """Wall-clock seconds: ``model``, spent in the upscaler, without uniform maps, and ``total``."""
 
 
 def evaluate(
@@ -42,6 +47,7 @@ def evaluate(
     scale: int,
     config: EvalConfig | None = None,
     *,
+    uniform_maps: bool = False,
     save_to: str | Path | None = None,
     batch_tiles: int = 1,
     on_image: Callable[[int, int], None] | None = None,
@@ -57,6 +63,8 @@ def evaluate(
         scale: Factor s. HR images are cropped at the right and bottom to a multiple of it.
         config: The sets, how the network is applied, and the protocol. A set's LR files are used if it has any;
             otherwise bicubic makes the LR images.
+        uniform_maps: Also score a network with every spatial attention map replaced by a uniform one, applied in the
+            same way (:data:`UNIFORM`). This doubles the time.
         save_to: Folder for the SR images (``<data>/<image>.png``); ``None`` writes none.
         batch_tiles: Number of tiles that go through the network at once.
         on_image: Called after each image with the number of images done and in total.
@@ -74,6 +82,7 @@ def evaluate(
     work = [(data, pair) for data in config.data for pair in find_pairs(data, scale, data_root)]
     start, in_model = time.perf_counter(), 0.0
     pending: list[Future[dict[str, Any]]] = []
+    pending_uniform: list[Future[float]] = []
     with ThreadPoolExecutor(1) as reader, ThreadPoolExecutor(1) as scorer:
         ahead = reader.submit(read_pair, work[0][1], scale, config.border)
         for position, (data, pair) in enumerate(work):
@@ -83,12 +92,18 @@ def evaluate(
             before = time.perf_counter()
             sr = enlarge(lr)
             in_model += time.perf_counter() - before
+            if uniform_maps and isinstance(upscaler, ASID) and upscaler.config.spatial_windows:
+                with uniform_attention(upscaler):
+                    uniform = enlarge(lr)
+                pending_uniform.append(scorer.submit(_psnr_of, uniform, hr, scale, config.protocol))
             name = Path(data).name
             file = Path(save_to) / name / f"{pair.name}.png" if save_to is not None else None
             pending.append(scorer.submit(_score_one, name, pair, sr, hr, scale, config.protocol, made_by, file))
             if on_image:
                 on_image(position + 1, len(work))
         scores = pd.DataFrame([future.result() for future in pending])
+        if uniform_maps:
+            scores[UNIFORM] = [future.result() for future in pending_uniform] or math.nan
     return Evaluation(scores, {"model": round(in_model, 3), "total": round(time.perf_counter() - start, 3)})
 
 
@@ -104,10 +119,30 @@ def _score_one(
     return {"data": data, "image": pair.name, "psnr": psnr, "ssim": ssim, "lr": made_by}
 
 
+def _psnr_of(sr: RGBImage, hr: RGBImage, scale: int, protocol: Protocol) -> float:
+    return psnr(*comparable(sr, hr, scale, protocol))
+
+
 def bicubic_upscaler(scale: int, config: EvalConfig | None = None) -> Upscaler:
     """Return bicubic enlargement as an upscaler, with the border rule of ``config``: the baseline of every table."""
     border = (config or EvalConfig()).border
     return lambda lr: bicubic_upscale(lr, scale, border)
+
+
+def linear_upscaler(data: DataConfig, scale: int, config: EvalConfig | None = None) -> Upscaler:
+    """Return the least-squares filter of the training photographs of ``data``: the number that a network must beat.
+
+    Args:
+        data: The photographs, and the border rule by which their LR images are made.
+        scale: Factor s.
+        config: Its border rule says how the images that are enlarged continue beyond their border.
+
+    Raises:
+        ImageError: The photographs are missing or damaged.
+    """
+    filters = fit_to_photographs(find_images(data.train, split="train"), scale, data.border)
+    border = (config or EvalConfig()).border
+    return lambda lr: linear_upscale(lr, filters, scale, border)
 
 
 def score_folder(
@@ -167,12 +202,12 @@ def _matching_name(name: str, candidates: Sequence[str]) -> str | None:
 
 
 def mean_scores(scores: pd.DataFrame) -> pd.DataFrame:
-    """Average the scores of each set: one row per set with ``data``, ``images``, ``psnr`` and ``ssim``.
+    """Average the scores of each set.
 
     The PSNR of an image that is identical to its HR image is ``inf``, and then so is the mean.
+
+    Returns:
+        One row per set with ``data``, ``images``, ``psnr``, ``ssim``, and :data:`UNIFORM` if ``scores`` has it.
     """
-    return (
-        scores.groupby("data", sort=False)
-        .agg(images=("image", "size"), psnr=("psnr", "mean"), ssim=("ssim", "mean"))
-        .reset_index()
-    )
+    means = {name: (name, "mean") for name in ("psnr", "ssim", UNIFORM) if name in scores}
+    return scores.groupby("data", sort=False).agg(images=("image", "size"), **means).reset_index()

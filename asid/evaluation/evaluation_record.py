@@ -10,19 +10,22 @@ import pandas as pd
 from asid.config import EvalConfig, Protocol, digest
 from asid.data.pairs import describe_pairs
 from asid.data.sources import find_pairs
-from asid.evaluation.evaluate import bicubic_upscaler, evaluate, mean_scores
+from asid.evaluation.evaluate import UNIFORM, bicubic_upscaler, evaluate, mean_scores
 from asid.files import IMAGES, WEIGHTS, write_json
 from asid.model.pretrained import find_checkpoint, load_model
 
 RECORD, PER_IMAGE = "evaluation.json", "per_image.csv"
 
 
-def default_folder(model: str, config: EvalConfig, scale: int | None) -> Path:
+def default_folder(model: str, config: EvalConfig, scale: int | None, uniform_maps: bool = False) -> Path:
     """Return the folder of an evaluation.
 
-    It depends on the model, its weights and the configuration, so that no evaluation overwrites another.
+    It depends on the model, its weights, the configuration, and whether uniform maps are scored, so that no evaluation
+    overwrites another.
     """
     content: dict[str, Any] = {"config": config.to_dict(), "scale": scale}
+    if uniform_maps:
+        content["uniform_maps"] = True
     name = model
     if model != "bicubic":
         path = find_checkpoint(model)
@@ -37,6 +40,7 @@ def evaluate_and_record(
     folder: str | Path,
     *,
     scale: int | None = None,
+    uniform_maps: bool = False,
     device: str = "auto",
     batch_tiles: int = 1,
     save_images: bool = False,
@@ -50,6 +54,8 @@ def evaluate_and_record(
         config: The evaluation sets, how the network is applied, and the protocol.
         folder: Where to write.
         scale: Factor s; required for ``bicubic``, otherwise that of the network.
+        uniform_maps: Also score the network with uniform attention maps; see
+            :func:`asid.evaluation.evaluate.evaluate`.
         device: Device of the network.
         batch_tiles: Number of tiles that go through the network at once.
         save_images: Whether to write the SR images, too.
@@ -80,6 +86,7 @@ def evaluate_and_record(
         network or bicubic_upscaler(scale, config),
         scale,
         config,
+        uniform_maps=uniform_maps,
         save_to=folder / IMAGES if save_images else None,
         batch_tiles=batch_tiles,
         on_image=on_image,
@@ -109,7 +116,11 @@ def summarise(scores: pd.DataFrame, protocol: Protocol) -> dict[str, Any]:
     """
 
     def rows(table: pd.DataFrame) -> list[dict[str, Any]]:
-        return [{str(name): value for name, value in row.items()} for row in table.to_dict("records")]
+        return [
+            {str(name): None if pd.isna(value) else value for name, value in row.items()}
+            for row in table.to_dict("records")
+        ]
 
-    mean = {name: float(scores[name].mean()) for name in ("psnr", "ssim")}
+    measured = [name for name in ("psnr", "ssim", UNIFORM) if name in scores]
+    (mean,) = rows(scores[measured].mean().to_frame().T)
     return {"protocol": protocol, "mean": mean, "sets": rows(mean_scores(scores)), "images": rows(scores)}

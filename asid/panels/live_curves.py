@@ -1,6 +1,7 @@
 """Training curves, redrawn while a network trains."""
 
 import time
+from collections.abc import Mapping
 from pathlib import Path
 
 import pandas as pd
@@ -19,9 +20,13 @@ class LiveCurves:
     """Loss and validation PSNR in one output, redrawn during a training: in a browser and in papermill's output.
 
     Pass it to :func:`asid.runs.run.train_and_score` as ``on_history``, and :meth:`draw` the whole history at the end.
+
+    Args:
+        references: PSNR in dB of methods to compare with, on the validation photographs, by name.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, references: Mapping[str, float] | None = None) -> None:
+        self._references = references or {}
         self._handle: DisplayHandle | None = None
         self._next = 0.0
 
@@ -35,7 +40,12 @@ class LiveCurves:
         start = time.perf_counter()
         with drawing():
             figure = style.new_figure(9, 3.2)
-            plots.plot_history(history, *figure.subplots(1, 2))
+            loss_ax, psnr_ax = figure.subplots(1, 2)
+            plots.plot_history(history, loss_ax, psnr_ax)
+            if self._references and history["psnr"].notna().any():
+                plots.plot_references(self._references, psnr_ax)
+                if psnr_ax.get_legend_handles_labels()[0]:
+                    psnr_ax.legend()
             if self._handle is None:
                 self._handle = display(figure, display_id=True)
             else:

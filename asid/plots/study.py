@@ -16,6 +16,7 @@ from asid.plots.style import PALETTE, signed
 
 VERDICTS = {"better": "#0173b2", "worse": "#d55e00", "equivalent": "#029e73", "undecided": "0.35", "one seed": "0.35"}
 """A colour for each verdict of :mod:`asid.ablation.report.stats`."""
+_DASHES = ("--", ":", "-.")
 _MARKERS = "osD^vPXp"
 
 
@@ -90,21 +91,25 @@ def plot_pareto(
     ax.margins(0.1)
 
 
-def plot_reference(ax: Axes, psnr: float, name: str) -> None:
-    """Plot a reference without a cost as a dashed line; far from all points, as text at the edge of the axes.
+def plot_references(references: Mapping[str, float], ax: Axes) -> None:
+    """Plot references without a cost as dashed lines; those far from all points, as text at the edge of the axes.
 
     Args:
+        references: PSNR of each reference in dB, by name.
         ax: Axes that the points are on already.
-        psnr: PSNR of the reference in dB.
-        name: Name of the reference.
     """
     low, high = ax.dataLim.intervaly
     reach = max(high - low, 0.02)
-    if low - reach <= psnr <= high + reach:
-        ax.axhline(psnr, color="0.5", ls="--", lw=1, label=name, zorder=1)
-    else:
-        edge, arrow, side = (0.02, "↓", "bottom") if psnr < low else (0.98, "↑", "top")
-        text = f"{arrow} {name} {psnr:.2f} dB"
+    texts: dict[bool, list[str]] = {}
+    for (name, psnr), dashes in zip(references.items(), cycle(_DASHES), strict=False):
+        if low - reach <= psnr <= high + reach:
+            ax.axhline(psnr, color="0.5", ls=dashes, lw=1, label=name, zorder=1)
+        else:
+            arrow = "↓" if psnr < low else "↑"
+            texts.setdefault(psnr < low, []).append(f"{arrow} {name} {psnr:.2f} dB")
+    for below, lines in texts.items():
+        edge, side = (0.02, "bottom") if below else (0.98, "top")
+        text = "\n".join(lines)
         ax.text(0.98, edge, text, ha="right", va=side, color="0.35", fontsize=7.5, transform=ax.transAxes)
 
 

@@ -38,6 +38,8 @@ class Score(TypedDict):
     """SSIM."""
     lr: NotRequired[str]
     """How the LR image was made."""
+    psnr_uniform_maps: NotRequired[float | None]
+    """PSNR in dB with uniform spatial attention maps; null for a network without spatial attention."""
 
 
 class HistoryRow(TypedDict):
@@ -78,7 +80,10 @@ class Record(Config):
     history: list[HistoryRow]
     """Training curves."""
     seconds: dict[str, float]
-    """Wall-clock seconds: ``train``; per evaluation set ``evaluate <set>`` and, in the network, ``upscale <set>``."""
+    """Wall-clock seconds: ``train``; per evaluation set ``evaluate <set>`` and, in the network, ``upscale <set>``.
+
+    ``evaluate`` includes the second pass with uniform attention maps, ``upscale`` does not.
+    """
     execution: dict[str, Any] = Field(default_factory=dict)
     """How the training went: exit, micro_batch (patches per device and pass), resumed_at (steps where it resumed)."""
     provenance: dict[str, Any]
@@ -93,7 +98,7 @@ class Record(Config):
 
     @property
     def score_table(self) -> "pd.DataFrame":
-        """Scores with the columns data, image, psnr, ssim."""
+        """Scores with the columns data, image, psnr, ssim, and those of :class:`Score` that were measured."""
         import pandas as pd  # half a second, and the command line reads plans without it
 
         return pd.DataFrame(self.scores)

@@ -33,7 +33,7 @@ class Run:
     history: pd.DataFrame
     """Training curves (:data:`asid.training.history.COLUMNS`)."""
     scores: pd.DataFrame
-    """Scores of each image (:data:`asid.evaluation.evaluate.SCORES`)."""
+    """Scores of each image (:data:`asid.evaluation.evaluate.SCORES`), also with uniform attention maps."""
     complexity: Complexity
     manifests: Manifests
     seconds: dict[str, float]
@@ -115,7 +115,13 @@ def train_and_score(
             images = folder / IMAGES if is_first else None
             if images:
                 shutil.rmtree(images / name, ignore_errors=True)  # these may be links to the images of another study
-            evaluation = evaluate(model, config.model.scale, config.evaluate.override(data=[source]), save_to=images)
+            evaluation = evaluate(
+                model,
+                config.model.scale,
+                config.evaluate.override(data=[source]),
+                uniform_maps=True,
+                save_to=images,
+            )
             scores.append(evaluation.scores)
             seconds |= {f"evaluate {name}": evaluation.seconds["total"], f"upscale {name}": evaluation.seconds["model"]}
     table = pd.concat(scores, ignore_index=True)

@@ -2,12 +2,13 @@
 
 import math
 from collections.abc import Callable
+from difflib import get_close_matches
 from typing import Any
 
 import lightning as L
 import torch
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
 
 from asid.config import RunConfig, TrainConfig
 from asid.data.images import RGBImage
@@ -21,6 +22,10 @@ class TrainingDivergedError(ValueError):
     """The loss is no longer a finite number."""
 
 
+TRAPEZOID_DECAY = 0.4
+"""Fraction of the run over which the trapezoid schedule decays to zero."""
+
+
 def learning_rate_factor(config: TrainConfig) -> Callable[[int], float]:
     """The learning rate at a step (from 0) as a fraction of the peak."""
 
@@ -31,10 +36,33 @@ def learning_rate_factor(config: TrainConfig) -> Callable[[int], float]:
             "cosine": 0.5 * (1 + math.cos(math.pi * progress)),
             "step": 0.5 ** int(6 * progress),
             "constant": 1.0,
+            "trapezoid": min(1.0, (1 - progress) / TRAPEZOID_DECAY),
         }[config.schedule]
         return warmup * shape
 
     return factor
+
+
+def parameter_groups(model: ASID, config: TrainConfig) -> list[dict[str, Any]]:
+    """The parameters by learning rate, as an optimiser takes them: ``params``, ``lr``, and ``rate``, the factor.
+
+    Raises:
+        ValueError: A name in ``config.rates`` is not the beginning of any parameter's name.
+    """
+    names = [name for name, _ in model.named_parameters()]
+    parts = {".".join(path.split(".")[:depth]) for path in names for depth in range(1, path.count(".") + 2)}
+    if unknown := [part for part in config.rates if part not in parts]:
+        close = get_close_matches(unknown[0], sorted(parts), n=1)
+        hint = f"; did you mean '{close[0]}'?" if close else ""
+        raise ValueError(f"train.rates: no parameter of this network begins with '{unknown[0]}'{hint}")
+    by_rate: dict[float, list[nn.Parameter]] = {}
+    for name, parameter in model.named_parameters():
+        fitting = [part for part in config.rates if f"{name}.".startswith(f"{part}.")]
+        rate = config.rates[max(fitting, key=len)] if fitting else 1.0
+        by_rate.setdefault(rate, []).append(parameter)
+    return [
+        {"params": parameters, "lr": config.learning_rate * rate, "rate": rate} for rate, parameters in by_rate.items()
+    ]
 
 
 class TrainingModule(L.LightningModule):
@@ -47,11 +75,12 @@ class TrainingModule(L.LightningModule):
     def __init__(self, config: RunConfig) -> None:
         super().__init__()
         self.run = config
-        self.model = ASID(config.model, seed=config.seed)
+        self.model = ASID(config.model, seed=config.seed, value_range=config.train.value_range)
 
     def training_step(self, batch: tuple[Tensor, Tensor], index: int) -> Tensor:
         """L1 loss of a micro-batch: LR (B, 3, p, p) and HR (B, 3, sp, sp) in [0, 1]."""
-        lr, hr = batch
+        low, high = self.model.value_range
+        lr, hr = (images * (high - low) + low for images in batch)
         loss = F.l1_loss(self.model(lr), hr)
         if not torch.isfinite(loss):
             train = self.run.train
@@ -75,11 +104,10 @@ class TrainingModule(L.LightningModule):
         self.log("psnr", value, prog_bar=True, batch_size=1, on_epoch=True)
 
     def configure_optimizers(self) -> Any:
-        """AdamW, with a learning rate that changes after each step."""
+        """AdamW, with learning rates that change after each step."""
         train = self.run.train
-        optimizer = torch.optim.AdamW(
-            self.model.parameters(), lr=train.learning_rate, betas=train.betas, weight_decay=train.weight_decay
-        )
+        groups = parameter_groups(self.model, train)
+        optimizer = torch.optim.AdamW(groups, betas=train.betas, weight_decay=train.weight_decay)
         schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, learning_rate_factor(train))
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
 

@@ -10,6 +10,7 @@ import torch
 from lightning.pytorch.callbacks import Callback
 from torch import Tensor
 
+from asid.model.network import ASID
 from asid.training.checkpoints import ends_step
 from asid.training.history import append_row, read_rows, write_rows
 
@@ -57,8 +58,10 @@ class HistoryRecorder(Callback):
     def on_train_batch_end(
         self, trainer: L.Trainer, module: L.LightningModule, outputs: Any, batch: Any, index: int
     ) -> None:
-        """Note the loss of the step, and write a row if one is due."""
-        loss = outputs["loss"].detach()  # the micro-batch's share of the mean over the batch
+        """Note the loss of the step, for images in [0, 1], and write a row if one is due."""
+        assert isinstance(module.model, ASID)
+        low, high = module.model.value_range
+        loss = outputs["loss"].detach() / (high - low)  # the micro-batch's share of the mean over the batch
         if index % trainer.accumulate_grad_batches == 0:
             self.losses.append(loss)
         else:
@@ -79,7 +82,8 @@ class HistoryRecorder(Callback):
             return
         loss = torch.stack(self.losses).mean().item() if self.losses else None
         self.losses.clear()
-        rate = trainer.optimizers[0].param_groups[0]["lr"]
+        group = trainer.optimizers[0].param_groups[0]
+        rate = group["lr"] / group["rate"]  # without the factor of a part of the network
         append_row(self.folder, [trainer.global_step, loss, rate, psnr, round(self._elapsed(), 3)])
         if self.on_history is not None:
             self.on_history(self.folder)

@@ -27,6 +27,7 @@ from asid.training.memory import StepOutOfMemoryError, is_out_of_memory, smaller
 from asid.training.module import TrainingModule
 from asid.training.ownership import claim
 from asid.training.recorder import HistoryRecorder
+from asid.training.start import start_linear
 
 LOGGER = logging.getLogger(__name__)
 
@@ -120,6 +121,8 @@ def fit(job: Job, micro_batches: int) -> None:
     """
     settings = job.config.train
     module = TrainingModule(job.config)
+    if settings.start == "linear" and not job.checkpoint.exists():
+        start_linear(module.model, job.patches.pairs, job.config.data.border, job.config.seed)
     recorder = HistoryRecorder(job.folder, every=max(1, settings.steps // 100), on_history=job.on_history)
     callbacks: list[Callback] = [recorder, StepCheckpoint(job.checkpoint, settings.checkpoint_every)]
     if settings.ema_decay is not None:

@@ -71,6 +71,29 @@ def test_the_record_the_table_and_the_images_are_those_of_one_evaluation(
         assert word in ended.words
 
 
+def test_map_use_is_shown_on_request(crops: Path, cli: Call, tmp_path: Path) -> None:
+    data, output = crops / "validation", tmp_path / "out"
+    ended = cli("evaluate", "asid-tiny", "--data", data, "--map-use", "--output", output)
+    record = read_json(output / "evaluation.json")
+    (row,) = record["images"]
+    assert record["mean"]["psnr_uniform_maps"] == row["psnr_uniform_maps"] != row["psnr"]
+    assert record["sets"][0]["psnr_uniform_maps"] == row["psnr_uniform_maps"]
+    assert ended.words.count(f"{row['psnr'] - row['psnr_uniform_maps']:.3f}") == 2, "of the image, and of the set"
+    assert "map use (dB)" in ended.words
+
+
+def test_map_use_of_a_reference_is_a_dash(crops: Path, cli: Call, tmp_path: Path) -> None:
+    settings = ["--scale", 2, "--map-use", "--output", tmp_path / "out"]
+    ended = cli("evaluate", "bicubic", "--data", crops / "validation", *settings)
+    assert ended.words.count("–") == 2
+    assert read_json(tmp_path / "out" / "evaluation.json")["mean"]["psnr_uniform_maps"] is None
+
+
+def test_an_evaluation_with_map_use_has_its_own_folder() -> None:
+    config = EvalConfig()
+    assert default_folder("asid-tiny", config, 2) != default_folder("asid-tiny", config, 2, uniform_maps=True)
+
+
 def test_json_is_the_record(cli: Call, folders: tuple[Path, Path], tmp_path: Path) -> None:
     checkpoint = save_checkpoint(ASID(preset("asid-tiny")), tmp_path / "net.safetensors")
     settings = ["--tile", 16, "--overlap", 4, "--ensemble", "--save-images", "--output", tmp_path / "out"]

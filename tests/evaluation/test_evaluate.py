@@ -1,6 +1,7 @@
 """Super-resolving images and scoring them: value ranges, rounding, rows and columns, the bicubic baseline."""
 
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
@@ -11,10 +12,12 @@ from asid.config import EvalConfig, preset
 from asid.data.images import ImageError, read_image, write_image
 from asid.data.resize import bicubic_upscale, crop_to_multiple, downscale
 from asid.data.sources import find_images
-from asid.evaluation.evaluate import bicubic_upscaler, evaluate, mean_scores, score_folder
+from asid.evaluation.evaluate import UNIFORM, bicubic_upscaler, evaluate, mean_scores, score_folder
 from asid.evaluation.inference import upscale
 from asid.evaluation.metrics import score
+from asid.model.interventions import uniform_attention
 from asid.model.network import ASID
+from asid.model.pretrained import load_model
 
 PHOTO = np.array(find_images("samples")[0].read()[40:104, 60:124])
 IMAGE = np.random.default_rng(0).integers(0, 256, (17, 12, 3), dtype=np.uint8)
@@ -118,6 +121,44 @@ def test_there_is_a_row_for_each_image(crops: Path, tmp_path: Path) -> None:
         sr = read_image(tmp_path / row.data / f"{row.image}.png")
         assert np.array_equal(sr, upscale(model, downscale(hr, 4)))
         assert (row.psnr, row.ssim) == score(sr, hr, crop=4)
+
+
+def test_uniform_maps_are_scored_in_the_same_way(crops: Path, tmp_path: Path) -> None:
+    model = load_model("asid-tiny")
+    config = EvalConfig(data=(str(crops / "train"),), tile=32, overlap=8)
+    scores = evaluate(model, 2, config, uniform_maps=True, save_to=tmp_path).scores
+    own = evaluate(model, 2, config).scores
+    pd.testing.assert_frame_equal(scores.drop(columns=UNIFORM), own)
+    assert UNIFORM not in own
+    for row in scores.itertuples():
+        hr = read_image(crops / row.data / f"{row.image}.png")
+        assert np.array_equal(
+            read_image(tmp_path / row.data / f"{row.image}.png"), upscale(model, downscale(hr, 2), config)
+        )
+        with uniform_attention(model):
+            uniform = upscale(model, downscale(hr, 2), config)
+        assert row.psnr_uniform_maps == score(uniform, hr, crop=2)[0] != row.psnr
+
+
+def test_without_spatial_attention_there_are_no_maps_to_replace(crops: Path) -> None:
+    config = EvalConfig(data=(str(crops / "train"),))
+    for upscaler in (bicubic_upscaler(2), ASID(preset("asid-tiny", num_groups=1, spatial_windows=[]))):
+        column = evaluate(upscaler, 2, config, uniform_maps=True).scores[UNIFORM]
+        assert column.isna().all()
+        assert column.dtype == float
+
+
+def test_uniform_maps_do_not_count_as_time_in_the_network(crops: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    model, passes = ASID(preset("asid-tiny", num_groups=1)), 0
+
+    def count(*_: object) -> None:
+        nonlocal passes
+        passes += 1
+
+    model.register_forward_hook(count)
+    monkeypatch.setattr("asid.evaluation.evaluate.time", SimpleNamespace(perf_counter=lambda: passes))
+    evaluation = evaluate(model, 2, EvalConfig(data=(str(crops / "train"),)), uniform_maps=True)
+    assert evaluation.seconds == {"model": 3, "total": 6}
 
 
 def test_a_perfect_upscaler_has_perfect_scores(crops: Path) -> None:

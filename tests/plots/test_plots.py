@@ -52,10 +52,19 @@ def test_the_pareto_plot_has_the_front_the_points_and_the_links(ax: Axes) -> Non
 def test_a_reference_far_away_is_text_and_does_not_squeeze_the_points(psnr: float, words: str | None, ax: Axes) -> None:
     ax.scatter([1, 2], [30, 31])
     before = ax.get_ylim()
-    plots.plot_reference(ax, psnr, "bicubic")
+    plots.plot_references({"bicubic": psnr}, ax)
     assert [text.get_text() for text in ax.texts] == ([words] if words else [])
     assert [line.get_label() for line in ax.lines] == ([] if words else ["bicubic"])
     assert ax.get_ylim() == before
+
+
+def test_references_are_told_apart_and_do_not_cover_each_other(ax: Axes) -> None:
+    ax.scatter([1, 2], [30, 31])
+    plots.plot_references({"bicubic": 25, "linear": 26, "near": 30.2, "nearer": 30.4}, ax)
+    assert [text.get_text() for text in ax.texts] == ["↓ bicubic 25.00 dB\n↓ linear 26.00 dB"]
+    near, nearer = ax.lines
+    assert (near.get_label(), nearer.get_label()) == ("near", "nearer")
+    assert near.get_linestyle() != nearer.get_linestyle()
 
 
 def forest(ax: Axes, low: float, high: float, verdict: str = "better", noise: float = 0.02) -> None:

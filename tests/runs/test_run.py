@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from asid.config import RunConfig
-from asid.evaluation.evaluate import Evaluation
+from asid.evaluation.evaluate import Evaluation, evaluate
 from asid.files import CHECKPOINT, LOCK, WEIGHTS
 from asid.model.network import ASID
 from asid.runs import run as experiment
@@ -121,6 +121,16 @@ def test_a_run_killed_between_training_and_record_has_the_same_scores(tiny_run: 
     train(config, tmp_path / "killed", progress=False)
     killed = train_and_score(config, tmp_path / "killed", progress=False)
     pd.testing.assert_frame_equal(killed.scores, whole.scores, check_exact=True)
+
+
+@pytest.mark.parametrize("windows", [["meso"], []], ids=["spatial attention", "none"])
+def test_the_record_has_the_scores_with_uniform_maps(tiny_run: MakeRun, tmp_path: Path, windows: list[str]) -> None:
+    config = tiny_run(model={"num_groups": 1, "spatial_windows": windows}, steps=1)
+    run = train_and_score(config, tmp_path, progress=False)
+    run.write_record("some-study", "base")
+    (row,) = read_record(tmp_path).scores
+    expected = evaluate(run.model, config.model.scale, config.evaluate, uniform_maps=True).scores["psnr_uniform_maps"]
+    assert row["psnr_uniform_maps"] == (expected[0] if windows else None)
 
 
 def test_seconds_in_the_network_are_those_of_the_evaluation(

@@ -15,7 +15,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from asid.config import RunConfig, TrainConfig
+from asid.config import ModelConfig, RunConfig, TrainConfig
 from asid.data.patches import PatchDataset
 from asid.data.sources import find_images
 from asid.evaluation import metrics
@@ -24,7 +24,7 @@ from asid.files import CHECKPOINT, CONFIG, HISTORY, WEIGHTS, read_json
 from asid.model.network import ASID
 from asid.training.checkpoints import read_execution
 from asid.training.history import read_history
-from asid.training.module import TrainingDivergedError, TrainingModule, learning_rate_factor
+from asid.training.module import TrainingDivergedError, TrainingModule, learning_rate_factor, parameter_groups
 from asid.training.train import train
 
 pytestmark = pytest.mark.process
@@ -106,8 +106,12 @@ def test_the_loss_decreases_and_the_network_is_saved(tiny_run: MakeRun, tmp_path
 
 @pytest.mark.parametrize(
     "options",
-    [{}, {"ema_decay": 0.5}, {"warmup_steps": 3, "gradient_clip": 0.1, "schedule": "step", "loader_workers": 1}],
-    ids=["plain", "ema", "options"],
+    [
+        {},
+        {"ema_decay": 0.5, "start": "linear", "value_range": [-1, 1], "rates": {"deep": 0.1, "groups.0": 2}},
+        {"warmup_steps": 3, "gradient_clip": 0.1, "schedule": "step", "loader_workers": 1},
+    ],
+    ids=["plain", "ema and start", "options"],
 )
 def test_a_killed_training_resumes_to_the_same_weights(
     options: dict[str, Any], tiny_run: MakeRun, tmp_path: Path
@@ -493,6 +497,7 @@ def test_a_long_history_is_thinned_and_has_no_gaps(
         ({"schedule": "constant"}, {0: 1, 50: 1, 119: 1}),
         ({"schedule": "cosine"}, {0: 1, 60: 0.5, 120: 0, 200: 0}),
         ({"schedule": "step"}, {0: 1, 19: 1, 20: 0.5, 40: 0.25, 119: 1 / 32}),
+        ({"schedule": "trapezoid"}, {0: 1, 72: 1, 96: 0.5, 120: 0}),
         ({"schedule": "constant", "warmup_steps": 9}, {0: 0.1, 4: 0.5, 9: 1, 100: 1}),
         ({"schedule": "cosine", "warmup_steps": 119}, {60: 0.5 * 61 / 120}),
     ],
@@ -500,3 +505,55 @@ def test_a_long_history_is_thinned_and_has_no_gaps(
 def test_learning_rate_over_time(settings: dict[str, Any], expected: dict[int, float]) -> None:
     factor = learning_rate_factor(TrainConfig(steps=120, **settings))
     assert {step: factor(step) for step in expected} == pytest.approx(expected)
+
+
+def test_parts_of_the_network_have_their_own_learning_rates() -> None:
+    model = ASID(ModelConfig(num_features=16))
+    config = TrainConfig(learning_rate=0.01, rates={"deep": 0.5, "groups": 2, "groups.1": 3, "groups.2.esa": 2})
+    rates = {
+        id(parameter): (group["lr"], group["rate"])
+        for group in parameter_groups(model, config)
+        for parameter in group["params"]
+    }
+    expected = {"shallow": 1, "groups.0": 2, "groups.1": 3, "groups.2": 2, "deep": 0.5, "upsample": 1}
+    for name, parameter in model.named_parameters():
+        (factor,) = [factor for part, factor in expected.items() if name.startswith(part)]
+        assert rates.pop(id(parameter)) == (pytest.approx(0.01 * factor), factor)
+    assert not rates
+
+
+def test_a_rate_changes_how_far_its_part_moves_and_nothing_in_the_curve(tiny_run: MakeRun, tmp_path: Path) -> None:
+    start, moved = weights(ASID(tiny_run().model, seed=0)), {}
+    for name, rates in (("plain", {}), ("slow", {"shallow": 0.01})):
+        model = train(tiny_run(steps=2, rates=rates), tmp_path / name, progress=False)
+        moved[name] = {key: (value - start[key]).norm().item() for key, value in weights(model).items()}
+        assert read_history(tmp_path / name)["learning_rate"].iloc[0] == pytest.approx(2.5e-4)
+    assert moved["slow"]["shallow.weight"] == pytest.approx(0.01 * moved["plain"]["shallow.weight"], rel=0.05)
+    assert moved["slow"]["deep.weight"] == pytest.approx(moved["plain"]["deep.weight"], rel=0.2)
+
+
+@pytest.mark.parametrize(
+    ("part", "hint"), [("groups.3", "groups.2"), ("groups.0.blok", "groups.0.block"), ("deep.weigh", "deep.weight")]
+)
+def test_a_rate_for_an_unknown_part_is_refused(part: str, hint: str) -> None:
+    with pytest.raises(ValueError, match=rf"'{part}'; did you mean '{hint}'"):
+        parameter_groups(ASID(ModelConfig(num_features=16)), TrainConfig(rates={part: 0.1}))
+
+
+def test_the_value_range_is_that_of_images_in_training_and_of_the_saved_network(
+    tiny_run: MakeRun, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[Tensor] = []
+    whole_forward = ASID.forward
+
+    def forward(self: ASID, x: Tensor) -> Tensor:
+        seen.append(x.detach())
+        return whole_forward(self, x)
+
+    monkeypatch.setattr(ASID, "forward", forward)
+    model = train(tiny_run(steps=2, value_range=[-1, 1]), tmp_path, progress=False)
+    assert model.value_range == (-1, 1)
+    assert len(seen) == 3, "two steps and a validation"
+    for images in seen:
+        assert -1 <= images.min() < -0.5
+        assert images.max() <= 1

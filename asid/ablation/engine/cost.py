@@ -209,8 +209,9 @@ def estimate(
                 pixels[sources] = _count_pixels(sources)
         views = 8 if evaluate.ensemble else 1
         tiling = (evaluate.tile / (evaluate.tile - evaluate.overlap)) ** 2 if evaluate.tile else 1.0
+        maps = 2 if config.model.spatial_windows else 1  # the network's own, and uniform ones
         validations = -(-train.steps // train.validate_every)
-        hr_pixels = pixels[evaluate.data] * views * tiling + validations * pixels[(config.data.validation,)]
+        hr_pixels = pixels[evaluate.data] * views * tiling * maps + validations * pixels[(config.data.validation,)]
         forward = hr_pixels / scale**2 * speed.seconds_a_pixel
         seconds = _START + train.steps * speed.seconds_a_step + forward
         seeds = len(study.config.seeds)

@@ -3,7 +3,7 @@
 import ast
 import errno
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,10 +16,11 @@ from asid.ablation.engine.progress import Progress
 from asid.ablation.engine.reuse import reuse
 from asid.ablation.study.expand import Study
 from asid.ablation.study.plan import Plan, PlannedRun, plan_study, write_plan
-from asid.ablation.study.study import StudyError
-from asid.config import RunConfig
+from asid.ablation.study.study import Reference, StudyError
+from asid.config import RunConfig, digest
+from asid.data.images import RGBImage
 from asid.files import IMAGES, STUDY_LOCK
-from asid.runs.identity import Identity, data_manifests, evaluation_ids
+from asid.runs.identity import Identity, Manifests, data_manifests, evaluation_ids
 from asid.runs.record import Record, RecordError, provenance, read_record, to_rows, write_record
 
 
@@ -172,13 +173,12 @@ def _claim(output: Path) -> Iterator[None]:
 
 def _score_references(plan: Plan, output: Path) -> None:
     """Score what needs no training on the base's evaluation sets, unless it has been scored before."""
-    from asid.evaluation.evaluate import bicubic_upscaler, evaluate
+    from asid.evaluation.evaluate import evaluate
 
     config = plan.runs[0].config
     manifests = data_manifests(config)
-    evaluations = evaluation_ids(config, manifests, upscaler="bicubic")
-    identity = Identity(training="bicubic", evaluations=evaluations)
     for name in plan.references:
+        identity = _reference_identity(name, config, manifests)
         folder = output / "references" / name
         try:
             read_record(folder, identity.run_id)
@@ -186,15 +186,14 @@ def _score_references(plan: Plan, output: Path) -> None:
         except (FileNotFoundError, RecordError):
             pass
         scale = config.model.scale
-        upscaler = bicubic_upscaler(scale, config.evaluate)
-        scores = evaluate(upscaler, scale, config.evaluate, save_to=folder / IMAGES).scores
+        scores = evaluate(_reference_upscaler(name, config), scale, config.evaluate, save_to=folder / IMAGES).scores
         record = Record(
             study=plan.name,
             variant=name,
             identity=identity,
             config=config,
             protocol=config.evaluate.protocol,
-            data={use: manifest for use, manifest in manifests.items() if use.startswith("evaluate")},
+            data={use: manifests[use] for use in _data_of(name, manifests)},
             complexity=None,
             scores=to_rows(scores),
             history=[],
@@ -202,3 +201,25 @@ def _score_references(plan: Plan, output: Path) -> None:
             provenance=provenance(),
         )
         write_record(record, folder)
+
+
+def _reference_upscaler(name: Reference, config: RunConfig) -> Callable[[RGBImage], RGBImage]:
+    from asid.evaluation.evaluate import bicubic_upscaler, linear_upscaler
+
+    scale = config.model.scale
+    if name == "linear":
+        return linear_upscaler(config.data, scale, config.evaluate)
+    return bicubic_upscaler(scale, config.evaluate)
+
+
+def _reference_identity(name: Reference, config: RunConfig, manifests: Manifests) -> Identity:
+    """The identity of a reference. Its filters, if it is fitted, depend on the photographs and on their LR images."""
+    upscaler: str = name
+    if name == "linear":
+        upscaler += f"-{digest({'images': manifests['train']['manifest'], 'border': config.data.border})}"
+    return Identity(training=upscaler, evaluations=evaluation_ids(config, manifests, upscaler))
+
+
+def _data_of(name: Reference, manifests: Manifests) -> list[str]:
+    """The uses of data that the scores of a reference depend on."""
+    return [use for use in manifests if use.startswith("evaluate") or (use == "train" and name == "linear")]

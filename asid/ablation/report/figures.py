@@ -90,7 +90,8 @@ def draw_forest(results: StudyResults, data: str) -> ReportFigure | None:
 def draw_pareto(results: StudyResults, data: str, palette: Palette) -> ReportFigure:
     """PSNR on one evaluation set against each cost; references, which have no cost, are lines."""
     rows = results.rows(data)
-    trained = rows[rows["parameters"].notna()]
+    trained, untrained = rows[rows["parameters"].notna()], rows[rows["parameters"].isna()]
+    references = dict(zip(untrained["variant"], untrained["psnr"], strict=True))
     trained = trained.assign(parameters=trained["parameters"].astype(float) / 1000)
     ends = _seed_means(results, data).groupby("variant")["psnr"].agg(low="min", high="max")
     trained = trained.drop(columns=["low", "high"]).merge(ends, on="variant")
@@ -105,8 +106,7 @@ def draw_pareto(results: StudyResults, data: str, palette: Palette) -> ReportFig
     axes = figure.subplots(1, len(costs), sharey=True, squeeze=False)[0]
     for ax, (cost, label) in zip(axes, costs.items(), strict=True):
         plots.plot_pareto(trained, cost, ax, label, palette, results.plan.matched)
-        for reference in rows[rows["parameters"].isna()].to_dict("records"):
-            plots.plot_reference(ax, reference["psnr"], reference["variant"])
+        plots.plot_references(references, ax)
         ax.label_outer()
     style.legend_below(figure, axes[0])
     caption = "Step line: the variants that no other beats in PSNR at the same or a lower cost. "

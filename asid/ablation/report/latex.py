@@ -9,7 +9,7 @@ from asid.ablation.report.results import StudyResults
 from asid.ablation.report.sentences import ALPHA, describe
 from asid.ablation.report.tables import COVERAGE, HALF_WIDTH, alignment, best_values, to_text
 
-_COLUMNS = ("variant", "params", "MACs (G)", "PSNR (dB)", "SSIM", "Δ dB", "p (Holm)", "seeds")
+_COLUMNS = ("variant", "params", "MACs (G)", "PSNR (dB)", "SSIM", "map use (dB)", "Δ dB", "p (Holm)", "seeds")
 _MARKS = {
     "undecided": ("ns", "not significant"),
     "equivalent": ("eq", "not significant, and equivalent within $\\pm${margin:g}~dB"),
@@ -75,6 +75,7 @@ def _caption(results: StudyResults) -> str:
         rf"$\Delta$~dB: change of PSNR against {_escape(results.plan.base)}, paired by seed"
         + (half if table["low"].notna().any() else ""),
         *([f"p: paired t-test, Holm-adjusted, significant below {ALPHA}"] if table["p_holm"].notna().any() else []),
+        *(["map use: PSNR lost with uniform attention maps"] if table["map_use"].notna().any() else []),
         "bold: the best trained value",
     ]
     used = [mark for verdict, mark in _MARKS.items() if verdict in set(table["verdict"])]

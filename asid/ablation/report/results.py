@@ -11,6 +11,7 @@ import pandas as pd
 from asid.ablation.report.records import ReportError, StoredRecord, read_records
 from asid.ablation.report.scores import Scores, Statistics, compare_with_base, score_arrays, score_changes
 from asid.ablation.study.plan import Plan, read_plan
+from asid.ablation.study.study import REFERENCES
 from asid.ablation.study.variants import format_value
 from asid.config import RunConfig
 from asid.runs.record import Record
@@ -20,7 +21,7 @@ _TEXTS = ("variant", "change", "data", "verdict")
 _COSTS = ("parameters", "macs", "macs_ptflops", "macs_fvcore")
 _TESTS = ("p_t", "p_flip", "p_equivalent", "detectable", "pairs")
 COLUMNS = (
-    *("variant", "change", *_COSTS, "data", "psnr", "ssim", "seeds"),
+    *("variant", "change", *_COSTS, "data", "psnr", "ssim", "map_use", "seeds"),
     *("delta", "low", "high", "p_holm", "verdict", "image_low", "image_high", *_TESTS),
 )
 
@@ -115,11 +116,19 @@ class StudyResults:
 
     @cached_property
     def scores(self) -> pd.DataFrame:
-        """One row for each variant, seed and image. Columns: variant, seed, data, image, psnr (dB), ssim."""
-        columns = ["variant", "seed", "data", "image", "psnr", "ssim"]
-        records = (stored.record for stored in self.records)
-        tables = [record.score_table.assign(variant=record.variant, seed=record.config.seed) for record in records]
-        return pd.concat(tables, ignore_index=True)[columns]
+        """One row for each variant, seed and image.
+
+        Columns: variant, seed, data, image, psnr (dB), ssim, and psnr_uniform_maps (dB), the PSNR with uniform
+        attention maps; NaN for references, networks without spatial attention, and records that do not have it.
+        """
+        columns = ["variant", "seed", "data", "image", "psnr", "ssim", "psnr_uniform_maps"]
+        tables = [
+            record.score_table.assign(variant=record.variant, seed=record.config.seed)
+            .reindex(columns=columns)
+            .astype({"psnr_uniform_maps": float})
+            for record in (stored.record for stored in self.records)
+        ]
+        return pd.concat(tables, ignore_index=True)
 
     @cached_property
     def arrays(self) -> dict[str, Scores]:
@@ -144,7 +153,8 @@ class StudyResults:
         """The comparison: cost, mean scores, change against the base and noise for each evaluation set and variant.
 
         Its columns are :data:`COLUMNS`: ``change`` as text, ``macs`` in G by torch's counter, ``psnr`` in dB, means
-        over images and seeds, ``seeds`` that have a record; then, as in :class:`asid.ablation.report.stats.Comparison`,
+        over images and seeds, ``map_use``: the dB of it that are lost with uniform attention maps, ``seeds`` that have
+        a record; then, as in :class:`asid.ablation.report.stats.Comparison`,
         ``delta`` in dB, ``low`` and ``high`` over seeds, ``image_low`` and ``image_high`` over images, p-values,
         ``detectable`` in dB, and ``pairs``, the seeds shared with the base. None depends on the machine's speed.
         """
@@ -159,15 +169,16 @@ class StudyResults:
         return self.table[self.table["data"] == data]
 
     def _rows(self) -> Iterator[dict[str, Any]]:
-        means = self.scores.groupby(["variant", "data"], sort=False).agg(
-            psnr=("psnr", "mean"), ssim=("ssim", "mean"), seeds=("seed", "nunique")
+        scores = self.scores.assign(map_use=self.scores["psnr"] - self.scores["psnr_uniform_maps"])
+        means = scores.groupby(["variant", "data"], sort=False).agg(
+            psnr=("psnr", "mean"), ssim=("ssim", "mean"), map_use=("map_use", "mean"), seeds=("seed", "nunique")
         )
         deltas = self.changes.groupby(["variant", "data"])["change"].mean()
         costs = {stored.record.variant: stored.record.complexity for stored in self.trained}
         for entry in means.reset_index().to_dict("records"):
             row: dict[str, Any] = {str(name): value for name, value in entry.items()}
             variant, data = row["variant"], row["data"]
-            row["change"] = self.plan.variants.get(variant, "no training") or "–"
+            row["change"] = {**REFERENCES, **self.plan.variants}.get(variant, "no training") or "–"
             row["delta"] = 0.0 if variant == self.plan.base else deltas.get((variant, data))
             row["verdict"] = "base" if variant == self.plan.base else None
             if cost := costs.get(variant):

@@ -19,7 +19,7 @@ _TITLES = {
 
 
 def conclude(results: StudyResults) -> list[str]:
-    """What the numbers say: what so few seeds cannot show, verdicts, and the noise behind them."""
+    """What the numbers say: what the study cannot show, verdicts, and the noise behind them."""
     sentences = limits(results)
     for data, statistics in results.statistics.items():
         where = f"{data}: " if len(results.statistics) > 1 else ""
@@ -28,6 +28,30 @@ def conclude(results: StudyResults) -> list[str]:
 
 
 def limits(results: StudyResults) -> list[str]:
+    """What the study cannot show: with maps that are hardly used, and with so few seeds."""
+    return [*_unused_maps(results), *_few_seeds(results)]
+
+
+def _unused_maps(results: StudyResults) -> list[str]:
+    """Where the base scores as well with uniform attention maps, within the margin."""
+    of_base = results.table[(results.table["variant"] == results.plan.base) & results.table["map_use"].notna()]
+    unused = of_base[of_base["map_use"] < results.plan.margin]
+    if unused.empty:
+        return []
+    several = len(results.sets) > 1
+    costs = ", ".join(
+        f"{use:z.3f} dB".replace("-", "−") + (f" on {data}" if several else "")
+        for data, use in zip(unused["data"], unused["map_use"], strict=True)
+    )
+    there = " there" if len(unused) < len(of_base) else ""
+    return [
+        f"The networks of this study hardly use their attention maps{there}: replacing them with uniform ones costs "
+        f"{results.plan.base} {costs}, less than the margin of {results.plan.margin:g} dB. "
+        f"The study cannot tell{there} whether attention may be shared."
+    ]
+
+
+def _few_seeds(results: StudyResults) -> list[str]:
     """What so few seeds cannot show."""
     if len(results.seeds) == 1:
         return [
@@ -132,6 +156,12 @@ def describe(results: StudyResults) -> list[str]:
         f"Multiply-adds for an output of {width}×{height}.",
         f"asid {record.provenance['asid']}, commit {', '.join(commits)}; torch {record.provenance['torch']}.",
     ]
+    if results.table["map_use"].notna().any():
+        sentences.insert(
+            2,
+            "Map use: PSNR lost when every spatial attention map is replaced with a uniform one, 1/T for each of the T "
+            "pixels of a window; mean over seeds and images.",
+        )
     if results.plan.profile:
         sentences.insert(0, f"Profile: {results.plan.profile}.")
     return [*sentences, *_exceptions(results)]

@@ -43,6 +43,7 @@ def to_text(table: pd.DataFrame, *, compact: bool = False) -> pd.DataFrame:
         "data": table["data"],
         "PSNR (dB)": [show_number(value, "{:.2f}") for value in table["psnr"]],
         "SSIM": [show_number(value, "{:.4f}") for value in table["ssim"]],
+        "map use (dB)": [show_number(value, "{:z.3f}") for value in table["map_use"]],
         "Δ dB": [show_number(value, "{:+z.3f}") for value in table["delta"]],
         **interval,
         "p (Holm)": [show_p(value) for value in table["p_holm"]],

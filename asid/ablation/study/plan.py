@@ -6,7 +6,7 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from asid.ablation.study.expand import Study
-from asid.ablation.study.study import StudyConfig
+from asid.ablation.study.study import Reference, StudyConfig
 from asid.ablation.study.variants import Dropped, describe_delta
 from asid.config import Config, RunConfig, describe_errors
 from asid.files import STUDY, read_json, write_json
@@ -95,7 +95,7 @@ class Plan(Config):
         return self.study.base_name
 
     @property
-    def references(self) -> tuple[str, ...]:
+    def references(self) -> tuple[Reference, ...]:
         """Rows for comparison that need no training."""
         return self.study.references
 

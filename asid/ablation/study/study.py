@@ -24,6 +24,9 @@ class StudyError(ValueError):
 _MAPPING = {"type": "object", "additionalProperties": {"type": "object"}}
 _OptionalDelta = Annotated[Delta, WithJsonSchema({"anyOf": [_MAPPING, {"type": "null"}]})]
 """A change in a study file, where a name without a value stands for no change."""
+Reference = Literal["bicubic", "linear"]
+REFERENCES: dict[str, str] = {"bicubic": "no training", "linear": "least-squares filter"}
+"""The rows that need no training: what tables say about them."""
 VariantName = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9.-]*$")]
 Seeds = Annotated[tuple[int, ...], Field(min_length=1)]
 
@@ -63,8 +66,9 @@ class StudyConfig(Config):
     """Steps of single variants, overriding train.steps; with minutes, filled in from measured speeds."""
     margin: Annotated[float, Field(gt=0)] = 0.05
     """Change of PSNR, in dB, below which two variants count as equivalent."""
-    references: tuple[Literal["bicubic"], ...] = ("bicubic",)
-    """Rows for comparison that need no training."""
+    references: tuple[Reference, ...] = ("bicubic", "linear")
+    """Rows for comparison that need no training: bicubic, and linear, a least-squares filter that is fitted to the
+    training photographs."""
     notebook: str = "../notebooks/03_train_variant.ipynb"
     """Notebook that executes one run, relative to the study file."""
     profile: str | None = None
@@ -84,13 +88,20 @@ class StudyConfig(Config):
             raise ValueError(
                 f"expected at most one variant without changes, the base, got {len(bases)}: {', '.join(bases)}"
             )
-        if "bicubic" in variants:
-            raise ValueError("'bicubic' is a reference, not a variant: choose another name")
+        if reserved := [name for name in REFERENCES if name in variants]:
+            raise ValueError(f"'{reserved[0]}' is a reference, not a variant: choose another name")
         if any(variants.get("base", {}).values()):
             raise ValueError(
                 "the variant 'base' has changes, but base is the name of the network without any: choose another name"
             )
         return variants
+
+    @field_validator("references")
+    @classmethod
+    def _check_references(cls, references: tuple[Reference, ...]) -> tuple[Reference, ...]:
+        if len(set(references)) != len(references):
+            raise ValueError(f"expected different references, got {', '.join(references)}")
+        return references
 
     @field_validator("leave_one_out", "add_one_in", "pairwise")
     @classmethod

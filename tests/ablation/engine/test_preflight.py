@@ -194,13 +194,20 @@ LR_PIXELS = 24 * 24
 
 @pytest.fixture
 def cost(tiny_run: Callable[..., RunConfig]) -> Callable[..., VariantCost]:
-    """``cost(seeds=[0, 1], train={...}, evaluate={...})``: the estimate of a study of one variant at :data:`SPEED`."""
+    """``cost(seeds=[0, 1], train={...}, evaluate={...}, windows=[])``: the estimate of a study of one variant.
+
+    Its speed is :data:`SPEED`.
+    """
     run = tiny_run(steps=100, validate_every=100).to_dict()
 
     def of(
-        seeds: tuple[int, ...] = (0,), train: dict[str, Any] | None = None, evaluate: dict[str, Any] | None = None
+        seeds: tuple[int, ...] = (0,),
+        train: dict[str, Any] | None = None,
+        evaluate: dict[str, Any] | None = None,
+        windows: tuple[str, ...] = ("meso", "global"),
     ) -> VariantCost:
-        base = {"model": {"num_groups": 2}, "data": run["data"], "train": {**run["train"], **(train or {})}}
+        model = {"num_groups": 2, "spatial_windows": windows}
+        base = {"model": model, "data": run["data"], "train": {**run["train"], **(train or {})}}
         study = make(base={**base, "evaluate": {**run["evaluate"], **(evaluate or {})}}, seeds=seeds)
         (row,) = estimate(study, {"base": 1000}, {"base": SPEED})
         assert row.hours > 0
@@ -252,7 +259,14 @@ def test_each_validation_takes_its_time(cost: Callable[..., VariantCost]) -> Non
 def test_how_a_network_is_applied_takes_its_time(
     evaluate: dict[str, Any], factor: int, cost: Callable[..., VariantCost]
 ) -> None:
-    assert cost(evaluate=evaluate).hours - cost().hours == pytest.approx((factor - 1) * LR_PIXELS * 0.001 / 3600)
+    passes = 2  # with the network's own attention maps and with uniform ones
+    expected = passes * (factor - 1) * LR_PIXELS * 0.001 / 3600
+    assert cost(evaluate=evaluate).hours - cost().hours == pytest.approx(expected)
+
+
+def test_a_network_without_spatial_attention_is_evaluated_in_one_pass(cost: Callable[..., VariantCost]) -> None:
+    without = cost(windows=())
+    assert cost().hours - without.hours == pytest.approx(LR_PIXELS * 0.001 / 3600)
 
 
 def test_the_disk_holds_what_every_run_leaves(

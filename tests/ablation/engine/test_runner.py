@@ -24,6 +24,7 @@ from asid.ablation.study.plan import PlannedRun, plan_runs, read_plan
 from asid.ablation.study.study import StudyError
 from asid.cli import main as cli
 from asid.files import CHECKPOINT, ERROR, HISTORY, NOTEBOOK, RECORD, WEIGHTS
+from asid.runs.identity import data_manifests
 from asid.runs.record import read_record
 from asid.training.history import read_history
 
@@ -168,20 +169,37 @@ def test_the_command_writes_paths_that_can_be_copied(finished: Finished) -> None
     assert str(finished.runs[BAD].folder / NOTEBOOK) in finished.output
 
 
-def test_bicubic_is_scored_on_the_same_images(finished: Finished) -> None:
-    record = read_record(finished.folder / "references" / "bicubic")
-    assert record.complexity is None
-    assert [(row["data"], row["image"]) for row in record.scores] == [("validation", "face")]
-    assert record.data == {
-        key: value
-        for key, value in read_record(finished.runs["base"].folder).data.items()
-        if key.startswith("evaluate")
+def test_references_are_scored_on_the_same_images(finished: Finished) -> None:
+    data = read_record(finished.runs["base"].folder).data
+    (evaluated,) = [use for use in data if use.startswith("evaluate")]
+    psnr = {}
+    for name, uses in (("bicubic", [evaluated]), ("linear", ["train", evaluated])):
+        record = read_record(finished.folder / "references" / name)
+        assert record.complexity is None
+        assert [(row["data"], row["image"]) for row in record.scores] == [("validation", "face")]
+        assert record.data == {use: data[use] for use in uses}
+        psnr[name] = record.scores[0]["psnr"]
+    assert psnr["linear"] > psnr["bicubic"]
+
+
+def test_linear_is_fitted_to_the_training_photographs_as_they_are_reduced_there(finished: Finished) -> None:
+    config = finished.runs[GOOD].config
+    manifests = data_manifests(config)
+    upscalers = {
+        runner._reference_identity("linear", changed, manifest).training
+        for changed, manifest in [
+            (config, manifests),
+            (config.override(data={**config.data.to_dict(), "border": "replicate"}), manifests),
+            (config, {**manifests, "train": {**manifests["train"], "manifest": "another"}}),
+        ]
     }
+    assert len(upscalers) == 3
+    assert read_record(finished.folder / "references" / "linear").identity.training in upscalers
 
 
 def test_the_plan_lists_every_run_with_its_folder(finished: Finished) -> None:
     plan = read_plan(finished.folder)
-    assert (plan.name, plan.base, plan.references) == ("pair", "base", ("bicubic",))
+    assert (plan.name, plan.base, plan.references) == ("pair", "base", ("bicubic", "linear"))
     assert plan.runs == tuple(finished.runs.values())
     assert plan.notebook.resolve() == TRAIN_VARIANT
 

@@ -47,8 +47,8 @@ def test_every_record_is_read_once_and_every_statistic_computed_once(
 @pytest.mark.parametrize(
     ("width", "columns"),
     [
-        (100, ["variant", "params", "MACs (G)", "PSNR (dB)", "SSIM", "Δ dB", "± 95 %", "p", "verdict", "seeds"]),
-        (80, ["variant", "params", "PSNR (dB)", "Δ dB", "± 95 %", "p", "verdict"]),
+        (100, ["variant", "params", "MACs (G)", "PSNR (dB)", "SSIM", "map use", "Δ dB", "± 95 %", "p", "verdict"]),
+        (80, ["variant", "params", "PSNR (dB)", "map use", "Δ dB", "± 95 %", "p", "verdict"]),
     ],
 )
 def test_the_command_prints_a_table_that_fits(

@@ -29,6 +29,13 @@ def test_each_evaluation_set_has_figures_of_its_own(tmp_path: Path) -> None:
     ]
 
 
+def test_every_reference_is_a_line_beside_the_costs(tmp_path: Path) -> None:
+    results = load_results(make_study(tmp_path, references=("bicubic", "linear")))
+    (pareto,) = [figure.figure for figure in draw_figures(results) if figure.name == "pareto"]
+    drawn = [line.get_label() for line in pareto.axes[0].lines]
+    assert {"bicubic", "linear"} <= {*drawn, *" ".join(text.get_text() for text in pareto.axes[0].texts).split()}
+
+
 def test_one_seed_has_no_strips_and_its_forest_shows_images(tmp_path: Path) -> None:
     results = load_results(make_study(tmp_path, seeds=(0,)))
     figures = draw_figures(results)

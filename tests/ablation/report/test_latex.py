@@ -79,7 +79,7 @@ def test_the_best_values_are_bold_in_latex(tmp_path: Path) -> None:
     rows = cells(latex(load_results(make_study(tmp_path))))
     assert rows["base"][:2] == [r"\textbf{56\,164}", r"\textbf{5.62}"]
     assert rows[r"no\_sharing"][2:4] == [r"\textbf{30.75}", r"\textbf{0.9100}"]
-    assert rows[r"no\_sharing"][4].startswith(r"$\mathbf{+0.750}$")
+    assert rows[r"no\_sharing"][5].startswith(r"$\mathbf{+0.750}$")
     assert sum(cell.count("bf{") for others in rows.values() for cell in others) == 5
 
 
@@ -87,10 +87,10 @@ def test_changes_that_may_be_noise_are_marked_and_the_marks_explained(five: Stud
     text = latex(five)
     rows = cells(text)
     marks = {
-        name: re.findall(r"\\textsuperscript\{(.*?)\}", others[4]) for name, others in rows.items() if name in CHANGES
+        name: re.findall(r"\\textsuperscript\{(.*?)\}", others[5]) for name, others in rows.items() if name in CHANGES
     }
     assert marks == {"more": [], "less": [], "same": ["eq"], "noisy": ["ns"]}
-    assert rows["more"][4].startswith(r"$\mathbf{+0.104}$ $\pm$ 0.0")
+    assert rows["more"][5].startswith(r"$\mathbf{+0.104}$ $\pm$ 0.0")
     (caption,) = re.findall(r"\\caption\{(.*)\}", text)
     assert r"\textsuperscript{ns}: not significant" in caption
     assert r"\textsuperscript{eq}: not significant, and equivalent within $\pm$0.05~dB" in caption
@@ -110,5 +110,5 @@ def test_one_seed_is_marked_in_latex(tmp_path: Path) -> None:
 def test_each_evaluation_set_is_named_in_latex(tmp_path: Path) -> None:
     text = latex(load_results(make_study(tmp_path, sets=("set_5", "set_14"))))
     assert [line for line in text.splitlines() if "multicolumn" in line] == [
-        rf"\multicolumn{{8}}{{l}}{{\emph{{{name}}}}} \\" for name in (r"set\_5", r"set\_14")
+        rf"\multicolumn{{9}}{{l}}{{\emph{{{name}}}}} \\" for name in (r"set\_5", r"set\_14")
     ]

@@ -29,6 +29,13 @@ def edit(path: Path, **changes: Any) -> None:
     path.write_text(json.dumps(content))
 
 
+def edit_scores(folder: Path, changes: list[dict[str, Any]]) -> None:
+    """Change the scores of each image in the record of a run."""
+    path = folder / RECORD
+    scores = json.loads(path.read_text())["scores"]
+    edit(path, scores=[{**row, **change} for row, change in zip(scores, changes, strict=True)])
+
+
 # Reading
 
 
@@ -146,6 +153,17 @@ def test_means_are_over_images_and_seeds(tmp_path: Path) -> None:
         {"bicubic": 27.5, "base": 30.0, "no_sharing": 30.75, "100%-meso": 29.5}
     )
     assert {name: row["ssim"] for name, row in table.items()} == pytest.approx({"bicubic": 0.8, **SSIM})
+
+
+def test_map_use_is_a_mean_over_images_and_seeds_and_missing_where_it_was_not_measured(tmp_path: Path) -> None:
+    folder = make_study(tmp_path, map_use={"set_5": 0.1})
+    edit_scores(folder / "runs" / "base-1", [{"psnr_uniform_maps": 29.5}, {}])  # of 30.0: 0.5 dB
+    for seed in (0, 1):
+        edit_scores(folder / "runs" / f"no_sharing-{seed}", [{"psnr_uniform_maps": None}] * 2)
+    table = rows(load_results(folder).table)
+    assert {name: row["map_use"] for name, row in table.items()} == pytest.approx(
+        {"bicubic": np.nan, "base": 0.2, "no_sharing": np.nan, "100%-meso": 0.1}, nan_ok=True
+    )
 
 
 def test_changes_are_against_the_base(tmp_path: Path) -> None:
@@ -270,6 +288,14 @@ def test_an_image_without_an_error_is_left_out_of_the_statistics_and_named(tmp_p
     assert statistics.left_out == ["ant"]
     assert statistics.comparisons["no_sharing"].seeds.mean == pytest.approx(0.5)
     assert rows(results.table)["no_sharing"]["delta"] == pytest.approx(0.5)
+
+
+def test_every_reference_is_a_row_and_says_what_it_is(tmp_path: Path) -> None:
+    results = load_results(make_study(tmp_path, references=("bicubic", "linear")))
+    assert list(results.table["variant"]) == ["bicubic", "linear", *PSNR]
+    assert list(results.table["change"][:2]) == ["no training", "least-squares filter"]
+    assert list(results.table["delta"][:2]) == [-2.5, -1.25]
+    assert list(results.select(["base"], "set_5").table["variant"]) == ["bicubic", "linear", "base"]
 
 
 # A selection

@@ -17,6 +17,8 @@ CHANGES = {
     "noisy": [0.2, -0.2, 0.1, -0.1, 0.1],
 }
 
+EXACT = {"base": {0: {"ant": 32.0, "bee": 32.0}, 1: {"ant": 32.0, "bee": 32.0}}}
+
 
 @pytest.fixture
 def five(tmp_path: Path) -> StudyResults:
@@ -42,6 +44,34 @@ def test_too_few_seeds_for_the_exact_test_are_reported(seeds: int, smallest: str
     assert f"{seeds} seeds are few" in sentence
     assert f"cannot go below p = {smallest} " in sentence
     assert "6 seeds can reach 0.05" in sentence
+
+
+def test_unused_attention_maps_are_reported(tmp_path: Path) -> None:
+    folder = make_study(tmp_path, seeded(CHANGES), map_use={"set_5": 0.012})
+    first, *_ = conclude(load_results(folder))
+    for words in ("hardly use their attention maps: ", "costs base 0.012 dB, less", "0.05 dB", "cannot tell whether"):
+        assert words in first
+    assert any("Map use: PSNR lost" in sentence for sentence in describe(load_results(folder)))
+
+
+def test_unused_attention_maps_are_reported_for_each_set(tmp_path: Path) -> None:
+    uses = {"set_5": -0.003, "set_14": 0.2, "b100": 0.049}
+    first, *_ = conclude(load_results(make_study(tmp_path, sets=tuple(uses), map_use=uses)))
+    assert "attention maps there: " in first
+    assert "base −0.003 dB on set_5, 0.049 dB on b100, less" in first
+
+
+@pytest.mark.parametrize(
+    ("plan", "map_use"),
+    [({}, {}), ({}, {"set_5": 0.05}), ({"margin": 0.01}, {"set_5": 0.012})],
+    ids=["unknown", "at the margin", "above another margin"],
+)
+def test_attention_maps_that_are_used_are_not_called_unused(
+    plan: dict[str, float], map_use: dict[str, float], tmp_path: Path
+) -> None:
+    results = load_results(make_study(tmp_path, EXACT, map_use=map_use, **plan))
+    assert not any("attention maps" in sentence for sentence in conclude(results))
+    assert any("Map use" in sentence for sentence in describe(results)) == bool(map_use)
 
 
 def test_enough_seeds_for_the_exact_test_are_not_called_few(tmp_path: Path) -> None:

@@ -43,6 +43,18 @@ def test_numbers_are_shown_with_their_digits(tmp_path: Path) -> None:
     )
 
 
+def test_map_use_is_shown_and_a_dash_where_it_is_unknown(tmp_path: Path) -> None:
+    known = load_results(make_study(tmp_path / "known", map_use={"set_5": 0.1234})).table
+    assert {name: row["map use (dB)"] for name, row in rows(to_text(known)).items()} == {
+        "bicubic": "–",
+        "base": "0.123",
+        "no_sharing": "0.123",
+        "100%-meso": "0.123",
+    }
+    unknown = load_results(make_study(tmp_path / "unknown")).table
+    assert {row["map use (dB)"] for row in rows(to_text(unknown)).values()} == {"–"}
+
+
 def test_the_interval_is_shown_by_its_ends_or_by_half_its_width(five: StudyResults) -> None:
     table = five.table
     more = rows(table)["more"]

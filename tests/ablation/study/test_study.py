@@ -197,6 +197,11 @@ BAD_STUDIES: dict[str, tuple[str, list[str]]] = {
         "variants: {a: , bicubic: {model: {esa: false}}}",
         ["variants: 'bicubic' is a reference"],
     ),
+    "variant called linear": (
+        "variants: {a: , linear: {model: {esa: false}}}",
+        ["variants: 'linear' is a reference"],
+    ),
+    "reference twice": ("variants: {a: }\nreferences: [linear, linear]", ["references", "different"]),
     "name of a variant": ("variants: {a: , 'b/c': {model: {esa: false}}}", ["b/c", "pattern"]),
     "duplicate seeds": ("variants: {a: }\nseeds: [3, 1, 3]", ["seeds: expected different seeds, got [3, 1, 3]"]),
     "no seed": ("variants: {a: }\nseeds: []", ["seeds:", "at least 1"]),

@@ -1,20 +1,18 @@
-"""The variants of the quick study: each differs from the base in the one thing that it names, proven on its weights."""
+"""A variant differs from the base in the one thing that it names: proven on configurations and weights."""
 
 import re
 from typing import Any
 
 import pytest
 import torch
-from paths import ROOT
 from torch import Tensor
 
-from asid.ablation.study.expand import load_study
+from asid.ablation.study.expand import expand
+from asid.ablation.study.study import StudyConfig
 from asid.config import ModelConfig
 from asid.model.network import ASID
 
 pytestmark = pytest.mark.process
-
-STUDY = load_study(ROOT / "ablations" / "quick.yaml")
 
 # The fields of the network in which a variant differs from the base, with their values in the variant.
 FIELDS: dict[str, dict[str, Any]] = {
@@ -26,6 +24,16 @@ FIELDS: dict[str, dict[str, Any]] = {
     "no-distillation": {"distillation_ratio": "0"},
 }
 
+STUDY = expand(
+    StudyConfig.model_validate(
+        {
+            "name": "one-change",
+            "question": "Does each variant differ in one thing?",
+            "preset": "asid-tiny",
+            "variants": {name: {"model": changes} for name, changes in FIELDS.items()},
+        }
+    )
+)
 STEP = r"groups\.[012]\.block\.steps\."
 ADDED = re.compile(r"groups\.[12]\.block\.steps\.[012]\.spatial\.[01]\.attention\.(query_key\.weight|bias\.table)")
 """What a group needs to make maps of its own."""

@@ -255,7 +255,7 @@ def test_presets_are_deltas_over_the_paper(name: str, expected: dict[str, Any]) 
 
 
 def test_unknown_preset_has_a_suggestion() -> None:
-    with pytest.raises(ValueError, match="expected one of asid, .*; did you mean 'asid-d8'"):
+    with pytest.raises(ValueError, match=r"expected one of asid, .*; did you mean 'asid-d8'"):
         preset("asid_d8")
 
 

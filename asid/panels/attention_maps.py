@@ -49,6 +49,14 @@ class MapCache:
         return extract_attention_maps(self.models[model], self.images[photograph])
 
 
+def _choices(cache: MapCache) -> dict[str, widgets.Dropdown]:
+    """Controls that choose one network and one photograph of a cache."""
+    return {
+        "model": widgets.Dropdown(options=list(cache.models), description="network"),
+        "photograph": widgets.Dropdown(options=list(cache.images), description="photograph"),
+    }
+
+
 def layer_names(maps: ImageAttentionMaps) -> list[str]:
     """Name the spatial layers of a step: ``meso``, ``global grid``, ``window 16``; repeated names are numbered."""
     config = maps.config
@@ -196,10 +204,7 @@ def spread_panel(models: Sequence[str], source: str = "samples", *, folder: str 
         folder: Where *Save* writes.
     """
     cache = MapCache(models, source)
-    controls = {
-        "model": widgets.Dropdown(options=list(models), description="network"),
-        "photograph": widgets.Dropdown(options=list(cache.images), description="photograph"),
-    }
+    controls = _choices(cache)
 
     def draw(model: str, photograph: str) -> Drawing:
         maps = cache.maps(model, photograph)
@@ -243,11 +248,8 @@ def similarity_panel(
         folder: Where *Save* writes.
     """
     cache = MapCache(models, source)
-    controls = {
-        "model": widgets.Dropdown(options=list(models), description="network"),
-        "photograph": widgets.Dropdown(options=list(cache.images), description="photograph"),
-        "measure": widgets.Dropdown(options=["correlation", "cosine"], description="measure"),
-    }
+    measure = widgets.Dropdown(options=["correlation", "cosine"], description="measure")
+    controls = {**_choices(cache), "measure": measure}
 
     def draw(model: str, photograph: str, measure: Any) -> Drawing:
         maps = cache.maps(model, photograph)

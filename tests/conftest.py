@@ -10,6 +10,7 @@ import pytest
 import torch
 from command_line import Call, run_command
 from paths import ROOT
+from photographs import PHOTO
 from skimage import data
 
 from asid.config import RunConfig, preset
@@ -42,6 +43,17 @@ def crops(tmp_path_factory: pytest.TempPathFactory) -> Path:
         write_image(folder / "train" / f"{index}.png", photograph[top : top + 64, left : left + 64])
     write_image(folder / "validation" / "face.png", photograph[60:108, 200:248])
     return folder
+
+
+@pytest.fixture
+def folders(tmp_path: Path) -> tuple[Path, Path]:
+    """SR and HR images, paired by name."""
+    for name in ("baby", "bird", "bird2"):
+        write_image(tmp_path / "hr" / f"{name}.png", PHOTO)
+    write_image(tmp_path / "sr" / "baby_RCAN_x2.png", PHOTO)
+    write_image(tmp_path / "sr" / "birdx2.png", 255 - PHOTO)
+    write_image(tmp_path / "sr" / "bird2.png", PHOTO)
+    return tmp_path / "sr", tmp_path / "hr"
 
 
 @pytest.fixture

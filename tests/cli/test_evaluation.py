@@ -3,13 +3,12 @@
 import json
 from pathlib import Path
 
-import numpy as np
 import pandas as pd
 import pytest
 from command_line import Call
 
 from asid.config import EvalConfig, preset
-from asid.data.images import read_image, write_image
+from asid.data.images import read_image
 from asid.data.sources import find_images
 from asid.evaluation.evaluate import evaluate
 from asid.evaluation.evaluation_record import default_folder
@@ -18,8 +17,6 @@ from asid.model.checkpoint import save_checkpoint
 from asid.model.network import ASID
 
 pytestmark = pytest.mark.process
-
-PHOTO = np.array(find_images("samples")[0].read()[40:104, 60:124])
 
 
 @pytest.fixture(autouse=True)
@@ -35,17 +32,6 @@ def run_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder.mkdir()
     save_checkpoint(ASID(preset("asid-tiny", num_groups=1), seed=3), folder / WEIGHTS)
     return folder
-
-
-@pytest.fixture
-def folders(tmp_path: Path) -> tuple[Path, Path]:
-    """SR and HR images, paired by name."""
-    for name in ("baby", "bird", "bird2"):
-        write_image(tmp_path / "hr" / f"{name}.png", PHOTO)
-    write_image(tmp_path / "sr" / "baby_RCAN_x2.png", PHOTO)
-    write_image(tmp_path / "sr" / "birdx2.png", 255 - PHOTO)
-    write_image(tmp_path / "sr" / "bird2.png", PHOTO)
-    return tmp_path / "sr", tmp_path / "hr"
 
 
 def test_the_record_the_table_and_the_images_are_those_of_one_evaluation(

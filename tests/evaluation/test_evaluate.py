@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from photographs import PHOTO
 
 from asid.config import EvalConfig, preset
 from asid.data.images import ImageError, read_image, write_image
@@ -19,7 +20,6 @@ from asid.model.interventions import uniform_attention
 from asid.model.network import ASID
 from asid.model.pretrained import load_model
 
-PHOTO = np.array(find_images("samples")[0].read()[40:104, 60:124])
 IMAGE = np.random.default_rng(0).integers(0, 256, (17, 12, 3), dtype=np.uint8)
 
 
@@ -196,16 +196,6 @@ def test_mean_scores_are_in_the_order_of_the_sets() -> None:
     assert means["data"].tolist() == ["b", "a"]
     assert means["psnr"].tolist() == [31.0, 20.0]
     assert means["ssim"].tolist() == pytest.approx([0.85, 0.5])
-
-
-@pytest.fixture
-def folders(tmp_path: Path) -> tuple[Path, Path]:
-    for name in ("baby", "bird", "bird2"):
-        write_image(tmp_path / "hr" / f"{name}.png", PHOTO)
-    write_image(tmp_path / "sr" / "baby_RCAN_x2.png", PHOTO)
-    write_image(tmp_path / "sr" / "birdx2.png", 255 - PHOTO)
-    write_image(tmp_path / "sr" / "bird2.png", PHOTO)
-    return tmp_path / "sr", tmp_path / "hr"
 
 
 def test_images_are_paired_by_name(folders: tuple[Path, Path]) -> None:

@@ -12,11 +12,12 @@ import asid
 
 PACKAGE = Path(asid.__file__).parent
 
-BASICS = {"config", "files"}
+BASICS = {"config", "files", "process"}
 NUMBERS = BASICS | {"data", "model"}
 ALLOWED = {
     "config": set(),
     "files": set(),
+    "process": set(),
     "data": BASICS,
     "model": BASICS,
     "evaluation": NUMBERS,
@@ -95,5 +96,5 @@ def test_importing_needs_no_torch(module: str) -> None:
     assert printed.strip() == "[]"
 
 
-def test_the_package_has_three_loose_modules() -> None:
-    assert {path.name for path in PACKAGE.glob("*.py")} == {"__init__.py", "config.py", "files.py"}
+def test_the_package_has_four_loose_modules() -> None:
+    assert {path.name for path in PACKAGE.glob("*.py")} == {"__init__.py", "config.py", "files.py", "process.py"}

@@ -11,6 +11,7 @@ from asid.config import InferenceConfig
 from asid.data.images import RGBImage, check_image
 from asid.model.network import ASID
 from asid.model.observe import evaluation_mode
+from asid.process import keep_freed_memory
 
 _BYTES_PER_LR_PIXEL = 125
 """Peak memory of a forward pass per LR pixel and channel, measured with ASID on an LR image of 960×540."""
@@ -37,6 +38,7 @@ def upscale(model: ASID, image: RGBImage, config: InferenceConfig | None = None,
     Raises:
         ValueError: ``image`` is not uint8 RGB, or the whole image needs more memory than is free.
     """
+    keep_freed_memory()
     check_image(image)
     config = config or InferenceConfig()
     lr = to_tensor(model, image)

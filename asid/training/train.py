@@ -22,6 +22,7 @@ from asid.data.sources import find_images
 from asid.files import CHECKPOINT, WEIGHTS
 from asid.model.checkpoint import load_checkpoint, save_checkpoint
 from asid.model.network import ASID
+from asid.process import keep_freed_memory
 from asid.training.checkpoints import AtomicCheckpointIO, StepCheckpoint, saved_micro_batches
 from asid.training.memory import StepOutOfMemoryError, is_out_of_memory, smaller_micro_batch
 from asid.training.module import TrainingModule
@@ -59,6 +60,7 @@ def train(
             are not tried.
         ImageError: Photographs are missing, damaged or too small.
     """
+    keep_freed_memory()
     folder = Path(folder)
     rank_zero_only(claim)(folder, config)
     if not (folder / WEIGHTS).exists():

@@ -258,6 +258,9 @@ class TrainConfig(Config):
     start: Literal["random", "linear"] = "random"
     """Initial weights: random (the paper's), or linear: a network that starts as the least-squares interpolation of
     the training photographs."""
+    pretrained: str | None = None
+    """Weights to begin with instead: a checkpoint file, the folder of a run, or the name of packaged weights. The
+    network may have another scale: then its upsampling is fitted to the training photographs. Null: none."""
     value_range: tuple[float, float] = (0.0, 1.0)
     """Values of black and white in the images that the network takes and returns; the published weights use [-1, 1].
     The loss is minimised in these units; curves show it for images in [0, 1]."""
@@ -379,7 +382,7 @@ class RunConfig(Config):
     """Seed of the initial weights and of the training patches and their order."""
 
     def training_settings(self) -> dict[str, Any]:
-        """What decides the weights and the curves of a training, besides the bytes of the images, as JSON values.
+        """What decides the weights and the curves of a training, besides the bytes of files, as JSON values.
 
         How often a training saves a checkpoint and how many processes load its patches change neither.
         """
@@ -388,7 +391,7 @@ class RunConfig(Config):
         train = {
             name: value
             for name, value in content["train"].items()
-            if name not in ("checkpoint_every", "loader_workers")
+            if name not in ("checkpoint_every", "loader_workers", "pretrained")
         }
         return {"model": content["model"], "data": data, "train": train, "seed": self.seed}
 

@@ -101,13 +101,17 @@ def manifest_hash(photographs: Sequence[Photograph]) -> str:
     """Hash the names and bytes of the files, in order: twelve hexadecimal digits that change when the data does."""
     total = hashlib.sha256()
     for photograph in photographs:
-        status = photograph.path.stat()
-        content = _content_hash(photograph.path, status.st_size, status.st_mtime_ns)
-        total.update(f"{photograph.path.name} {content}\n".encode())
+        total.update(f"{photograph.path.name} {content_hash(photograph.path)}\n".encode())
     return total.hexdigest()[:12]
 
 
+def content_hash(path: Path) -> str:
+    """SHA-256 of a file's bytes, hexadecimal."""
+    status = path.stat()
+    return _hash_once(path, status.st_size, status.st_mtime_ns)
+
+
 @lru_cache(maxsize=100_000)
-def _content_hash(path: Path, size: int, changed: int) -> str:
+def _hash_once(path: Path, size: int, changed: int) -> str:
     """SHA-256 of a file. Cached: each run of a study asks for the same files, and training sets have gigabytes."""
     return hashlib.sha256(path.read_bytes()).hexdigest()

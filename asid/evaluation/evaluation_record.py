@@ -12,7 +12,8 @@ from asid.data.pairs import describe_pairs
 from asid.data.sources import find_pairs
 from asid.evaluation.evaluate import UNIFORM, bicubic_upscaler, evaluate, mean_scores
 from asid.files import IMAGES, WEIGHTS, write_json
-from asid.model.pretrained import find_checkpoint, load_model
+from asid.model.find import find_checkpoint
+from asid.model.pretrained import load_model
 
 RECORD, PER_IMAGE = "evaluation.json", "per_image.csv"
 

@@ -1,6 +1,7 @@
 """Identity: what a training and an evaluation depend on, as hashes, so that neither is done twice. No torch in here.
 
-- A **training** is its network, its training configuration, the bytes of its images, its seed, and the code that makes
+- A **training** is its network, its training configuration, the bytes of its images and of the
+  weights that it begins with, its seed, and the code that makes
   weights. Its validation belongs to it, because the curves do: they are stored with the weights.
 - An **evaluation** is a training, one evaluation set with the bytes of its images, how the network is applied, the
   protocol, and the code that makes scores.
@@ -16,9 +17,10 @@ from typing import Any
 
 import asid
 from asid.config import Config, RunConfig, digest
-from asid.data.images import manifest_hash
+from asid.data.images import content_hash, manifest_hash
 from asid.data.pairs import describe_pairs
 from asid.data.sources import find_images, find_pairs
+from asid.model.find import find_checkpoint
 from asid.runs.code_digest import CodeOf, code_digest
 
 PACKAGE = Path(asid.__file__).parent
@@ -34,7 +36,8 @@ SCORES = CodeOf(
 """The code that makes the other numbers of a record: scores, and counts of operations."""
 
 Manifests = dict[str, dict[str, Any]]
-"""For each use of data (``train``, ``validation``, ``evaluate <source>``): its source, its images, and their hashes."""
+"""For each use of data (``train``, ``validation``, ``pretrained``, ``evaluate <source>``): its source, its images, and
+their hashes."""
 
 
 class Identity(Config):
@@ -72,6 +75,7 @@ def training_id(config: RunConfig, manifests: Manifests) -> str:
         {
             **config.training_settings(),
             "images": {use: manifests[use]["manifest"] for use in ("train", "validation")},
+            "pretrained": manifests["pretrained"]["manifest"] if "pretrained" in manifests else None,
             "code": weights_code(),
         }
     )
@@ -109,16 +113,22 @@ def set_name(source: str) -> str:
 
 
 def data_manifests(config: RunConfig) -> Manifests:
-    """The images of each use of data in ``config``, with hashes of the names and bytes of HR and, if any, LR files.
+    """The files that each use of data in ``config`` reads, with hashes over their bytes.
+
+    These are images, HR and, if any, LR; and the weights that a training begins with (``pretrained``), if any.
 
     Raises:
         ImageError: Images are missing.
+        FileNotFoundError: There are no such weights.
     """
     manifests = {}
     for use, source in (("train", config.data.train), ("validation", config.data.validation)):
         photographs = find_images(source, split=use)
         names = [photograph.path.name for photograph in photographs]
         manifests[use] = {"source": source, "images": names, "manifest": manifest_hash(photographs)}
+    if config.train.pretrained:
+        path = find_checkpoint(config.train.pretrained)
+        manifests["pretrained"] = {"source": config.train.pretrained, "images": [], "manifest": content_hash(path)[:12]}
     for source in config.evaluate.data:
         manifests[f"evaluate {source}"] = {"source": source, **describe_pairs(find_pairs(source, config.model.scale))}
     return manifests

@@ -4,13 +4,14 @@ from pathlib import Path
 from typing import Any
 
 from asid.config import RunConfig
-from asid.data.images import manifest_hash
+from asid.data.images import content_hash, manifest_hash
 from asid.data.sources import find_images
 from asid.files import CONFIG, read_json, write_json
+from asid.model.find import find_checkpoint
 
 
 def claim(folder: Path, config: RunConfig) -> None:
-    """Write the configuration, with hashes of the training and validation images, to ``config.json`` in ``folder``.
+    """Write the configuration, with hashes of the files that the training reads, to ``config.json`` in ``folder``.
 
     Raises:
         ValueError: The folder holds another training. A different evaluation or checkpoint interval does not make it a
@@ -22,7 +23,8 @@ def claim(folder: Path, config: RunConfig) -> None:
         "train": manifest_hash(find_images(config.data.train, split="train")),
         "validation": manifest_hash(find_images(config.data.validation)),
     }
-    content = {**config.to_dict(), "images": images}
+    pretrained = content_hash(find_checkpoint(config.train.pretrained)) if config.train.pretrained else None
+    content = {**config.to_dict(), "images": images, "pretrained": pretrained}
     before = read_json(path) if path.exists() else None
     if before is not None and _settings(before) != _settings(content):
         raise ValueError(f"{folder} holds another training (see {path}): choose another folder or delete it")
@@ -32,8 +34,9 @@ def claim(folder: Path, config: RunConfig) -> None:
 
 def _settings(content: dict[str, Any]) -> dict[str, Any] | None:
     """What decides the weights and the curves, from ``config.json``; ``None`` if that is not a valid configuration."""
-    config = {name: value for name, value in content.items() if name != "images"}
+    files = {name: content.get(name) for name in ("images", "pretrained")}
+    config = {name: value for name, value in content.items() if name not in files}
     try:
-        return {**RunConfig.model_validate(config).training_settings(), "images": content.get("images")}
+        return {**RunConfig.model_validate(config).training_settings(), **files}
     except ValueError:
         return None

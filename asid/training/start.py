@@ -20,7 +20,9 @@ from torch import Tensor, nn
 from asid.config import Border
 from asid.data.images import RGBImage
 from asid.data.linear import Filters, even_sample, fit_linear_filters
+from asid.evaluation.inference import to_tensor
 from asid.model.attention import RelativePositionBias, SharedWindowAttention, WindowAttention
+from asid.model.checkpoint import CheckpointError
 from asid.model.network import ASID, ValueRange
 
 LOGGER = logging.getLogger(__name__)
@@ -35,6 +37,11 @@ _ATTENTION_GAIN = 0.6
 """Gain of value and output projection together."""
 _SIMILARITY = 0.4
 """Gain of query and key together."""
+_ROOM = 128
+"""Side of the part of a photograph on which ``upsample`` is fitted, in LR pixels."""
+_RIDGE = 1e-3
+"""Regularisation of that fit, relative to the mean of the normal matrix's diagonal. From 1e-6 to 1e-2, validation PSNR
+at ×3 varies by 0.03 dB after a fit to four photographs and by 0.15 dB after one to two small crops; it is best here."""
 _NEIGHBOURHOOD = 1.5
 """Standard deviation of the attended neighbourhood, in tokens."""
 
@@ -100,6 +107,65 @@ def start_linear(
                 _start_values(module, _generator(seed, f"{path}.value"))
             if isinstance(module, WindowAttention):
                 _start_maps(module, _generator(seed, f"{path}.query_key"))
+
+
+def start_from(model: ASID, trained: ASID, pairs: Sequence[tuple[RGBImage, RGBImage]]) -> None:
+    """Begin with the weights of a trained network, which may have another scale.
+
+    All layers but ``upsample`` are copied. If the scales differ, ``upsample`` is the least-squares solution from the
+    features that it reads to the sub-pixels of the photographs.
+
+    Args:
+        model: The network to be trained.
+        trained: A network with the same configuration, except for its scale, and the same value range.
+        pairs: LR (h, w, 3) and HR (s·h, s·w, 3) training photographs, uint8; a fixed sample is used.
+
+    Raises:
+        CheckpointError: The networks differ in more than the scale.
+    """
+    scale = model.config.scale
+    theirs, ours = ({**net.config.to_dict(), "value_range": list(net.value_range)} for net in (trained, model))
+    differences = [
+        f"{name} {theirs[name]} instead of {ours[name]}"
+        for name in ours
+        if name != "scale" and theirs[name] != ours[name]
+    ]
+    if differences:
+        raise CheckpointError(f"the pretrained weights are those of another network: {', '.join(differences)}")
+    same_scale = trained.config.scale == scale
+    weights = {k: v for k, v in trained.state_dict().items() if same_scale or not k.startswith("upsample.")}
+    model.load_state_dict(weights, strict=same_scale)
+    if not same_scale:
+        fit_upsample(model, even_sample(pairs))
+
+
+@torch.no_grad()
+def fit_upsample(model: ASID, pairs: Sequence[tuple[RGBImage, RGBImage]]) -> None:
+    """Set ``upsample`` to the least-squares solution from its input (C, h, w) to the photographs' sub-pixels."""
+    scale = model.config.scale
+    seen: list[Tensor] = []
+    hook = model.upsample.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0]))
+    taps = 9 * model.config.num_features
+    gram = torch.zeros(taps + 1, taps + 1, dtype=torch.float64)
+    moment = torch.zeros(taps + 1, 3 * scale**2, dtype=torch.float64)
+    try:
+        for lr, hr in pairs:
+            height, width = (min(side, _ROOM) for side in lr.shape[:2])
+            model(to_tensor(model, lr[:height, :width]))
+            features = seen.pop()[..., :height, :width].contiguous()
+            patches = nn.functional.unfold(features, 3)[0].double()  # (9C, n), without the border of the photograph
+            patches = torch.cat((patches, torch.ones(1, patches.shape[1])))
+            wanted = to_tensor(model, hr[: scale * height, : scale * width])
+            wanted = nn.functional.pixel_unshuffle(wanted, scale)[0, :, 1:-1, 1:-1].flatten(1).double()
+            gram += patches @ patches.T
+            moment += patches @ wanted.T
+    finally:
+        hook.remove()
+    gram += _RIDGE * gram.trace() / len(gram) * torch.eye(len(gram))
+    solution = torch.linalg.solve(gram, moment).T  # (3s², 9C + 1)
+    model.upsample.weight.copy_(solution[:, :-1].reshape_as(model.upsample.weight))
+    assert model.upsample.bias is not None
+    model.upsample.bias.copy_(solution[:, -1])
 
 
 def patch_moments(images: Sequence[RGBImage], value_range: ValueRange) -> Tensor:

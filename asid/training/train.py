@@ -23,12 +23,13 @@ from asid.files import CHECKPOINT, WEIGHTS
 from asid.model.checkpoint import load_checkpoint, save_checkpoint
 from asid.model.network import ASID
 from asid.process import keep_freed_memory
+from asid.model.pretrained import load_model
 from asid.training.checkpoints import AtomicCheckpointIO, StepCheckpoint, saved_micro_batches
 from asid.training.memory import StepOutOfMemoryError, is_out_of_memory, smaller_micro_batch
 from asid.training.module import TrainingModule
 from asid.training.ownership import claim
 from asid.training.recorder import HistoryRecorder
-from asid.training.start import start_linear
+from asid.training.start import start_from, start_linear
 
 LOGGER = logging.getLogger(__name__)
 
@@ -59,6 +60,8 @@ def train(
         MemoryError: A step does not fit into memory, not even patch by patch. On several devices, smaller micro-batches
             are not tried.
         ImageError: Photographs are missing, damaged or too small.
+        FileNotFoundError: The pretrained weights are missing.
+        CheckpointError: They are those of another network.
     """
     keep_freed_memory()
     folder = Path(folder)
@@ -123,8 +126,11 @@ def fit(job: Job, micro_batches: int) -> None:
     """
     settings = job.config.train
     module = TrainingModule(job.config)
-    if settings.start == "linear" and not job.checkpoint.exists():
-        start_linear(module.model, job.patches.pairs, job.config.data.border, job.config.seed)
+    if not job.checkpoint.exists():
+        if settings.pretrained:
+            start_from(module.model, load_model(settings.pretrained, "cpu"), job.patches.pairs)
+        elif settings.start == "linear":
+            start_linear(module.model, job.patches.pairs, job.config.data.border, job.config.seed)
     recorder = HistoryRecorder(job.folder, every=max(1, settings.steps // 100), on_history=job.on_history)
     callbacks: list[Callback] = [recorder, StepCheckpoint(job.checkpoint, settings.checkpoint_every)]
     if settings.ema_decay is not None:

@@ -8,7 +8,7 @@ import torch
 import asid
 from asid.config import preset
 from asid.files import WEIGHTS
-from asid.model.pretrained import find_checkpoint, packaged_models
+from asid.model.find import find_checkpoint, packaged_models
 
 
 @pytest.mark.parametrize("name", packaged_models())

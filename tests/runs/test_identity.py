@@ -109,6 +109,14 @@ def test_identity_follows_the_bytes_of_the_images(make_config: MakeConfig, tmp_p
     assert run_identity(make_config()) == before
 
 
+def test_identity_follows_the_bytes_of_pretrained_weights(make_config: MakeConfig, tmp_path: Path) -> None:
+    ids = [run_identity(make_config())]
+    for name, content in (("a", b"1"), ("b", b"1"), ("b", b"2")):
+        (tmp_path / name).write_bytes(content)
+        ids.append(run_identity(make_config(train={"pretrained": str(tmp_path / name)})))
+    assert [before == after for before, after in pairwise(ids)] == [False, True, False]
+
+
 def test_the_images_of_an_evaluation_set_do_not_change_the_training(make_config: MakeConfig, tmp_path: Path) -> None:
     config = make_config(data={"train": "samples", "validation": "samples"})
     before = run_identity(config)

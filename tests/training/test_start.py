@@ -10,11 +10,14 @@ from skimage import data
 
 from asid.config import ModelConfig, Padding, preset
 from asid.data.images import RGBImage
-from asid.data.linear import fit_linear_filters, interpolate
+from asid.data.linear import fit_linear_filters, interpolate, linear_upscale
 from asid.data.resize import crop_to_multiple, downscale
-from asid.evaluation.inference import to_tensor
+from asid.evaluation.inference import to_tensor, upscale
+from asid.evaluation.metrics import comparable, psnr
+from asid.model.checkpoint import CheckpointError
 from asid.model.network import ASID, ValueRange
-from asid.training.start import start_linear
+from asid.model.pretrained import load_model
+from asid.training.start import start_from, start_linear
 
 
 def photographs(scale: int) -> list[tuple[RGBImage, RGBImage]]:
@@ -118,3 +121,30 @@ def test_flat_photographs_can_be_started_from(padding: Padding) -> None:
     model = ASID(preset("asid-tiny", padding=padding))
     start_linear(model, [(flat, flat.repeat(2, 0).repeat(2, 1))])
     assert all(torch.isfinite(value).all() for value in model.state_dict().values())
+
+
+def test_a_pretrained_network_of_another_scale_begins_better_than_linear() -> None:
+    trained = load_model("asid-tiny", "cpu")
+    model = ASID(preset("asid-tiny", scale=3))
+    pairs = photographs(3)
+    start_from(model, trained, pairs)
+    filters = fit_linear_filters(pairs, 3)
+
+    def score(upscaled: list[RGBImage]) -> float:
+        return sum(psnr(*comparable(sr, hr, crop=3)) for sr, (_, hr) in zip(upscaled, pairs, strict=True))
+
+    assert score([upscale(model, lr) for lr, _ in pairs]) > score([linear_upscale(lr, filters, 3) for lr, _ in pairs])
+    assert torch.equal(model.deep.weight, trained.deep.weight)
+
+
+def test_pretrained_weights_of_another_network_are_refused() -> None:
+    with pytest.raises(CheckpointError, match=r"attention_sharing.*value_range"):
+        start_from(
+            ASID(preset("asid-tiny", attention_sharing="none"), value_range=(-1, 1)), load_model("asid-tiny", "cpu"), []
+        )
+
+
+def test_pretrained_weights_of_the_same_scale_are_the_start() -> None:
+    trained, model = load_model("asid-tiny", "cpu"), ASID(preset("asid-tiny"))
+    start_from(model, trained, [])
+    assert all(torch.equal(value, trained.state_dict()[name]) for name, value in model.state_dict().items())

@@ -22,8 +22,8 @@ from asid.data.sources import find_images
 from asid.files import CHECKPOINT, WEIGHTS
 from asid.model.checkpoint import load_checkpoint, save_checkpoint
 from asid.model.network import ASID
-from asid.process import keep_freed_memory
 from asid.model.pretrained import load_model
+from asid.process import keep_freed_memory
 from asid.training.checkpoints import AtomicCheckpointIO, StepCheckpoint, saved_micro_batches
 from asid.training.memory import StepOutOfMemoryError, is_out_of_memory, smaller_micro_batch
 from asid.training.module import TrainingModule

@@ -4,12 +4,14 @@ import contextlib
 import io
 import json
 import sys
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import nbformat
+import psutil
 import pytest
 from paths import TRAIN_VARIANT
 
@@ -74,6 +76,31 @@ class Finished:
     runs: dict[str, PlannedRun]
     status: int
     output: str
+    listeners: set[str]
+    """Addresses at which its processes accepted connections while it ran."""
+
+
+@contextlib.contextmanager
+def watched_listeners() -> Iterator[set[str]]:
+    """The addresses at which this process and its descendants listen, collected every half second until the end."""
+    addresses: set[str] = set()
+    ended = threading.Event()
+
+    def look() -> None:
+        while not ended.wait(0.5):
+            me = psutil.Process()
+            for process in [me, *me.children(recursive=True)]:
+                with contextlib.suppress(psutil.Error):
+                    sockets = process.net_connections(kind="inet")
+                    addresses.update(socket.laddr.ip for socket in sockets if socket.status == psutil.CONN_LISTEN)
+
+    thread = threading.Thread(target=look)
+    thread.start()
+    try:
+        yield addresses
+    finally:
+        ended.set()
+        thread.join()
 
 
 @pytest.fixture(scope="module")
@@ -83,7 +110,11 @@ def finished(crops: Path, tmp_path_factory: pytest.TempPathFactory) -> Finished:
     path.write_text(STUDY.format(crops, TRAIN_VARIANT))
     study = load_study(path)
     output = io.StringIO()
-    with pytest.MonkeyPatch.context() as patch, contextlib.redirect_stdout(output):
+    with (
+        pytest.MonkeyPatch.context() as patch,
+        contextlib.redirect_stdout(output),
+        watched_listeners() as listeners,
+    ):
         patch.setattr(
             sys, "argv", ["asid", "ablate", "run", str(path), "--output", str(folder / "out"), "--workers", "2"]
         )
@@ -91,7 +122,7 @@ def finished(crops: Path, tmp_path_factory: pytest.TempPathFactory) -> Finished:
             cli.main()
     runs = {run.variant: run for run in plan_runs(study, folder / "out")}
     assert isinstance(ended.value.code, int)
-    return Finished(study, folder / "out", runs, ended.value.code, output.getvalue())
+    return Finished(study, folder / "out", runs, ended.value.code, output.getvalue(), listeners)
 
 
 def without(study: Study, variant: str) -> Study:
@@ -104,6 +135,11 @@ def snapshot(folder: Path) -> dict[Path, tuple[int, bytes]]:
 
 def no_cluster(*_: Any, **__: Any) -> None:
     raise AssertionError("nothing was to be run")
+
+
+def test_nothing_listens_beyond_this_machine(finished: Finished) -> None:
+    """Scheduler, workers, dashboard and kernels of a study: their ports execute code, or show logs and stacks."""
+    assert finished.listeners == {"127.0.0.1"}
 
 
 def test_a_run_leaves_its_record_curves_weights_and_images(finished: Finished) -> None:

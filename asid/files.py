@@ -74,6 +74,14 @@ def write_text(path: str | Path, text: str) -> Path:
     return Path(path)
 
 
+def printable(text: str) -> str:
+    """``text`` from a file or a library for a terminal, which would obey its control characters: they are spelled out.
+
+    Line breaks and tabs stay.
+    """
+    return "".join(c if c.isprintable() or c in "\n\t" else c.encode("unicode_escape").decode() for c in text)
+
+
 def json_text(content: Any, indent: int | None = 1) -> str:
     """``content`` as valid JSON that ends with a newline; infinity is the text ``inf`` or ``-inf``, NaN is ``null``.
 

@@ -18,6 +18,7 @@ from rich.table import Table
 from asid.ablation.study.expand import Study, expand, load_study
 from asid.ablation.study.study import StudyFile
 from asid.cli.options import JsonOption, console, say
+from asid.cli.stopping import stops_cleanly
 from asid.files import ERROR, NOTEBOOK, json_text
 
 if TYPE_CHECKING:
@@ -247,10 +248,9 @@ def _execute(
 ) -> None:
     from asid.ablation.engine.preflight import prepare
     from asid.ablation.engine.runner import run_study
-    from asid.ablation.engine.stopping import stops_cleanly
 
-    study = prepare(study, folder, cluster)
     with stops_cleanly(console):
+        study = prepare(study, folder, cluster)
         outcomes = run_study(study, notebook, folder, cluster, retry=retry, only=only, command=command)
     _print_outcomes(outcomes, study.run_count, folder)
 

@@ -1,22 +1,32 @@
 """The command line ``asid``. Each command is a thin call into the package, which it imports when it is called."""
 
+import os
 import sys
+import traceback
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 from pydantic import ValidationError
 from rich.box import SIMPLE_HEAD
-from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
 from asid.cli import ablate, data, score
-from asid.cli.options import DEFAULT_PRESET, PresetOption, SetOption, console, help_of, read_changes, say
+from asid.cli.options import (
+    DEFAULT_PRESET,
+    PresetOption,
+    SafeConsole,
+    SetOption,
+    console,
+    help_of,
+    read_changes,
+    say,
+)
+from asid.cli.stopping import stops_cleanly
 from asid.config import Config, RunConfig, build_run, describe_errors
 
 app = typer.Typer(
-    help="Train, compare and look inside variants of ASID, the attention-sharing information distillation transformer.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
@@ -28,6 +38,21 @@ for command in (score.evaluate, score.score, score.upscale, score.verify):
     app.command()(command)
 
 
+REFUSED, DEFECT, INTERRUPTED, TERMINATED = 2, 70, 130, 143
+"""Exit statuses besides 0, success, and 1: some of several runs, images or checks failed. As in ``sysexits.h``, and as
+shells show signals."""
+DEBUG = "ASID_DEBUG"
+
+
+@app.callback()
+def common(
+    debug: Annotated[bool, typer.Option("--debug", help=f"Show the traceback of an error (also {DEBUG}=1).")] = False,
+) -> None:
+    """Train, compare and look inside variants of ASID, the attention-sharing information distillation transformer."""
+    if debug:
+        os.environ[DEBUG] = "1"
+
+
 @app.command()
 def train(
     output: Annotated[Path, typer.Argument(help="Folder of the run: weights, curves, SR images, record.")],
@@ -37,9 +62,10 @@ def train(
 ) -> None:
     """Train one variant, score it, and write its record. After an interruption the same command resumes it."""
     config = build_run(preset_name, read_changes(changes), seed)
-    from asid.runs.run import train_and_score
+    with stops_cleanly(console):
+        from asid.runs.run import train_and_score
 
-    record = train_and_score(config, output).write_record(study="single", variant=output.name)
+        record = train_and_score(config, output).write_record(study="single", variant=output.name)
     _print_scores(record.score_table)
     console.print(f"[green]done[/green]: {escape(str(output))}/record.json")
 
@@ -124,18 +150,35 @@ def _print_scores(scores: Any) -> None:
 
 
 def main() -> None:
-    """Run the command line. Errors that a user can fix are one clear line and exit status 2, not a traceback."""
-    errors = Console(stderr=True)
+    """Run the command line. An error is a line or a few, not a traceback, and a status (docs/reliability.md)."""
+    errors = SafeConsole(stderr=True)
     try:
         app()
-    except ValidationError as error:
-        for line in describe_errors(error):
-            errors.print(f"[red]error[/red]: {escape(line)}", highlight=False, soft_wrap=True)
-        sys.exit(2)
-    except (ValueError, OSError, MemoryError) as error:
-        errors.print(f"[red]error[/red]: {escape(str(error))}", highlight=False, soft_wrap=True)
-        sys.exit(2)
     except SystemExit as ending:
-        if ending.code == 130:  # Typer turns Ctrl-C into this
-            errors.print("interrupted; the same command resumes where it stopped")
+        if ending.code in (INTERRUPTED, TERMINATED):
+            how = "interrupted" if ending.code == INTERRUPTED else "terminated"
+            errors.print(f"{how}; the same command goes on from the last checkpoint, if there is one", soft_wrap=True)
         raise
+    except Exception as error:
+        if os.environ.get(DEBUG):
+            traceback.print_exc()
+        for line in _explain(error):
+            errors.print(f"[red]error[/red]: {escape(line)}", highlight=False, soft_wrap=True)
+        sys.exit(REFUSED if isinstance(error, _EXPECTED) else DEFECT)
+
+
+_EXPECTED = (ValueError, OSError, MemoryError)
+"""What the package raises if a person can mend it: wrong input, a full disk, too little memory."""
+_MOST_LINES = 20
+
+
+def _explain(error: Exception) -> list[str]:
+    """The lines that say what is wrong."""
+    if isinstance(error, ValidationError):
+        lines = describe_errors(error)
+        more = len(lines) - _MOST_LINES
+        return [*lines[:_MOST_LINES], *([f"and {more} more"] if more > 0 else [])]
+    text = str(error) or type(error).__name__
+    if isinstance(error, _EXPECTED):
+        return [text]
+    return [f"unexpected {type(error).__name__}: {text}; this is a defect of asid: 'asid --debug …' shows where"]

@@ -6,11 +6,25 @@ from typing import Annotated, Any, get_args
 import typer
 import yaml
 from rich.console import Console
+from rich.text import Text
 
 from asid.config import PRESETS, Config, EvalConfig, InferenceConfig, Protocol
 from asid.data.sources import ROOT_VARIABLE
+from asid.files import printable
 
-console = Console()
+
+class SafeConsole(Console):
+    """A console that spells out control characters, and leaves names such as ``a:x:b.png`` as they are (no emoji)."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(emoji=False, **options)
+
+    def render_str(self, text: str, **options: Any) -> Text:
+        """Every text that is printed, also in the cells of a table, comes through here."""
+        return super().render_str(printable(text), **options)
+
+
+console = SafeConsole()
 
 DEFAULTS = EvalConfig()
 """Defaults of everything that concerns inference and evaluation."""

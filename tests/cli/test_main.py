@@ -320,6 +320,20 @@ def test_an_interruption_says_how_to_resume(cli: Call, monkeypatch: pytest.Monke
     assert "Traceback" not in ended.err
 
 
+def test_a_defect_is_one_line_and_its_traceback_is_there_on_request(cli: Call, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: Any, **__: Any) -> None:
+        raise KeyError("x\x1b[2J")
+
+    monkeypatch.setattr("asid.model.complexity.measure_complexity", fail)
+    monkeypatch.setenv("ASID_DEBUG", "")
+    ended = cli("complexity")
+    assert ended.status == 70
+    assert len(ended.err.splitlines()) == 1
+    assert "KeyError" in ended.err
+    assert "\x1b[2J" not in ended.err, "a terminal would obey it"
+    assert 'raise KeyError("x' in cli("--debug", "complexity").err
+
+
 # Ablate
 
 

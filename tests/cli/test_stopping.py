@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM, sent to real processes: the first interrupts, the second ends everything immediately."""
+"""Ctrl-C and SIGTERM, sent to real processes: the first ends a command cleanly, the second immediately."""
 
 import os
 import signal
@@ -8,19 +8,22 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
+from pathlib import Path
 
 import psutil
 import pytest
 from rich.console import Console
 
-from asid.ablation.engine.stopping import stops_cleanly
+from asid.cli.stopping import stops_cleanly
+from asid.files import CHECKPOINT, WEIGHTS
 
 pytestmark = pytest.mark.process
 
 SCRIPT = """
 import subprocess, sys, time
 from rich.console import Console
-from asid.ablation.engine.stopping import stops_cleanly
+from asid.cli.stopping import stops_cleanly
+from asid.files import CHECKPOINT, WEIGHTS
 
 def work(seconds):
     for _ in range(20 * seconds):  # in slices: a signal in the instant before a sleep is noticed after it
@@ -37,13 +40,12 @@ try:
             child = subprocess.Popen([sys.executable, "-c", parent], stdout=subprocess.PIPE, text=True)
             print(child.pid, child.stdout.readline().strip(), flush=True)
             work(60)
-        except KeyboardInterrupt:
+        except SystemExit:
             print("closing", flush=True)
             work(60 if sys.argv[1] == "slowly" else 0)
             raise
-except KeyboardInterrupt:
-    print("interrupted", flush=True)
-    sys.exit(3)
+finally:
+    print("ended", flush=True)
 """
 """Work with a child and a grandchild. Interrupted, it closes what it has opened, which may take long."""
 
@@ -108,13 +110,15 @@ def all_gone(pids: list[int]) -> bool:
 
 
 @each_signal
-def test_the_first_signal_is_an_interruption(number: signal.Signals, work: Callable[[str], Worker]) -> None:
+def test_the_first_signal_ends_it_after_it_has_closed_what_it_opened(
+    number: signal.Signals, work: Callable[[str], Worker]
+) -> None:
     worker = work("quickly")
     assert len(worker.children) == 2
     worker.process.send_signal(number)
     status, out, err = worker.end()
-    assert (status, err) == (3, "")
-    assert out.splitlines() == ["stopping; interrupt again to stop immediately", "closing", "interrupted"]
+    assert (status, err) == (128 + number, "")
+    assert out.splitlines() == ["stopping; interrupt again to stop immediately", "closing", "ended"]
 
 
 @each_signal
@@ -152,7 +156,7 @@ def test_a_signal_is_heard_though_nothing_can_be_written(error: Exception) -> No
 
         def flush(self) -> None: ...
 
-    with pytest.raises(KeyboardInterrupt), stops_cleanly(Console(file=Closed())):  # type: ignore[arg-type]
+    with pytest.raises(SystemExit), stops_cleanly(Console(file=Closed())):  # type: ignore[arg-type]
         signal.raise_signal(signal.SIGTERM)
 
 
@@ -168,3 +172,38 @@ def test_in_another_thread_it_leaves_signals_alone() -> None:
     thread.start()
     thread.join()
     assert seen == [signal.getsignal(signal.SIGINT)]
+
+
+def test_a_terminated_training_does_not_count_as_done(crops: Path, tmp_path: Path) -> None:
+    """Else a scheduler that preempts the job would mark it completed, and ``train && evaluate`` would go on."""
+    settings = {
+        "model.num_groups": 1,
+        "data.train": crops / "train",
+        "data.validation": crops / "validation",
+        "data.patch_size": 16,
+        "train.steps": 100_000,
+        "train.batch_size": 1,
+        "train.checkpoint_every": 2,
+        "train.accelerator": "cpu",
+    }
+    changes = [word for name, value in settings.items() for word in ("--set", f"{name}={value}")]
+    process = subprocess.Popen(
+        [sys.executable, "-m", "asid.cli", "train", tmp_path / "run", "--preset", "asid-tiny", *changes],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    try:
+        deadline = time.monotonic() + 60
+        while not (tmp_path / "run" / CHECKPOINT).exists():
+            assert process.poll() is None, process.communicate()
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+        process.terminate()
+        _, errors = process.communicate(timeout=30)
+    finally:
+        process.kill()
+    assert process.returncode == 143
+    assert errors.strip().splitlines()[-1].startswith("terminated; the same command goes on")
+    assert "Traceback" not in errors
+    assert not (tmp_path / "run" / WEIGHTS).exists()

@@ -7,11 +7,13 @@ written as the text ``inf`` or ``-inf``, which ``float()`` and a pydantic ``floa
 number, is written as ``null``.
 """
 
+import hashlib
 import json
 import math
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -65,6 +67,18 @@ def atomic_write(path: str | Path) -> Iterator[Path]:
         partial.replace(path)
     finally:
         partial.unlink(missing_ok=True)
+
+
+def content_hash(path: Path) -> str:
+    """SHA-256 of a file's bytes, hexadecimal."""
+    status = path.stat()
+    return _hash_once(path, status.st_size, status.st_mtime_ns)
+
+
+@lru_cache(maxsize=100_000)
+def _hash_once(path: Path, size: int, changed: int) -> str:
+    """SHA-256 of a file. Cached: each run of a study asks for the same files, and training sets have gigabytes."""
+    return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
 def write_text(path: str | Path, text: str) -> Path:

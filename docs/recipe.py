@@ -25,10 +25,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from asid.config import TrainConfig, preset
-from asid.data.images import Photograph, RGBImage
+from asid.data.images import RGBImage
 from asid.data.linear import even_sample, fit_linear_filters, linear_upscale
-from asid.data.patches import PatchDataset
-from asid.data.resize import crop_to_multiple, downscale
+from asid.data.photographs import Photograph
 from asid.data.samples import TRAIN_SAMPLES, sample_paths
 from asid.evaluation.inference import upscale
 from asid.evaluation.metrics import comparable, psnr
@@ -103,12 +102,11 @@ class ResidualCNN(nn.Module):
         return F.interpolate(x, scale_factor=SCALE, mode="bicubic") + F.pixel_shuffle(self.tail(y), SCALE)
 
 
-class HardPatches(PatchDataset):
+class HardPatches:
     """Patches of which each is the most difficult for the linear filter among some random ones."""
 
     def __init__(self, pairs: Pairs, patch: int, seed: int, choose_from: int) -> None:
-        super().__init__([], scale=SCALE, patch_size=patch, augment=True, border="symmetric", seed=seed)
-        self.pairs, self.choose_from = pairs, choose_from
+        self.pairs, self.patch_size, self.seed, self.choose_from = pairs, patch, seed, choose_from
         self.difficulty: list[Any] = []
         if choose_from > 1:
             filters = fit_linear_filters(even_sample(pairs), SCALE, "symmetric", 5)
@@ -351,8 +349,7 @@ _PHOTOGRAPHS: dict[str, Pairs] = {}
 
 
 def _read(path: Path) -> tuple[RGBImage, RGBImage]:
-    hr = crop_to_multiple(Photograph(path).read(), SCALE)
-    return downscale(hr, SCALE, "symmetric"), hr
+    return Photograph(path).pair(SCALE, "symmetric")
 
 
 def load(data: Path) -> None:

@@ -1,7 +1,7 @@
 """Fixtures of all tests: commands, development data, tiny photographs, configurations of very short trainings."""
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -14,9 +14,18 @@ from photographs import PHOTO
 from skimage import data
 
 from asid.config import RunConfig, preset
+from asid.data.cache import FOLDER_VARIABLE
 from asid.data.images import write_image
 
 torch.set_num_threads(1)
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Tests leave the user's cache of photographs alone."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv(FOLDER_VARIABLE, str(tmp_path_factory.mktemp("cache")))
+        yield
 
 
 @pytest.fixture

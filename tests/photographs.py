@@ -1,8 +1,7 @@
 """A small photograph for tests that need one to score."""
 
-import numpy as np
-
+from asid.data.images import read_image
 from asid.data.sources import find_images
 
-PHOTO = np.array(find_images("samples")[0].read()[40:104, 60:124])
+PHOTO = read_image(find_images("samples")[0].path)[40:104, 60:124].copy()
 """A 64×64 crop, uint8 (64, 64, 3)."""

@@ -1,4 +1,4 @@
-"""``asid data list | check | download``: data sets that are known by name."""
+"""``asid data list | check | download | cache``: data sets that are known by name."""
 
 import json
 from pathlib import Path
@@ -7,12 +7,12 @@ from typing import Annotated, Any
 import typer
 from rich.table import Table
 
-from asid.cli.options import JsonOption, RootOption, console
+from asid.cli.options import JsonOption, RootOption, console, say
 from asid.data.benchmarks import BENCHMARKS, Benchmark
 from asid.data.images import ImageError
 from asid.data.sources import ROOT_VARIABLE, find_folders, find_pairs
 
-app = typer.Typer(help="List, check and download data sets.", no_args_is_help=True)
+app = typer.Typer(help="List, check and download data sets; the cache of their images.", no_args_is_help=True)
 
 
 @app.command("list")
@@ -54,7 +54,7 @@ def check(
         equal = " and ".join(f"{count} with border {border}" for border, count in report["lr"]["equal"].items())
         lines.append(f"LR files for ×{scale}: manifest {report['lr']['manifest']}; identical to our resize: {equal}")
     for line in lines:
-        console.print(line, highlight=False, markup=False, soft_wrap=True)
+        say(line)
 
 
 @app.command()
@@ -70,7 +70,28 @@ def download(
     from asid.data.download import download as fetch
 
     for folder in fetch(name, data_root):
-        console.print(f"{name}: {folder}", highlight=False, markup=False, soft_wrap=True)
+        say(f"{name}: {folder}")
+
+
+@app.command("cache")
+def show_cache(
+    clear: Annotated[bool, typer.Option("--clear", help="Delete every image in it.")] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Show the cache of decoded photographs and their LR images, or clear it."""
+    from asid.data.cache import FOLDER_VARIABLE, SIZE_VARIABLE, cache_content, cache_folder, clear_cache, size_limit
+
+    folder, limit = cache_folder(), size_limit()
+    content = clear_cache() if clear else cache_content()
+    if as_json:
+        report = {"folder": str(folder) if folder else None, "images": content.images, "bytes": content.size}
+        typer.echo(json.dumps({**report, "limit": limit, "cleared": clear}, indent=2))
+        return
+    if folder is None:
+        say(f"the cache is off ({FOLDER_VARIABLE}=off): each run decodes its photographs and holds them in memory")
+        return
+    held = f"{content.images} images, {content.size / 1e9:.2f} GB"
+    say(f"{folder}: {held} deleted" if clear else f"{folder}: {held} of {limit / 1e9:g} ({SIZE_VARIABLE})")
 
 
 def _describe(benchmark: Benchmark, root: Path | None) -> dict[str, Any]:

@@ -4,8 +4,8 @@ from collections.abc import Iterable
 
 import numpy as np
 
-from asid.data.images import Photograph, RGBImage
-from asid.data.resize import crop_to_multiple, downscale
+from asid.data.images import RGBImage
+from asid.data.photographs import Photograph
 
 
 def most_detailed_box(image: RGBImage, size: int, step: int = 8) -> tuple[int, int, int, int]:
@@ -33,7 +33,7 @@ def detailed_crops(photographs: Iterable[Photograph], scale: int, size: int) -> 
     """
     crops = {}
     for photograph in photographs:
-        lr = downscale(crop_to_multiple(photograph.read(), scale), scale)
+        lr = photograph.lr(scale, "symmetric").pixels()
         top, left, height, width = most_detailed_box(lr, size)
         crops[photograph.name] = lr[top : top + height, left : left + width]
     return crops

@@ -1,9 +1,5 @@
 """Reading and writing images: 8-bit RGB in, 8-bit RGB out, and no silent conversion in between."""
 
-import hashlib
-from collections.abc import Sequence
-from dataclasses import dataclass
-from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
@@ -27,22 +23,6 @@ _REFUSED = {
 
 class ImageError(ValueError):
     """An unreadable image, a folder without images, or images that do not belong together; the message names it."""
-
-
-@dataclass(frozen=True)
-class Photograph:
-    """One image file."""
-
-    path: Path
-
-    @property
-    def name(self) -> str:
-        """The file name without its extension."""
-        return self.path.stem
-
-    def read(self) -> RGBImage:
-        """Return the pixels, uint8 (H, W, 3), RGB. They are decoded once and cached: the array is read-only."""
-        return _read_cached(self.path)
 
 
 def read_image(path: str | Path) -> RGBImage:
@@ -88,30 +68,3 @@ def write_image(path: str | Path, image: RGBImage) -> None:
     """Write uint8 (H, W, 3) RGB pixels as PNG."""
     Path(path).parent.mkdir(parents=True, exist_ok=True)
     Image.fromarray(image).save(path)
-
-
-@lru_cache(maxsize=1024)
-def _read_cached(path: Path) -> RGBImage:
-    pixels = read_image(path)
-    pixels.setflags(write=False)
-    return pixels
-
-
-def manifest_hash(photographs: Sequence[Photograph]) -> str:
-    """Hash the names and bytes of the files, in order: twelve hexadecimal digits that change when the data does."""
-    total = hashlib.sha256()
-    for photograph in photographs:
-        total.update(f"{photograph.path.name} {content_hash(photograph.path)}\n".encode())
-    return total.hexdigest()[:12]
-
-
-def content_hash(path: Path) -> str:
-    """SHA-256 of a file's bytes, hexadecimal."""
-    status = path.stat()
-    return _hash_once(path, status.st_size, status.st_mtime_ns)
-
-
-@lru_cache(maxsize=100_000)
-def _hash_once(path: Path, size: int, changed: int) -> str:
-    """SHA-256 of a file. Cached: each run of a study asks for the same files, and training sets have gigabytes."""
-    return hashlib.sha256(path.read_bytes()).hexdigest()

@@ -11,8 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from asid.config import Border
-from asid.data.images import Photograph, RGBImage
-from asid.data.resize import crop_to_multiple, downscale
+from asid.data.images import RGBImage
+from asid.data.photographs import Photograph
 
 Item = TypeVar("Item")
 Filters = NDArray[np.float64]
@@ -38,8 +38,8 @@ def fit_to_photographs(
     photographs: Sequence[Photograph], scale: int, border: Border = "symmetric", size: int = 5
 ) -> Filters:
     """Fit filters to a fixed sample of HR photographs; bicubic makes their LR images, with border rule ``border``."""
-    hr_images = (crop_to_multiple(photograph.read(), scale) for photograph in even_sample(photographs))
-    return fit_linear_filters(((downscale(hr, scale, border), hr) for hr in hr_images), scale, border, size)
+    pairs = (photograph.pair(scale, border) for photograph in even_sample(photographs))
+    return fit_linear_filters(pairs, scale, border, size)
 
 
 def fit_linear_filters(

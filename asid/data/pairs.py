@@ -8,9 +8,10 @@ import numpy as np
 
 from asid.config import Border
 from asid.data.benchmarks import find_benchmark
-from asid.data.images import ImageError, Photograph, RGBImage, manifest_hash, read_image
+from asid.data.images import ImageError, RGBImage, read_image
 from asid.data.layouts import Pair
-from asid.data.resize import crop_to_multiple, downscale
+from asid.data.photographs import Photograph, manifest_hash
+from asid.data.resize import downscale
 from asid.data.sources import find_pairs
 
 
@@ -29,9 +30,10 @@ def read_pair(pair: Pair, scale: int, border: Border = "symmetric") -> tuple[RGB
     Raises:
         ImageError: A file is unreadable, or the LR file has the wrong size.
     """
-    hr = _crop(read_image(pair.hr), scale, pair.hr)
+    photograph = Photograph(pair.hr)
     if pair.lr is None:
-        return downscale(hr, scale, border), hr, f"bicubic {border}"
+        return *photograph.pair(scale, border), f"bicubic {border}"
+    hr = photograph.crop(scale)
     return _read_lr(pair.lr, hr, scale), hr, "file"
 
 
@@ -48,13 +50,6 @@ def describe_pairs(pairs: Sequence[Pair]) -> dict[str, Any]:
         "manifest": manifest_hash([Photograph(pair.hr) for pair in pairs]),
         "lr_manifest": manifest_hash(lr) if lr else None,
     }
-
-
-def _crop(hr: RGBImage, scale: int, path: Path) -> RGBImage:
-    try:
-        return crop_to_multiple(hr, scale)
-    except ValueError as error:
-        raise ImageError(f"{path}: {error}") from None
 
 
 def _read_lr(path: Path, hr: RGBImage, scale: int) -> RGBImage:
@@ -88,9 +83,9 @@ def check_source(source: str | Path, scale: int, root: str | Path | None = None)
     sizes = []
     equal = dict.fromkeys(get_args(Border), 0)
     for pair in pairs:
-        hr = read_image(pair.hr)
-        sizes.append([hr.shape[0], hr.shape[1]])
-        hr = _crop(hr, scale, pair.hr)
+        photograph = Photograph(pair.hr)
+        sizes.append(list(photograph.hr().shape[:2]))
+        hr = photograph.crop(scale)
         if pair.lr is not None:
             lr = _read_lr(pair.lr, hr, scale)
             for border in equal:

@@ -9,8 +9,9 @@ from difflib import get_close_matches
 from pathlib import Path
 
 from asid.data.benchmarks import BENCHMARKS, Benchmark, find_benchmark
-from asid.data.images import ImageError, Photograph
+from asid.data.images import ImageError
 from asid.data.layouts import Pair, pair_folder, subfolder
+from asid.data.photographs import Photograph
 from asid.data.samples import sample_paths
 
 ROOT_VARIABLE = "ASID_DATA"

@@ -11,7 +11,6 @@ from matplotlib.ticker import LogLocator
 from numpy.typing import NDArray
 
 from asid.data.images import RGBImage
-from asid.data.resize import crop_to_multiple, downscale
 from asid.data.sources import find_images
 from asid.interpret.attention_maps import (
     ImageAttentionMaps,
@@ -41,7 +40,7 @@ class MapCache:
         self.models: dict[str, ASID] = {name: load_model(name, "cpu") for name in models}
         scale = common_scale(self.models.values())
         self.images: dict[str, RGBImage] = {
-            image.name: downscale(crop_to_multiple(image.read(), scale), scale) for image in find_images(source)
+            photograph.name: photograph.lr(scale, "symmetric").pixels() for photograph in find_images(source)
         }
         self.maps = lru_cache(maxsize=len(models) + 1)(self._maps)
 

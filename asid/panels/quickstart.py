@@ -15,7 +15,8 @@ from PIL import ImageOps, UnidentifiedImageError
 
 from asid.config import InferenceConfig
 from asid.data.crops import most_detailed_box
-from asid.data.images import ImageError, Photograph, RGBImage, write_image
+from asid.data.images import ImageError, RGBImage, read_image, write_image
+from asid.data.photographs import Photograph
 from asid.data.resize import bicubic_upscale, crop_to_multiple, downscale
 from asid.data.sources import find_images
 from asid.evaluation.inference import upscale
@@ -85,7 +86,7 @@ class QuickStart(Panel):
     def _compare(self, photograph: str, upload: Any, model: str, task: str) -> Drawing:
         network = load_model(model)
         scale = network.config.scale
-        image = self.photographs[photograph].read()
+        image = read_image(self.photographs[photograph].path)
         reference = crop_to_multiple(image, scale) if task == RESTORE else None
         lr = image if reference is None else downscale(reference, scale)
         tiled = max(lr.shape) > _WHOLE

@@ -17,21 +17,28 @@ from typing import Any
 
 import asid
 from asid.config import Config, RunConfig, digest
-from asid.data.images import content_hash, manifest_hash
 from asid.data.pairs import describe_pairs
+from asid.data.photographs import manifest_hash
 from asid.data.sources import find_images, find_pairs
+from asid.files import content_hash
 from asid.model.find import find_checkpoint
 from asid.runs.code_digest import CodeOf, code_digest
 
 PACKAGE = Path(asid.__file__).parent
 _FINDS_FILES = ("data.benchmarks", "data.download", "data.layouts", "data.samples", "data.sources")
 """Modules that find the files of a data set. What they find enters as data: names and bytes, in order."""
-WEIGHTS = CodeOf(entries=("training.train",), within=("config", "data", "model", "training"), without=_FINDS_FILES)
+_STORES_IMAGES = ("data.cache",)
+"""What returns the bytes that it was given."""
+WEIGHTS = CodeOf(
+    entries=("training.train",),
+    within=("config", "data", "model", "training"),
+    without=(*_FINDS_FILES, *_STORES_IMAGES),
+)
 """The code that makes weights: what a training uses. Its validation scores weights, but makes none."""
 SCORES = CodeOf(
     entries=("evaluation.evaluate", "model.complexity"),
     within=("config", "data", "model", "evaluation"),
-    without=_FINDS_FILES,
+    without=(*_FINDS_FILES, *_STORES_IMAGES),
 )
 """The code that makes the other numbers of a record: scores, and counts of operations."""
 

@@ -4,9 +4,9 @@ from pathlib import Path
 from typing import Any
 
 from asid.config import RunConfig
-from asid.data.images import content_hash, manifest_hash
+from asid.data.photographs import manifest_hash
 from asid.data.sources import find_images
-from asid.files import CONFIG, read_json, write_json
+from asid.files import CONFIG, content_hash, read_json, write_json
 from asid.model.find import find_checkpoint
 
 

@@ -6,6 +6,7 @@ import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from operator import methodcaller
 from pathlib import Path
 
 import lightning as L
@@ -15,9 +16,8 @@ from lightning.pytorch.utilities import rank_zero_only
 from torch.utils.data import DataLoader
 
 from asid.config import RunConfig
-from asid.data.images import RGBImage
-from asid.data.patches import PatchDataset, ResumableSampler
-from asid.data.resize import crop_to_multiple, downscale
+from asid.data.patches import PatchDataset, ResumableSampler, collate
+from asid.data.photographs import Photograph
 from asid.data.sources import find_images
 from asid.files import CHECKPOINT, WEIGHTS
 from asid.model.checkpoint import load_checkpoint, save_checkpoint
@@ -67,7 +67,7 @@ def train(
     folder = Path(folder)
     rank_zero_only(claim)(folder, config)
     if not (folder / WEIGHTS).exists():
-        job = Job(config, folder, _training_patches(config), _validation_images(config), progress, on_history)
+        job = Job(config, folder, _training_patches(config), _validation_photographs(config), progress, on_history)
         micro_batches = saved_micro_batches(job.checkpoint)
         while True:
             try:
@@ -86,8 +86,7 @@ class Job:
     config: RunConfig
     folder: Path
     patches: PatchDataset
-    validation: list[tuple[RGBImage, RGBImage]]
-    """LR and HR images, uint8 (H, W, 3) and (sH, sW, 3)."""
+    validation: list[Photograph]
     progress: bool
     on_history: Callable[[Path], None] | None
 
@@ -108,10 +107,11 @@ def _training_patches(config: RunConfig) -> PatchDataset:
     )
 
 
-def _validation_images(config: RunConfig) -> list[tuple[RGBImage, RGBImage]]:
-    scale = config.model.scale
-    hr_images = [crop_to_multiple(photograph.read(), scale) for photograph in find_images(config.data.validation)]
-    return [(downscale(hr, scale, config.data.border), hr) for hr in hr_images]
+def _validation_photographs(config: RunConfig) -> list[Photograph]:
+    photographs = find_images(config.data.validation)
+    for photograph in photographs:  # a damaged one is found now, not after a thousand steps
+        photograph.pair(config.model.scale, config.data.border)
+    return photographs
 
 
 def fit(job: Job, micro_batches: int) -> None:
@@ -125,12 +125,13 @@ def fit(job: Job, micro_batches: int) -> None:
         StepOutOfMemoryError: A step ran out of memory, and smaller micro-batches may help.
     """
     settings = job.config.train
+    read_pair = methodcaller("pair", job.config.model.scale, job.config.data.border)
     module = TrainingModule(job.config)
     if not job.checkpoint.exists():
         if settings.pretrained:
-            start_from(module.model, load_model(settings.pretrained, "cpu"), job.patches.pairs)
+            start_from(module.model, load_model(settings.pretrained, "cpu"), job.patches.sample())
         elif settings.start == "linear":
-            start_linear(module.model, job.patches.pairs, job.config.data.border, job.config.seed)
+            start_linear(module.model, job.patches.sample(), job.config.data.border, job.config.seed)
     recorder = HistoryRecorder(job.folder, every=max(1, settings.steps // 100), on_history=job.on_history)
     callbacks: list[Callback] = [recorder, StepCheckpoint(job.checkpoint, settings.checkpoint_every)]
     if settings.ema_decay is not None:
@@ -170,8 +171,14 @@ def fit(job: Job, micro_batches: int) -> None:
         try:
             trainer.fit(
                 module,
-                DataLoader(job.patches, micro_batch, sampler=sampler, num_workers=settings.loader_workers),
-                DataLoader(job.validation, batch_size=None, collate_fn=lambda pair: pair),  # type: ignore[arg-type]
+                DataLoader(
+                    job.patches,
+                    micro_batch,
+                    sampler=sampler,
+                    num_workers=settings.loader_workers,
+                    collate_fn=collate,
+                ),
+                DataLoader(job.validation, batch_size=None, collate_fn=read_pair),  # type: ignore[arg-type]
                 ckpt_path=job.checkpoint if job.checkpoint.exists() else None,
                 weights_only=True,
             )

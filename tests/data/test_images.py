@@ -9,8 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from asid.data.images import ImageError, manifest_hash, read_image, write_image
-from asid.data.sources import find_images
+from asid.data.images import ImageError, read_image, write_image
 
 RNG_IMAGE = np.random.default_rng(0).integers(0, 256, (40, 36, 3), dtype=np.uint8)
 
@@ -99,22 +98,3 @@ def test_unsupported_files_are_refused(write: Callable[[Path], Path], reason: st
         read_image(path)
     assert str(path) in str(caught.value)
     assert reason in str(caught.value)
-
-
-def test_cached_pixels_cannot_be_written_to(crops: Path) -> None:
-    (photograph,) = find_images(crops / "validation")
-    assert photograph.read() is photograph.read()
-    with pytest.raises(ValueError, match="read-only"):
-        photograph.read()[0, 0] = 0
-
-
-def test_manifest_hash_changes_with_content_and_names(tmp_path: Path) -> None:
-    hashes = []
-    for folder, name, value in [("a", "x", 0), ("same", "x", 0), ("content", "x", 1), ("name", "y", 0)]:
-        write_image(tmp_path / folder / f"{name}.png", RNG_IMAGE + np.uint8(value))
-        hashes.append(manifest_hash(find_images(tmp_path / folder)))
-    first, same, *others = hashes
-    assert first == same
-    assert len({first, *others}) == 3
-    write_image(tmp_path / "a" / "z.png", RNG_IMAGE)
-    assert manifest_hash(find_images(tmp_path / "a")) != first

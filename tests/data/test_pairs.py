@@ -7,9 +7,10 @@ import pytest
 from PIL import Image
 from skimage import data
 
-from asid.data.images import ImageError, manifest_hash, read_image, write_image
+from asid.data.images import ImageError, read_image, write_image
 from asid.data.layouts import Pair
 from asid.data.pairs import check_source, read_pair
+from asid.data.photographs import manifest_hash
 from asid.data.resize import crop_to_multiple, downscale
 from asid.data.sources import find_images, find_pairs
 

@@ -16,7 +16,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from asid.config import ModelConfig, RunConfig, TrainConfig
-from asid.data.patches import PatchDataset
+from asid.data.patches import PatchDataset, collate
 from asid.data.sources import find_images
 from asid.evaluation import metrics
 from asid.evaluation.evaluate import evaluate
@@ -323,7 +323,7 @@ def train_by_hand(config: RunConfig, micro_batch: Callable[[int], int]) -> dict[
         batch = [patches[step * settings.batch_size + index] for index in range(settings.batch_size)]
         size = micro_batch(step)
         for first in range(0, settings.batch_size, size):
-            lr, hr = (torch.stack(images) for images in zip(*batch[first : first + size], strict=True))
+            lr, hr = collate(batch[first : first + size])
             (F.l1_loss(model(lr), hr) * size / settings.batch_size).backward()
         optimizer.step()
         schedule.step()

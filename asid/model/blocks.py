@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from asid.config import ModelConfig
 from asid.model.attention import ChannelAttentionLayer, SpatialAttentionLayer
-from asid.model.layers import EnhancedSpatialAttention, LocalModule
+from asid.model.layers import EnhancedSpatialAttention, LocalModule, PointwiseConv2d
 
 StepMaps = tuple[Tensor | None, ...]
 BlockMaps = tuple[StepMaps, ...]
@@ -63,13 +63,13 @@ class DistillationStep(nn.Module):
         self.distilled_channels = k = config.distilled_channels
         self.local = LocalModule(config, width) if config.local_module else nn.Identity()
         self.spatial = SpatialAttentionModule(config, width - k, makes_maps)
-        self.fuse = nn.Conv2d(fused_width, fused_width, 1)
+        self.fuse = PointwiseConv2d(fused_width, fused_width)
 
     def forward(self, x: Tensor, shared: StepMaps, distilled: Sequence[Tensor] = ()) -> tuple[Tensor, StepMaps]:
         """Map (B, w, H, W) and the previous group's attention maps to (B, w or C, H, W) and the attention maps used."""
         k = self.distilled_channels
         x = self.local(x)
-        local, rest = x[:, :k], x[:, k:]
+        local, rest = x.split((k, x.shape[1] - k), dim=1)
         rest, used = self.spatial(rest, shared)
         return self.fuse(torch.cat((*distilled, rest, local), dim=1)), used
 
@@ -100,8 +100,8 @@ class InformationDistillationBlock(nn.Module):
         for step, step_maps in zip(steps, shared[:-1], strict=True):
             x, used_maps = step(x, step_maps)
             used.append(used_maps)
-            distilled.append(x[:, :k])  # the distillation slice is set aside
-            x = x[:, k:]  # the next step refines the rest
+            aside, x = x.split((k, x.shape[1] - k), dim=1)  # the next step refines the rest
+            distilled.append(aside)
         x, used_maps = last(x, shared[-1], distilled)
         used.append(used_maps)
         x, channel_maps = self.channel(x)
@@ -114,7 +114,7 @@ class Group(nn.Module):
     def __init__(self, config: ModelConfig, makes_maps: bool) -> None:
         super().__init__()
         self.block = InformationDistillationBlock(config, makes_maps)
-        self.project = nn.Conv2d(config.num_features, config.num_features, 1)
+        self.project = PointwiseConv2d(config.num_features, config.num_features)
         self.esa = EnhancedSpatialAttention(config) if config.esa else nn.Identity()
 
     def forward(self, x: Tensor, shared: BlockMaps) -> tuple[Tensor, BlockMaps, tuple[Tensor, ...]]:

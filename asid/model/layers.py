@@ -38,6 +38,24 @@ def conv3x3(config: ModelConfig, inputs: int, outputs: int, *, groups: int = 1, 
     return PaddedConv2d(inputs, outputs, config.padding, groups, bias)
 
 
+class PointwiseConv2d(nn.Conv2d):
+    """A 1×1 convolution: the same linear map for each pixel.
+
+    On ``channels_last`` maps it is one matrix product. PyTorch's convolution copies small maps to the other memory
+    format and back when it has only one CPU thread.
+    """
+
+    def __init__(self, inputs: int, outputs: int, bias: bool = True) -> None:
+        super().__init__(inputs, outputs, 1, bias=bias)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, inputs, H, W) to (B, outputs, H, W)."""
+        batch, _, height, width = x.shape
+        pixels = x.permute(0, 2, 3, 1).flatten(0, 2)  # (B H W, inputs), a view
+        pixels = F.linear(pixels, self.weight.flatten(1), self.bias)
+        return pixels.view(batch, height, width, -1).permute(0, 3, 1, 2)
+
+
 class LayerNorm2d(nn.LayerNorm):
     """Layer normalisation over the channels of a map."""
 
@@ -67,10 +85,10 @@ class LocalModule(nn.Module):
 
     def __init__(self, config: ModelConfig, width: int) -> None:
         super().__init__()
-        self.expand = nn.Conv2d(width, width, 1)
+        self.expand = PointwiseConv2d(width, width)
         self.depthwise = conv3x3(config, width, width, groups=width)
         self.gate = SqueezeExcitation(width) if config.squeeze_excitation else nn.Identity()
-        self.project = nn.Conv2d(width, width, 1)
+        self.project = PointwiseConv2d(width, width)
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, w, H, W) to the same shape."""
@@ -84,7 +102,7 @@ class _DepthwiseBranch(nn.Sequential):
 
     def __init__(self, config: ModelConfig, width: int) -> None:
         super().__init__()
-        self.pointwise = nn.Conv2d(width, width, 1, bias=False)
+        self.pointwise = PointwiseConv2d(width, width, bias=False)
         self.depthwise = conv3x3(config, width, width, groups=width, bias=False)
 
 
@@ -100,7 +118,7 @@ class GatedDconvFeedForward(nn.Module):
         super().__init__()
         self.gate = _DepthwiseBranch(config, width)
         self.value = _DepthwiseBranch(config, width)
-        self.project = nn.Conv2d(width, width, 1, bias=False)
+        self.project = PointwiseConv2d(width, width, bias=False)
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, w, H, W) to the same shape."""
@@ -116,11 +134,11 @@ class EnhancedSpatialAttention(nn.Module):
         super().__init__()
         c = config.num_features
         f = max(c // 4, 16)
-        self.reduce = nn.Conv2d(c, f, 1)
-        self.skip = nn.Conv2d(f, f, 1)
+        self.reduce = PointwiseConv2d(c, f)
+        self.skip = PointwiseConv2d(f, f)
         self.stride = nn.Conv2d(f, f, 3, stride=2)
         self.refine = conv3x3(config, f, f)
-        self.expand = nn.Conv2d(f, c, 1)
+        self.expand = PointwiseConv2d(f, c)
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, C, H, W) to the same shape."""

@@ -3,9 +3,9 @@
 Each side of the (B, C, H, W) map is split into two factors: there are y × x windows of m × n tokens. The kinds of
 window differ in which factor varies slowly, and in which one is the fixed size M::
 
-    LocalWindow     b c (y m) (x n) -> (b y x) (m n) c    m = n = M    M×M neighbouring pixels
-    GridWindow      b c (m y) (n x) -> (b y x) (m n) c    m = n = M    M×M pixels spread over the whole image
-    StridedWindow   b c (m y) (n x) -> (b y x) (m n) c    y = x = M    all pixels at a distance of M
+    LocalWindow     b (y m) (x n) c -> (b y x) (m n) c    m = n = M    M×M neighbouring pixels
+    GridWindow      b (m y) (n x) c -> (b y x) (m n) c    m = n = M    M×M pixels spread over the whole image
+    StridedWindow   b (m y) (n x) c -> (b y x) (m n) c    y = x = M    all pixels at a distance of M
 
 T = m · n is the number of tokens in a window, and n, in shapes such as (n, T, C), the number of windows in the whole
 batch.
@@ -24,8 +24,9 @@ from asid.config import ModelConfig, Window
 class AttentionWindow:
     """A partition of the map into windows of tokens; H and W must be multiples of ``size``."""
 
-    SPLIT: ClassVar[str]
-    MERGE: ClassVar[str]
+    MAP: ClassVar[str]
+    """A map in the order of its memory, ``channels_last``, so that the backward pass stays in that format, too."""
+    TOKENS: ClassVar[str] = "(b y x) (m n) c"
 
     size: int
     """M, the side of a window; for :class:`StridedWindow` the distance of its pixels."""
@@ -36,19 +37,18 @@ class AttentionWindow:
 
     def split(self, x: Tensor) -> Tensor:
         """Partition a map (B, C, H, W) into tokens (n, T, C)."""
-        return rearrange(x, self.SPLIT, **self.factors(*x.shape[-2:]))
+        return rearrange(x.permute(0, 2, 3, 1), f"{self.MAP} -> {self.TOKENS}", **self.factors(*x.shape[-2:]))
 
     def merge(self, tokens: Tensor, like: Tensor) -> Tensor:
         """Undo :meth:`split`: tokens (n, T, C) to a map (B, C, H, W) with B, H and W those of ``like``."""
-        channels_last = rearrange(tokens, self.MERGE, **self.factors(*like.shape[-2:]))
-        return channels_last.permute(0, 3, 1, 2)  # a view, in the memory format of all feature maps
+        pixels = rearrange(tokens, f"{self.TOKENS} -> {self.MAP}", **self.factors(*like.shape[-2:]))
+        return pixels.permute(0, 3, 1, 2)  # a view
 
 
 class LocalWindow(AttentionWindow):
     """M×M neighbouring pixels."""
 
-    SPLIT = "b c (y m) (x n) -> (b y x) (m n) c"
-    MERGE = "(b y x) (m n) c -> b (y m) (x n) c"
+    MAP = "b (y m) (x n) c"
 
 
 class GridWindow(AttentionWindow):
@@ -58,8 +58,7 @@ class GridWindow(AttentionWindow):
     something different on a tile than on the whole image.
     """
 
-    SPLIT = "b c (m y) (n x) -> (b y x) (m n) c"
-    MERGE = "(b y x) (m n) c -> b (m y) (n x) c"
+    MAP = "b (m y) (n x) c"
 
 
 class StridedWindow(GridWindow):

@@ -107,7 +107,9 @@ class TrainingModule(L.LightningModule):
         """AdamW, with learning rates that change after each step."""
         train = self.run.train
         groups = parameter_groups(self.model, train)
-        optimizer = torch.optim.AdamW(groups, betas=train.betas, weight_decay=train.weight_decay)
+        # In float16, Lightning cannot clip the gradients of a fused optimiser, which would undo their scaling itself.
+        fused = train.precision != "16-mixed"
+        optimizer = torch.optim.AdamW(groups, betas=train.betas, weight_decay=train.weight_decay, fused=fused)
         schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, learning_rate_factor(train))
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
 

@@ -315,7 +315,11 @@ def train_by_hand(config: RunConfig, micro_batch: Callable[[int], int]) -> dict[
     )
     model = ASID(config.model, seed=config.seed)
     optimizer = torch.optim.AdamW(
-        model.parameters(), lr=settings.learning_rate, betas=settings.betas, weight_decay=settings.weight_decay
+        model.parameters(),
+        lr=settings.learning_rate,
+        betas=settings.betas,
+        weight_decay=settings.weight_decay,
+        fused=True,
     )
     schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, learning_rate_factor(settings))
     for step in range(settings.steps):

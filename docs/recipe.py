@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -33,9 +34,11 @@ from asid.evaluation.inference import upscale
 from asid.evaluation.metrics import comparable, psnr
 from asid.model.interventions import uniform_attention
 from asid.model.network import ASID
+from asid.process import keep_freed_memory
 from asid.training import start
 from asid.training.module import parameter_groups
 
+FOLDER = Path(__file__).parent
 SCALE = 2
 Pairs = list[tuple[RGBImage, RGBImage]]
 RATES = {"shallow": 0.02, "deep": 0.2, "upsample": 0.03}
@@ -377,6 +380,7 @@ def load(data: Path) -> None:
 
 def _work(trial: Trial) -> dict[str, Any]:
     torch.set_num_threads(1)
+    keep_freed_memory()
     test = "Set5" if trial.photographs == "BSDS500" else "samples validation"
     try:
         return run(trial, _PHOTOGRAPHS[trial.photographs], _PHOTOGRAPHS[test])
@@ -462,16 +466,135 @@ def trials() -> Iterator[Trial]:
                 yield Trial(f"samples: {name}", seed, seconds=seconds, **changes[name])
 
 
+KEPT = ("last", "0.96", "0.99 rising")
+"""Weight averages whose scores the table keeps."""
+DEFAULT = asdict(Trial(""))
+
+
+def write_table(results: Path, table: Path) -> None:
+    """Turn the JSON lines of :func:`main` into a CSV with one row per training, in the order of :func:`trials`."""
+    lines = [json.loads(line) for line in results.read_text().splitlines()]
+    order = {(trial.name, trial.seed, trial.seconds): index for index, trial in enumerate(trials())}
+    rows = []
+    for line in sorted(lines, key=lambda line: order[line["name"], line["seed"], line["seconds"]]):
+        if "error" in line:
+            continue
+        changed = {key: line[key] for key in DEFAULT if line[key] != json.loads(json.dumps(DEFAULT[key]))}
+        settings = {k: v for k, v in changed.items() if k not in ("name", "seed", "seconds", "score_every")}
+        rows.append(
+            {
+                "trial": line["name"],
+                "seed": line["seed"],
+                "seconds allowed": line["seconds"],
+                "settings": json.dumps(settings),
+                "parameters": line["parameters"],
+                "steps": line["steps_done"],
+                "cpu seconds": line["cpu_seconds"],
+                **{f"psnr {average}": line["psnr"][average] for average in (*KEPT[:1], *map(str, AVERAGES), KEPT[-1])},
+                **{f"map use {average}": line.get("map_use", {}).get(average) for average in KEPT[1:]},
+                "curve": " ".join(f"{p['step']}:{p['seconds']:.1f}:{p['psnr']:.2f}" for p in line["curve"]),
+            }
+        )
+    pd.DataFrame(rows).to_csv(table, index=False)
+
+
+def reached(curve: str, level: float) -> float:
+    """CPU seconds after which a curve (step:seconds:PSNR) first stands at ``level`` dB; NaN if it never does."""
+    points = [tuple(map(float, point.split(":"))) for point in curve.split()]
+    return next((seconds for _, seconds, value in points if value >= level), math.nan)
+
+
+def tables(table: Path) -> dict[str, str]:
+    """The tables of ``docs/recipe.md`` in Markdown, by name."""
+    rows = pd.read_csv(table, keep_default_na=True)
+    score = f"psnr {KEPT[-1]}"
+    on_set5 = rows[rows["trial"].str.startswith("Set5")]
+    set5 = []
+    for name, group in on_set5.groupby("trial", sort=False):
+        levels = [group["curve"].fillna("").map(lambda curve, v=v: reached(curve, v)) for v in (35.0, 35.5, 36.0)]
+        set5.append(
+            {
+                "training": str(name).removeprefix("Set5: "),
+                "parameters": f"{group['parameters'].iloc[0]:,}".replace(",", " "),
+                "seeds": len(group),
+                "steps": group["steps"].iloc[0],
+                "PSNR (dB)": _spread(group[score], 2),
+                "map use (dB)": _spread(group[f"map use {KEPT[-1]}"], 2),
+                "CPU s": _spread(group["cpu seconds"], 0),
+                **{f"s to {v}": _spread(level, 0) for v, level in zip((35.0, 35.5, 36.0), levels, strict=True)},
+            }
+        )
+    timed = rows[rows["trial"].str.startswith("samples")]
+    minute = timed[timed["seconds allowed"] == 60].set_index(["trial", "seed"])
+    base = minute.loc["samples: recipe"]
+    one_minute = []
+    for name, group in minute.groupby(level="trial", sort=False):
+        change = (group.droplevel("trial")[score] - base[score]).dropna()
+        one_minute.append(
+            {
+                "training": str(name).removeprefix("samples: "),
+                "seeds": len(group),
+                "steps": round(group["steps"].mean()),
+                "PSNR (dB)": f"{group[score].mean():.2f}",
+                "Δ dB": _spread(change, 3, "+"),
+                "map use (dB)": f"{group[f'map use {KEPT[-1]}'].mean():.2f}".replace("nan", "–"),
+            }
+        )
+    one_minute.sort(key=lambda row: -float(row["PSNR (dB)"]))
+    lengths = [
+        {
+            "training": name.removeprefix("samples: "),
+            **{
+                f"{limit:g} s": _spread(group.loc[group["seconds allowed"] == limit, score], 2)
+                for limit in (30, 60, 120)
+            },
+        }
+        for name, group in timed.groupby("trial", sort=False)
+        if group["seconds allowed"].nunique() == 3
+    ]
+    found = {"set5": set5, "minute": one_minute, "lengths": lengths}
+    return {name: _markdown(pd.DataFrame(content)) for name, content in found.items()}
+
+
+def _spread(values: "pd.Series[float]", digits: int, sign: str = "") -> str:
+    """Mean ± standard deviation; a dash if a value is missing."""
+    if values.isna().any() or not len(values):
+        return "–"
+    spread = f" ± {values.std():.{digits}f}" if len(values) > 1 else ""
+    return f"{values.mean():{sign}.{digits}f}{spread}"
+
+
+def _markdown(table: pd.DataFrame) -> str:
+    cells = [list(table.columns), ["---"] * len(table.columns), *table.astype(str).values.tolist()]
+    return "\n".join("| " + " | ".join(row) + " |" for row in cells)
+
+
+def write_document(table: Path, document: Path) -> None:
+    """Replace the tables between the markers ``<!-- name -->`` and ``<!-- end -->`` of a document."""
+    text = document.read_text()
+    for name, content in tables(table).items():
+        before, rest = text.split(f"<!-- {name} -->\n", 1)
+        text = f"{before}<!-- {name} -->\n{content}\n<!-- end -->{rest.split('<!-- end -->', 1)[1]}"
+    document.write_text(text)
+
+
 def main() -> None:
     """Run the trials, and append a JSON line per trial to a file."""
     parser = argparse.ArgumentParser(description=main.__doc__)
-    parser.add_argument("--data", type=Path, required=True, help="folder with bsds500/ and Set5/")
+    parser.add_argument("--data", type=Path, help="folder with bsds500/ and Set5/")
+    parser.add_argument(
+        "--tables", action="store_true", help="train nothing; write recipe.csv and recipe.md from OUTPUT"
+    )
     parser.add_argument("--jobs", type=int, default=os.cpu_count())
     parser.add_argument("--only", default="", help="beginning of the names of the trials to run")
     parser.add_argument("--seeds", type=int, default=3, help="seeds below this number")
     parser.add_argument("--scale-time", type=float, default=1.0, help="factor of all steps and seconds")
     parser.add_argument("output", type=Path)
     options = parser.parse_args()
+    if options.tables:
+        write_table(options.output, FOLDER / "recipe.csv")
+        write_document(FOLDER / "recipe.csv", FOLDER / "recipe.md")
+        return
     load(options.data)
     chosen = [trial for trial in trials() if trial.name.startswith(options.only) and trial.seed < options.seeds]
     chosen = [

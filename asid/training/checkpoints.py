@@ -1,6 +1,9 @@
 """Checkpoints from which an interrupted training resumes exactly: when they are written, and how."""
 
+import io
 import json
+import logging
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +13,10 @@ from lightning.pytorch.callbacks import ModelCheckpoint
 from lightning.pytorch.plugins.io import TorchCheckpointIO
 from safetensors import safe_open
 
+from asid.config import RunConfig, digest
 from asid.files import WEIGHTS, atomic_write
+
+LOGGER = logging.getLogger(__name__)
 
 LIGHTNING_VERSIONS = ("2.6",)
 """Minor versions of Lightning with which :func:`recount_micro_batches` is tested."""
@@ -25,18 +31,26 @@ class AtomicCheckpointIO(TorchCheckpointIO):
     """Writes a checkpoint completely or not at all: on a full disk, Lightning's own loses the previous one, too."""
 
     def save_checkpoint(self, checkpoint: dict[str, Any], path: str | Path, storage_options: Any | None = None) -> None:
-        """Write ``checkpoint`` to ``path``."""
+        """Write ``checkpoint`` to ``path``.
+
+        Raises:
+            OSError: The disk is full. Written to the file directly, PyTorch would hide that behind a ``RuntimeError``.
+        """
+        content = io.BytesIO()
+        torch.save(checkpoint, content)
         with atomic_write(path) as partial:
-            torch.save(checkpoint, partial)
+            partial.write_bytes(content.getbuffer())
 
 
 class StepCheckpoint(ModelCheckpoint):
     """Keeps the newest checkpoint, written at the end of an optimiser step, not after each micro-batch.
 
-    Not at the end of the last step: resuming from there, Lightning would neither validate nor average the weights.
+    If a validation is due at that step it is written after the validation: resuming from there, Lightning would not
+    validate, and the curve would lack a point. Never at the end of the last step, for the same reason.
     """
 
-    def __init__(self, path: Path, every: int) -> None:
+    def __init__(self, path: Path, every: int, validate_every: int) -> None:
+        self.validate_every = validate_every
         # save_top_k=1 without a monitor keeps the newest.
         super().__init__(
             path.parent,
@@ -50,14 +64,41 @@ class StepCheckpoint(ModelCheckpoint):
     def on_train_batch_end(
         self, trainer: L.Trainer, module: L.LightningModule, outputs: Any, batch: Any, index: int
     ) -> None:
-        """Save if a step ends here and a checkpoint is due."""
-        if ends_step(trainer, index) and trainer.global_step < trainer.max_steps:
+        """Save if a step ends here, a checkpoint is due, and no validation."""
+        validates = trainer.global_step % self.validate_every == 0
+        if ends_step(trainer, index) and trainer.global_step < trainer.max_steps and not validates:
             super().on_train_batch_end(trainer, module, outputs, batch, index)
 
+    def on_validation_end(self, trainer: L.Trainer, module: L.LightningModule) -> None:
+        """Save after the validation of a step at which a checkpoint is due."""
+        if trainer.global_step < trainer.max_steps:
+            super().on_train_batch_end(trainer, module, None, None, 0)
 
-def saved_micro_batches(path: Path) -> int:
-    """Micro-batches per step of the training that wrote the checkpoint; 1 if there is no checkpoint."""
-    return torch.load(path, map_location="cpu", weights_only=True)["micro_batches"] if path.exists() else 1
+
+def training_digest(config: RunConfig) -> str:
+    """What a checkpoint says about the training that wrote it."""
+    return digest(config.training_settings())
+
+
+def saved_micro_batches(path: Path, config: RunConfig) -> int:
+    """Micro-batches per step of the training that wrote the checkpoint at ``path``; 1 if there is no checkpoint.
+
+    A checkpoint that is damaged or that another training wrote is deleted, with a warning: that costs time, no results.
+    """
+    if not path.exists():
+        return 1
+    try:
+        with zipfile.ZipFile(path) as archive:
+            damaged = archive.testzip()  # PyTorch does not compare the checksums
+        content = torch.load(path, map_location="cpu", weights_only=True)
+        if damaged is None and content["training"] == training_digest(config):
+            return int(content["micro_batches"])
+        problem = "is damaged" if damaged else "is that of another training"
+    except Exception:  # whatever an unpickler makes of damaged bytes
+        problem = "is damaged"
+    LOGGER.warning("the checkpoint %s %s: starting again from step 0", path, problem)
+    path.unlink()
+    return 1
 
 
 def recount_micro_batches(checkpoint: dict[str, Any], now: int) -> None:

@@ -15,7 +15,7 @@ from asid.data.images import RGBImage
 from asid.evaluation.inference import upscale
 from asid.evaluation.metrics import comparable, psnr
 from asid.model.network import ASID
-from asid.training.checkpoints import recount_micro_batches
+from asid.training.checkpoints import recount_micro_batches, training_digest
 
 
 class TrainingDivergedError(ValueError):
@@ -114,7 +114,8 @@ class TrainingModule(L.LightningModule):
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Store how many micro-batches a step has, which Lightning's counts depend on."""
+        """Store which training this is, and how many micro-batches a step has, which Lightning's counts depend on."""
+        checkpoint["training"] = training_digest(self.run)
         checkpoint["micro_batches"] = self.trainer.accumulate_grad_batches
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:

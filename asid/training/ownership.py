@@ -1,13 +1,19 @@
 """A folder belongs to one training: its ``config.json`` says which."""
 
+import json
+import logging
 from pathlib import Path
 from typing import Any
+
+from safetensors import safe_open
 
 from asid.config import RunConfig
 from asid.data.photographs import manifest_hash
 from asid.data.sources import find_images
-from asid.files import CONFIG, content_hash, read_json, write_json
+from asid.files import CHECKPOINT, CONFIG, WEIGHTS, content_hash, read_json, write_json
 from asid.model.find import find_checkpoint
+
+LOGGER = logging.getLogger(__name__)
 
 
 def claim(folder: Path, config: RunConfig) -> None:
@@ -25,11 +31,30 @@ def claim(folder: Path, config: RunConfig) -> None:
     }
     pretrained = content_hash(find_checkpoint(config.train.pretrained)) if config.train.pretrained else None
     content = {**config.to_dict(), "images": images, "pretrained": pretrained}
-    before = read_json(path) if path.exists() else None
+    try:
+        before = read_json(path) if path.exists() else None
+    except ValueError as error:  # weights and checkpoints say themselves what they belong to
+        LOGGER.warning("%s: written again", error)
+        before = None
     if before is not None and _settings(before) != _settings(content):
         raise ValueError(f"{folder} holds another training (see {path}): choose another folder or delete it")
     if before != content:
         write_json(path, content)
+
+
+def check_weights(folder: Path, config: RunConfig) -> None:
+    """Raise ``ValueError`` if the weights in ``folder`` are those of another training, by what their file says."""
+    path = folder / WEIGHTS
+    try:
+        with safe_open(path, framework="pt") as file:
+            trained = RunConfig.model_validate(json.loads((file.metadata() or {})["run"])).training_settings()
+    except Exception:  # damaged, or written by something else
+        trained = None
+    if trained != config.training_settings():
+        raise ValueError(
+            f"{path} does not hold the weights of this training: delete it to train again "
+            f"(from {CHECKPOINT}, if that exists), or choose another folder"
+        )
 
 
 def _settings(content: dict[str, Any]) -> dict[str, Any] | None:

@@ -18,7 +18,7 @@ from asid.training.history import append_row, read_rows, write_rows
 class HistoryRecorder(Callback):
     """Appends rows to ``history.csv`` (:mod:`asid.training.history`).
 
-    Lightning's CSV logger deletes the file of a training that is resumed; this one keeps the rows up to the checkpoint.
+    Lightning's CSV logger deletes the file of a resumed training; this one writes the rows up to the checkpoint.
 
     Args:
         folder: Folder of the training.
@@ -31,6 +31,8 @@ class HistoryRecorder(Callback):
         self.losses: list[Tensor] = []
         self.resumed_at: list[int] = []
         """Steps of the checkpoints from which this training was resumed."""
+        self.rows: list[list[str]] = []
+        """The rows up to the checkpoint, which keeps them: a power failure may damage the file."""
         self.seconds = 0.0
         self._start = 0.0
 
@@ -40,12 +42,13 @@ class HistoryRecorder(Callback):
             "seconds": self._elapsed(),
             "losses": [float(loss) for loss in self.losses],
             "resumed_at": self.resumed_at,
+            "rows": read_rows(self.folder),
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Restore :meth:`state_dict`."""
         self.seconds, self.losses = state["seconds"], [torch.tensor(loss) for loss in state["losses"]]
-        self.resumed_at = state["resumed_at"]
+        self.resumed_at, self.rows = state["resumed_at"], state["rows"]
 
     def on_train_start(self, trainer: L.Trainer, module: L.LightningModule) -> None:
         """Start the clock, and the file with the rows up to the checkpoint."""
@@ -53,7 +56,7 @@ class HistoryRecorder(Callback):
         if trainer.global_step:
             self.resumed_at.append(trainer.global_step)
         if trainer.is_global_zero:
-            write_rows(self.folder, [row for row in read_rows(self.folder) if int(row[0]) <= trainer.global_step])
+            write_rows(self.folder, self.rows)
 
     def on_train_batch_end(
         self, trainer: L.Trainer, module: L.LightningModule, outputs: Any, batch: Any, index: int

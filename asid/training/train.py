@@ -27,7 +27,7 @@ from asid.process import keep_freed_memory
 from asid.training.checkpoints import AtomicCheckpointIO, StepCheckpoint, saved_micro_batches
 from asid.training.memory import StepOutOfMemoryError, is_out_of_memory, smaller_micro_batch
 from asid.training.module import TrainingModule
-from asid.training.ownership import claim
+from asid.training.ownership import check_weights, claim
 from asid.training.recorder import HistoryRecorder
 from asid.training.start import start_from, start_linear
 
@@ -55,7 +55,7 @@ def train(
         The trained network, on the CPU, in evaluation mode.
 
     Raises:
-        ValueError: ``folder`` holds another training.
+        ValueError: ``folder`` holds another training, or weights of one.
         TrainingDivergedError: The loss is not finite; the message says what to change.
         MemoryError: A step does not fit into memory, not even patch by patch. On several devices, smaller micro-batches
             are not tried.
@@ -68,7 +68,7 @@ def train(
     rank_zero_only(claim)(folder, config)
     if not (folder / WEIGHTS).exists():
         job = Job(config, folder, _training_patches(config), _validation_photographs(config), progress, on_history)
-        micro_batches = saved_micro_batches(job.checkpoint)
+        micro_batches = saved_micro_batches(job.checkpoint, config)
         while True:
             try:
                 fit(job, micro_batches)
@@ -76,6 +76,7 @@ def train(
             except StepOutOfMemoryError:
                 pass  # the error's traceback keeps the failed attempt in memory until here
             micro_batches = _divide_further(job, micro_batches)
+    check_weights(folder, config)
     return load_checkpoint(folder / WEIGHTS)  # evaluate what was saved
 
 
@@ -133,7 +134,8 @@ def fit(job: Job, micro_batches: int) -> None:
         elif settings.start == "linear":
             start_linear(module.model, job.patches.sample(), job.config.data.border, job.config.seed)
     recorder = HistoryRecorder(job.folder, every=max(1, settings.steps // 100), on_history=job.on_history)
-    callbacks: list[Callback] = [recorder, StepCheckpoint(job.checkpoint, settings.checkpoint_every)]
+    checkpoint = StepCheckpoint(job.checkpoint, settings.checkpoint_every, settings.validate_every)
+    callbacks: list[Callback] = [recorder, checkpoint]
     if settings.ema_decay is not None:
         # Not the buffers: they hold indices of the position bias, and a mean of equal integers may differ from them.
         callbacks.append(EMAWeightAveraging(decay=settings.ema_decay, use_buffers=False))

@@ -71,17 +71,20 @@ def test_a_checkpoint_that_cannot_be_written_leaves_the_previous_one(
     tiny_run: Callable[..., RunConfig], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """As on a full disk: the training fails, and later resumes from the older checkpoint to the same weights."""
-    write = torch.save
+    write, written = Path.write_bytes, []
 
-    def fill_up(content: dict[str, Any], file: Path) -> None:
-        if content["global_step"] == 4:
-            file.write_bytes(b"half of it")
+    def fill_up(self: Path, content: bytes) -> int:
+        if self.name != f"{CHECKPOINT}.partial":
+            return write(self, content)
+        written.append(self)
+        if len(written) == 2:
+            write(self, content[: len(content) // 2])
             raise OSError(errno.ENOSPC, "No space left on device")
-        write(content, file)
+        return write(self, content)
 
     config = tiny_run()
     with monkeypatch.context() as patch:
-        patch.setattr(torch, "save", fill_up)
+        patch.setattr(Path, "write_bytes", fill_up)
         with pytest.raises(OSError, match="No space left"):
             train(config, tmp_path / "full", progress=False)
     assert torch.load(tmp_path / "full" / CHECKPOINT, weights_only=True)["global_step"] == 2
@@ -226,6 +229,78 @@ def test_a_training_killed_in_its_last_validation_resumes_to_the_same_weights(
     resumed = train(config, tmp_path / "killed", progress=False)
     assert same(weights(resumed), weights(whole))
     assert validations(tmp_path / "killed") == [3, 6]
+
+
+def test_a_kill_during_a_validation_loses_no_point_of_the_curve(
+    tiny_run: MakeRun, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = tiny_run(ema_decay=0.5, checkpoint_every=1)  # a checkpoint is due at each step, a validation at 3 and 6
+    whole = train(config, tmp_path / "whole", progress=False)
+    validate = TrainingModule.validation_step
+
+    def validation_step(self: TrainingModule, batch: Any, index: int) -> None:
+        if self.trainer.global_step == 3:
+            raise KilledError
+        validate(self, batch, index)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(TrainingModule, "validation_step", validation_step)
+        with pytest.raises(KilledError):
+            train(config, tmp_path / "killed", progress=False)
+    train_until(3, config, tmp_path / "killed")  # resumes, validates, and dies right after the checkpoint of step 3
+    (tmp_path / "killed" / HISTORY).write_bytes(b"\0" * 100)  # as after a power failure
+    resumed = train(config, tmp_path / "killed", progress=False)
+    assert read_execution(tmp_path / "killed")["resumed_at"] == [2, 3]
+    assert same(weights(resumed), weights(whole))
+    assert validations(tmp_path / "killed") == [3, 6]
+    expected, actual = read_history(tmp_path / "whole"), read_history(tmp_path / "killed")
+    pd.testing.assert_frame_equal(actual[CURVES], expected[CURVES], check_exact=True)
+
+
+def cut(path: Path) -> None:
+    path.write_bytes(path.read_bytes()[:-100])
+
+
+def flip(path: Path) -> None:
+    """Flip one bit of a tensor."""
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 64
+    path.write_bytes(content)
+
+
+def replace(path: Path) -> None:
+    path.write_bytes(b"not what it was")
+
+
+def exchange(path: Path) -> None:
+    """The checkpoint of another training."""
+    content = torch.load(path, weights_only=True)
+    torch.save({**content, "training": "000000000000"}, path)
+
+
+@pytest.mark.parametrize("damage", [cut, flip, replace, exchange])
+def test_a_checkpoint_that_cannot_be_used_costs_time_only(
+    damage: Callable[[Path], None], tiny_run: MakeRun, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    config = tiny_run(model={"num_groups": 1}, steps=4)
+    whole = train(config, tmp_path / "whole", progress=False)
+    train_until(3, config, tmp_path / "run")
+    damage(tmp_path / "run" / CHECKPOINT)
+    (tmp_path / "run" / CONFIG).write_text("{")
+    resumed = train(config, tmp_path / "run", progress=False)
+    assert same(weights(resumed), weights(whole))
+    assert read_execution(tmp_path / "run")["resumed_at"] == []
+    assert read_json(tmp_path / "run" / CONFIG)["seed"] == 0
+    assert [CONFIG in caplog.text, f"{CHECKPOINT} is" in caplog.text, "starting again" in caplog.text] == [True] * 3
+
+
+def test_weights_of_another_training_are_refused(tiny_run: MakeRun, tmp_path: Path) -> None:
+    """They would be scored under the name of the planned one."""
+    for seed, name in ((0, "mine"), (1, "other")):
+        train(tiny_run(model={"num_groups": 1}, steps=1, seed=seed), tmp_path / name, progress=False)
+    shutil.copy(tmp_path / "other" / WEIGHTS, tmp_path / "mine" / WEIGHTS)
+    with pytest.raises(ValueError, match=r"model\.safetensors does not hold the weights of this training"):
+        train(tiny_run(model={"num_groups": 1}, steps=1), tmp_path / "mine", progress=False)
 
 
 def test_a_finished_training_is_not_repeated(

@@ -153,7 +153,7 @@ def cache_folder() -> Path | None:
 def _default_folder() -> Path:
     from pooch import os_cache  # half a second with what it imports
 
-    return os_cache("asid") / "photographs"
+    return os_cache("asid")
 
 
 def size_limit() -> int:

@@ -13,8 +13,9 @@ from lightning.pytorch.utilities import rank_zero_only
 from asid.config import RunConfig
 from asid.evaluation.evaluate import evaluate
 from asid.files import IMAGES
-from asid.model.complexity import Complexity, measure_complexity
+from asid.model.complexity import Complexity
 from asid.model.network import ASID
+from asid.runs.counted import complexity_once
 from asid.runs.identity import Identity, Manifests, data_manifests, run_identity, set_name
 from asid.runs.lock import exclusive
 from asid.runs.record import Record, provenance, read_record, to_rows, write_record
@@ -98,7 +99,7 @@ def train_and_score(
     # Cheap, and fails early: nothing is trained if images are missing or the operations of a network cannot be counted.
     manifests = data_manifests(config)
     identity = run_identity(config, manifests)
-    complexity = measure_complexity(config.model)
+    complexity = complexity_once(config.model)
     is_first = not rank_zero_only.rank  # type: ignore[attr-defined]
     # The processes of a distributed training share the folder.
     with exclusive(folder, wait) if is_first else nullcontext():

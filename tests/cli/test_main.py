@@ -190,7 +190,7 @@ def folders(tmp_path: Path, crops: Path, monkeypatch: pytest.MonkeyPatch) -> Pat
     (tmp_path / "study.yaml").write_text("name: [\n")
     (tmp_path / "crops").symlink_to(crops)
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(experiment, "measure_complexity", lambda _: None)  # takes two seconds
+    monkeypatch.setattr(experiment, "complexity_once", lambda _: None)  # takes two seconds
     return tmp_path
 
 

@@ -65,7 +65,7 @@ def steps(monkeypatch: pytest.MonkeyPatch) -> list[int]:
         yield Client()
 
     monkeypatch.setattr(TrainingModule, "training_step", training_step)
-    monkeypatch.setattr(runs, "measure_complexity", lambda _: COMPLEXITY)  # takes seconds
+    monkeypatch.setattr(runs, "complexity_once", lambda _: COMPLEXITY)  # takes seconds
     monkeypatch.setattr(cost, "measure_speed", lambda *_: Speed(1.0, 0.0))
     monkeypatch.setattr(runner, "Dispatcher", Here)
     monkeypatch.setattr(runner, "open_cluster", no_cluster)

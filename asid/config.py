@@ -28,6 +28,7 @@ from pydantic import (
 from pydantic_core import InitErrorDetails, PydanticCustomError
 
 Window = Literal["meso", "global"]
+Windows = Annotated[tuple[Window, ...], Field(max_length=8)]
 Border = Literal["symmetric", "replicate"]
 Precision = Literal["32-true", "bf16-mixed", "16-mixed"]
 Padding = Literal["zeros", "reflect", "replicate"]
@@ -144,9 +145,9 @@ class ModelConfig(Config):
     """Fraction of C that each step distils, i.e. sets aside; 0: none, every step works at full width."""
     distillation_steps: Annotated[int, Field(ge=1, le=16), Axis((1, 2, 3, 4, 5))] = 3
     """Number of steps in an information distillation block."""
-    spatial_windows: Annotated[tuple[Window, ...], Axis(_WINDOWS, items=_KINDS)] = ("meso", "global")
+    spatial_windows: Annotated[Windows, Axis(_WINDOWS, items=_KINDS)] = ("meso", "global")
     """Windows of the spatial attention layers of each step, in order; empty: no spatial attention."""
-    channel_windows: Annotated[tuple[Window, ...], Axis(_WINDOWS, "channel-attention", off=(), items=_KINDS)] = (
+    channel_windows: Annotated[Windows, Axis(_WINDOWS, "channel-attention", off=(), items=_KINDS)] = (
         "meso",
         "global",
     )
@@ -437,6 +438,10 @@ def build_run(preset_name: str, sections: dict[str, dict[str, Any]], seed: int =
     return RunConfig.model_validate({**sections, "model": model, "seed": seed})
 
 
+MOST_PROBLEMS = 20
+"""Problems of a configuration that are listed."""
+
+
 def describe_errors(error: ValidationError) -> list[str]:
     """The problems of a configuration, a line for each field: its name, what was expected, what it got."""
     problems: dict[str, list[str]] = {}
@@ -448,6 +453,12 @@ def describe_errors(error: ValidationError) -> list[str]:
         )
         reason = line["msg"].removeprefix("Value error, ")
         if line["type"] not in ("unknown_key", "value_error") and not isinstance(line["input"], dict):
-            reason += f" (got {line['input']!r})"
-        problems.setdefault(where or error.title, []).append(reason)
-    return [f"{where}: {'; or '.join(reasons)}" for where, reasons in problems.items()]
+            reason += f" (got {_shorten(repr(line['input']))})"
+        problems.setdefault(where or error.title, []).append(_shorten(reason, 1000))
+    lines = [f"{_shorten(where)}: {'; or '.join(reasons[:5])}" for where, reasons in problems.items()]
+    return [*lines[:MOST_PROBLEMS], *([f"and {more} more"] if (more := len(lines) - MOST_PROBLEMS) > 0 else [])]
+
+
+def _shorten(text: str, most: int = 200) -> str:
+    """Input from a file, for a message."""
+    return text if len(text) <= most else f"{text[:most]}…"

@@ -44,6 +44,7 @@ CHANGES: dict[type, dict[str, Any]] = {
     DataConfig: {"train": "photos", "validation": "photos", "patch_size": 48, "augment": False, "border": "replicate"},
     TrainConfig: {
         "start": "linear",
+        "pretrained": "asid-tiny",
         "value_range": [-1.0, 1.0],
         "rates": {"deep": 0.1},
         "steps": 10,

@@ -169,15 +169,12 @@ def main() -> None:
 
 _EXPECTED = (ValueError, OSError, MemoryError)
 """What the package raises if a person can mend it: wrong input, a full disk, too little memory."""
-_MOST_LINES = 20
 
 
 def _explain(error: Exception) -> list[str]:
     """The lines that say what is wrong."""
     if isinstance(error, ValidationError):
-        lines = describe_errors(error)
-        more = len(lines) - _MOST_LINES
-        return [*lines[:_MOST_LINES], *([f"and {more} more"] if more > 0 else [])]
+        return describe_errors(error)
     text = str(error) or type(error).__name__
     if isinstance(error, _EXPECTED):
         return [text]

@@ -36,7 +36,8 @@ def upscale(model: ASID, image: RGBImage, config: InferenceConfig | None = None,
         rounded to the nearest level.
 
     Raises:
-        ValueError: ``image`` is not uint8 RGB, or the whole image needs more memory than is free.
+        ValueError: ``image`` is not uint8 RGB, the whole image needs more memory than is free, or the output is not
+            finite.
     """
     keep_freed_memory()
     check_image(image)
@@ -65,6 +66,8 @@ def to_tensor(model: ASID, image: RGBImage) -> Tensor:
 
 def _to_image(model: ASID, sr: Tensor) -> RGBImage:
     low, high = model.value_range
+    if not torch.isfinite(sr).all():
+        raise ValueError("the output of the network is not finite: its weights are damaged, or too large for 16-mixed")
     return ((sr - low) / (high - low)).clamp(0, 1).mul(255).round().to(torch.uint8).permute(1, 2, 0).numpy()
 
 
@@ -92,7 +95,8 @@ def _restore(model: ASID, lr: Tensor, config: InferenceConfig, batch_tiles: int)
 
 def _forward(model: ASID, lr: Tensor, config: InferenceConfig) -> Tensor:
     device = next(model.parameters()).device
-    with torch.autocast(device.type, torch.bfloat16, enabled=config.precision == "bf16-mixed"):
+    half = torch.float16 if config.precision == "16-mixed" else torch.bfloat16
+    with torch.autocast(device.type, half, enabled=config.precision != "32-true"):
         return model(lr.to(device)).to("cpu", lr.dtype)
 
 

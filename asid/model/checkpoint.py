@@ -1,16 +1,22 @@
-"""Reading and writing weights: our own (safetensors with the configuration) and the published ones (``.pth``)."""
+"""Reading and writing weights: our own (safetensors with the configuration) and the published ones (``.pth``).
 
+Files come from strangers. What a file says is checked before a network of that size is built, and every way in which it
+can be wrong is a :class:`CheckpointError`.
+"""
+
+import hashlib
 import json
-import pickle
 import re
-from collections.abc import Mapping
+import zipfile
+from collections.abc import Iterable, Mapping
+from math import isfinite
 from pathlib import Path
 from typing import Any
 
 import torch
 from pydantic import ValidationError
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors.torch import save
 from torch import Tensor
 
 from asid.config import ModelConfig, describe_errors
@@ -20,6 +26,9 @@ from asid.model.network import ASID, ValueRange
 FORMAT = "asid/1"
 PUBLISHED_RANGE: ValueRange = (-1.0, 1.0)
 """Value range of the images that the published weights were trained on: x / 127.5 - 1."""
+
+CHECKSUM = "sha256"
+"""Entry of the metadata: SHA-256 over the other entries and the tensors. Files of earlier versions do not have it."""
 
 StateDict = dict[str, Tensor]
 
@@ -82,9 +91,11 @@ def save_checkpoint(model: ASID, path: str | Path, **metadata: Any) -> Path:
         **metadata: More entries of the file's metadata, as JSON values.
     """
     header = {"format": FORMAT, "model": model.config.to_dict(), "value_range": list(model.value_range), **metadata}
+    entries = {key: json.dumps(value) for key, value in header.items()}
     tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in model.state_dict().items()}
+    content = save(tensors, {**entries, CHECKSUM: _checksum(entries, tensors)})
     with atomic_write(path) as partial:  # an unfinished write must not look like a checkpoint
-        save_file(tensors, partial, metadata={key: json.dumps(value) for key, value in header.items()})
+        partial.write_bytes(content)
     return Path(path)
 
 
@@ -98,8 +109,8 @@ def load_checkpoint(path: str | Path) -> ASID:
 
     Raises:
         FileNotFoundError: There is no such file.
-        CheckpointError: The file cannot be read, or tensors are missing, unexpected or mis-shaped; the message lists
-            them.
+        CheckpointError: The file cannot be read or was changed, its tensors do not fit the network that it describes,
+            or some are not finite; the message names them.
     """
     path = Path(path)
     if not path.is_file():
@@ -110,6 +121,8 @@ def load_checkpoint(path: str | Path) -> ASID:
         config, value_range, tensors = _read_ours(path)
     else:
         config, value_range, tensors = _read_published(path)
+    _check_values(tensors, path)
+    _check_size(config, tensors, path)
     model = ASID(config, value_range=value_range)
     _check_fit(model.state_dict(), tensors, path)
     model.load_state_dict(tensors)
@@ -155,28 +168,42 @@ def _read_config(tensors: StateDict) -> ModelConfig:
 def _read_ours(path: Path) -> tuple[ModelConfig, ValueRange, StateDict]:
     try:
         with safe_open(path, framework="pt") as file:
-            header = {key: json.loads(value) for key, value in (file.metadata() or {}).items()}
+            entries = dict(file.metadata() or {})
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a mapping)
-    except (SafetensorError, json.JSONDecodeError) as error:
+        checksum = entries.pop(CHECKSUM, None)
+        header = {key: json.loads(value) for key, value in entries.items()}
+    except (SafetensorError, ValueError, RecursionError) as error:
         raise CheckpointError(f"cannot read {path}: {error}") from None
     if header.get("format") != FORMAT:
         raise CheckpointError(
             f"{path} is not a checkpoint of this package: expected format {FORMAT!r}, got {header.get('format')!r}"
         )
+    if checksum not in (None, _checksum(entries, tensors)):
+        raise CheckpointError(f"{path} is damaged: its content does not have the checksum that was written with it")
     try:
-        low, high = header["value_range"]
-        return ModelConfig.model_validate(header["model"]), (float(low), float(high)), tensors
+        low, high = map(float, header["value_range"])
+        if not (isfinite(low) and isfinite(high) and low < high):
+            raise ValueError(f"expected a value range [black, white] with black below white, got [{low}, {high}]")
+        return ModelConfig.model_validate(header["model"]), (low, high), tensors
     except ValidationError as error:
         raise CheckpointError(f"{path}: " + "; ".join(describe_errors(error))) from None
-    except (KeyError, TypeError, ValueError) as error:
+    except (KeyError, TypeError, ValueError, OverflowError) as error:
         raise CheckpointError(f"{path} has a damaged header: {type(error).__name__} {error}") from None
 
 
 def _read_published(path: Path) -> tuple[ModelConfig, ValueRange, StateDict]:
     try:
+        if zipfile.is_zipfile(path):
+            with zipfile.ZipFile(path) as archive:
+                if any(item.compress_type != zipfile.ZIP_STORED for item in archive.infolist()):
+                    raise ValueError("its parts are compressed, which torch.save does not do")
+                if damaged := archive.testzip():  # PyTorch does not compare the checksums
+                    raise ValueError(f"its part {damaged} is damaged")
         content = torch.load(path, map_location="cpu", weights_only=True)
-    except (pickle.UnpicklingError, RuntimeError, EOFError, OSError, ValueError) as error:
-        reason = (str(error).splitlines() or ["the file is empty"])[0]
+    except zipfile.BadZipFile as error:
+        raise CheckpointError(f"cannot read {path} as tensors only: {error}") from None
+    except Exception as error:  # whatever an unpickler makes of strange bytes; its hints are about running their code
+        reason = str(error) if type(error) is ValueError else f"{type(error).__name__}, damaged or another kind of file"
         raise CheckpointError(f"cannot read {path} as tensors only: {reason}") from None
     for wrapper in ("state_dict", "params_ema", "params", "model"):
         if isinstance(content, Mapping) and isinstance(content.get(wrapper), Mapping):
@@ -187,11 +214,46 @@ def _read_published(path: Path) -> tuple[ModelConfig, ValueRange, StateDict]:
         raise CheckpointError(
             f"{path} does not hold a state dict: expected names and tensors, got {type(content).__name__}"
         )
+    _check_values(content, path)
     try:
         config, tensors = from_published({name.removeprefix("module."): tensor for name, tensor in content.items()})
     except CheckpointError as error:
         raise CheckpointError(f"{path}: {error}") from None
     return config, PUBLISHED_RANGE, tensors
+
+
+def _checksum(entries: Mapping[str, str], tensors: Mapping[str, Tensor]) -> str:
+    """SHA-256 over the metadata and, by name, the type, shape and bytes of the tensors."""
+    total = hashlib.sha256(json.dumps(entries, sort_keys=True).encode())
+    for name, tensor in sorted(tensors.items()):
+        total.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
+        total.update(tensor.reshape(-1).view(torch.uint8).numpy().tobytes())
+    return total.hexdigest()
+
+
+def _check_values(tensors: Mapping[str, Tensor], path: Path) -> None:
+    """Refuse tensors that are not plain numbers, or not finite: one NaN gives a black image."""
+    strange = [
+        name
+        for name, tensor in tensors.items()
+        if tensor.layout != torch.strided or tensor.device.type != "cpu" or not tensor.is_floating_point()
+    ]
+    if strange:
+        raise CheckpointError(f"{path}: expected dense tensors of floating-point numbers, not so: {_some(strange)}")
+    if broken := [name for name, tensor in tensors.items() if not torch.isfinite(tensor).all()]:
+        raise CheckpointError(f"{path}: expected finite numbers, NaN or infinite are some in {_some(broken)}")
+
+
+def _check_size(config: ModelConfig, tensors: Mapping[str, Tensor], path: Path) -> None:
+    """Refuse a file that has too few numbers for the network that it describes, before that is built."""
+    numbers = sum(tensor.numel() for tensor in tensors.values())
+    spatial = sum(width**2 for width in config.step_widths) * len(config.spatial_windows)  # the projections of values
+    channel = 3 * config.num_features**2 * len(config.channel_windows)  # those of queries, keys and values
+    least = config.num_groups * (spatial + channel + config.distillation_steps)
+    if numbers < least:
+        raise CheckpointError(
+            f"{path} does not fit the network it describes: expected at least {least:,} numbers, got {numbers:,}"
+        )
 
 
 def _check_fit(expected: Mapping[str, Tensor], tensors: Mapping[str, Tensor], path: Path) -> None:
@@ -204,11 +266,12 @@ def _check_fit(expected: Mapping[str, Tensor], tensors: Mapping[str, Tensor], pa
     ]
     if missing or unexpected or shapes:
         problems = [("missing", missing), ("unexpected", unexpected), ("mis-shaped", shapes)]
-        lines = [f"  {kind} ({len(names)}): {', '.join(names)}" for kind, names in problems if names]
+        lines = [f"  {kind} ({len(names)}): {_some(names)}" for kind, names in problems if names]
         raise CheckpointError(f"{path} does not fit the network it describes:\n" + "\n".join(lines))
 
 
-def _some(names: Mapping[str, Any], most: int = 5) -> str:
+def _some(names: Iterable[str], most: int = 5) -> str:
     """The first names, for a message."""
-    shown = ", ".join(list(names)[:most])
-    return f"{shown}, …" if len(names) > most else shown or "nothing"
+    every = [name if len(name) <= 200 else f"{name[:200]}…" for name in names]
+    shown = ", ".join(every[:most])
+    return f"{shown}, …" if len(every) > most else shown or "nothing"

@@ -116,13 +116,24 @@ def test_self_ensemble_is_the_mean_of_eight_views() -> None:
     assert np.array_equal(upscale(model, PHOTO[:, ::-1].copy(), InferenceConfig(ensemble=True))[:, ::-1], sr)
 
 
-def test_precision_is_used() -> None:
+def test_each_precision_is_used() -> None:
     model = ASID(preset("asid-tiny"), seed=1)
     with torch.no_grad():
         model.upsample.weight.mul_(20)
         model.upsample.bias.add_(0.5)
-    exact, rough = (upscale(model, PHOTO, InferenceConfig(precision=p)).astype(int) for p in ("32-true", "bf16-mixed"))
-    assert 0 < np.abs(exact - rough).max() < 30
+    precisions = ("32-true", "16-mixed", "bf16-mixed")
+    exact, half, rough = (upscale(model, PHOTO, InferenceConfig(precision=p)).astype(int) for p in precisions)
+    assert 0 < np.abs(exact - half).mean() < np.abs(exact - rough).mean()
+    assert np.abs(exact - rough).max() < 30
+
+
+def test_output_that_is_not_finite_is_refused() -> None:
+    """It would be a black image."""
+    model = ASID(preset("asid-tiny", num_groups=1))
+    with torch.no_grad():
+        model.deep.weight[0, 0, 0, 0] = torch.nan
+    with pytest.raises(ValueError, match="not finite"):
+        upscale(model, PHOTO)
 
 
 def test_a_whole_image_that_does_not_fit_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:

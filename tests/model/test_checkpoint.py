@@ -1,6 +1,7 @@
 """Checkpoints: the published format and architecture, ours, and files that are neither."""
 
 import json
+import math
 import pickle
 from collections.abc import Callable
 from pathlib import Path
@@ -16,6 +17,7 @@ from torch import Tensor
 from asid.config import ModelConfig, preset
 from asid.evaluation.verify import GOLDEN, formula_weights, published_shapes
 from asid.model.checkpoint import CheckpointError, from_published, load_checkpoint, save_checkpoint
+from asid.model.find import find_checkpoint, packaged_models
 from asid.model.network import ASID
 
 PUBLISHED = {"asid": "asid", "asid_d8": "asid-d8"}
@@ -144,11 +146,13 @@ def test_a_failed_write_leaves_the_old_checkpoint(tmp_path: Path, monkeypatch: p
     path = save_checkpoint(ASID(preset("asid-tiny"), seed=1), tmp_path / "model.safetensors")
     before = path.read_bytes()
 
-    def fail(tensors: object, file: Path, **_: object) -> None:
-        file.write_bytes(b"half")
+    write = Path.write_bytes
+
+    def fail(self: Path, content: bytes) -> None:
+        write(self, content[: len(content) // 2])
         raise OSError("no space left on device")
 
-    monkeypatch.setattr("asid.model.checkpoint.save_file", fail)
+    monkeypatch.setattr(Path, "write_bytes", fail)
     with pytest.raises(OSError, match="no space"):
         save_checkpoint(ASID(preset("asid-tiny"), seed=2), path)
     assert path.read_bytes() == before
@@ -204,6 +208,7 @@ def test_our_tensors_that_do_not_fit_are_listed(tmp_path: Path) -> None:
     with safe_open(path, framework="pt") as file:
         metadata = file.metadata()
         tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a mapping)
+    del metadata["sha256"]
     tensors["deep.bias"] = torch.zeros(3)
     del tensors["shallow.bias"]
     save_file(tensors, path, metadata=metadata)
@@ -219,6 +224,21 @@ class Touch:
 
     def __reduce__(self) -> tuple[object, tuple[Path]]:
         return Path.touch, (self.path,)
+
+
+def with_entry(key: str, value: object, **weights: Tensor) -> Callable[[Path], Path]:
+    """Our file with another entry of the metadata, or other tensors, and no checksum."""
+
+    def write(folder: Path) -> Path:
+        path = save_checkpoint(ASID(preset("asid-tiny", num_groups=1)), folder / "file.safetensors")
+        with safe_open(path, framework="pt") as file:
+            entries = file.metadata()
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a mapping)
+        del entries["sha256"]
+        save_file(tensors | weights, path, metadata={**entries, key: json.dumps(value)})
+        return path
+
+    return write
 
 
 def truncated_safetensors(folder: Path) -> Path:
@@ -257,6 +277,9 @@ def published(content: object) -> Callable[[Path], Path]:
 
 
 MODEL = json.dumps(ModelConfig().to_dict())
+SMALL = preset("asid-tiny", num_groups=1).to_dict()
+GIANT = {**SMALL, "num_features": 512, "num_groups": 64, "distillation_ratio": "0", "distillation_steps": 16}
+"""15 GB: the network must not be built before the tensors are compared with it."""
 
 
 @pytest.mark.parametrize(
@@ -279,6 +302,16 @@ MODEL = json.dumps(ModelConfig().to_dict())
         pytest.param(
             foreign({"format": '"asid/1"', "model": '{"scale": 5}', "value_range": "[0, 1]"}), id="bad configuration"
         ),
+        pytest.param(with_entry("value_range", [0, 0]), id="black is white"),
+        pytest.param(with_entry("value_range", "x" * 3), id="no value range"),
+        pytest.param(with_entry("model", GIANT), id="a giant"),
+        pytest.param(with_entry("model", {**SMALL, "channel_windows": ["meso"] * 20_000}), id="20 000 windows"),
+        pytest.param(with_entry("run", {}, **{"deep.bias": torch.full((16,), math.nan)}), id="NaN"),
+        pytest.param(with_entry("run", {}, **{"deep.bias": torch.zeros(16, dtype=torch.int64)}), id="integers"),
+        pytest.param(text("file.pth", b"epoch 3\n" * 99), id="lines as pth"),
+        pytest.param(published({"input.weight": torch.full((48, 3, 3, 3), math.inf)}), id="published, infinite"),
+        pytest.param(published({"input.weight": torch.zeros(48, 3).to_sparse()}), id="published, sparse"),
+        pytest.param(published({"input.weight": torch.zeros(48, 3, device="meta")}), id="published, without values"),
         pytest.param(published([torch.zeros(2)]), id="a list"),
         pytest.param(published({"epoch": 3}), id="a number"),
         pytest.param(published({0: torch.zeros(2)}), id="numbered tensors"),
@@ -295,6 +328,39 @@ def test_a_file_that_is_not_a_checkpoint_raises(write: Callable[[Path], Path], t
     with pytest.raises(CheckpointError) as caught:
         load_checkpoint(path)
     assert str(path) in str(caught.value)
+    assert len(str(caught.value)) < 3000
+    assert "weights_only=False" not in str(caught.value), "the hint would run the code in the file"
+
+
+def test_no_changed_bit_goes_unnoticed(tmp_path: Path) -> None:
+    path = save_checkpoint(ASID(preset("asid-tiny", num_groups=1)), tmp_path / "file.safetensors", run={"seed": 3})
+    content = path.read_bytes()
+    for position in np.random.default_rng(0).integers(len(content), size=60):
+        damaged = bytearray(content)
+        damaged[position] ^= 1 << position % 8
+        path.write_bytes(damaged)
+        with pytest.raises(CheckpointError):
+            load_checkpoint(path)
+
+
+@pytest.mark.parametrize("name", packaged_models())
+def test_packaged_weights_have_a_checksum(name: str) -> None:
+    with safe_open(find_checkpoint(name), framework="pt") as file:
+        assert len(file.metadata()["sha256"]) == 64
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {},
+        {"distillation_ratio": "0", "distillation_steps": 5, "spatial_windows": ["meso"] * 4},
+        {"spatial_windows": [], "channel_windows": [], "esa": False, "local_module": False, "distillation_steps": 3},
+        {"attention_sharing": "none", "channel_windows": ["global"] * 3, "distillation_ratio": "1/8"},
+    ],
+)
+def test_no_network_is_taken_for_one_that_describes_a_larger_one(changes: dict[str, object], tmp_path: Path) -> None:
+    model = ASID(preset("asid-tiny", **changes))
+    assert load_checkpoint(save_checkpoint(model, tmp_path / "model.safetensors")).config == model.config
 
 
 @pytest.mark.parametrize("how", ["torch", "pickle"])

@@ -7,6 +7,7 @@ written as the text ``inf`` or ``-inf``, which ``float()`` and a pydantic ``floa
 number, is written as ``null``.
 """
 
+import errno
 import hashlib
 import json
 import math
@@ -56,6 +57,9 @@ def atomic_write(path: str | Path) -> Iterator[Path]:
 
     On leaving, the temporary file is flushed to disk and replaces ``path``; after an error it is deleted, and
     ``path`` stays as it was. A parent folder that does not exist is created.
+
+    Raises:
+        OSError: It cannot be written; if the disk is full, the message says so.
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -65,6 +69,12 @@ def atomic_write(path: str | Path) -> Iterator[Path]:
         with partial.open("rb") as file:
             os.fsync(file.fileno())
         partial.replace(path)
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise OSError(
+                error.errno, "no space left on the disk: make room and repeat the command; nothing is lost", str(path)
+            ) from None
+        raise
     finally:
         partial.unlink(missing_ok=True)
 

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from rich.console import Console
 from rich.markup import escape
 from rich.progress import MofNCompleteColumn, Progress
 from rich.table import Table
@@ -25,6 +24,7 @@ from asid.cli.options import (
     PrecisionOption,
     ProtocolOption,
     RootOption,
+    SafeConsole,
     TileOption,
     console,
     say,
@@ -101,8 +101,9 @@ def score(
 
 def upscale(
     model: Annotated[str, typer.Argument(help="Packaged network, checkpoint, or folder of a run.")],
-    images: Annotated[list[Path], typer.Argument(help="Images to super-resolve.")],
+    images: Annotated[list[Path], typer.Argument(help="Images to super-resolve, or folders of images.")],
     output: Annotated[Path, typer.Option(help="Folder for the SR images.")] = Path("results/upscaled"),
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace SR images that exist.")] = False,
     tile: TileOption = DEFAULTS.tile,
     overlap: OverlapOption = DEFAULTS.overlap,
     blend: BlendOption = DEFAULTS.blend,
@@ -111,19 +112,39 @@ def upscale(
     device: DeviceOption = "auto",
     batch_tiles: BatchOption = 1,
 ) -> None:
-    """Super-resolve images."""
+    """Super-resolve images. Those that cannot be are named at the end, with status 1; the others are written."""
     settings = {"tile": tile, "overlap": overlap, "blend": blend, "ensemble": ensemble, "precision": precision}
     config = InferenceConfig.model_validate(settings)
-    from asid.data.images import read_image, write_image
+    from asid.data.images import ImageError, read_image, write_image
+    from asid.data.layouts import list_images
     from asid.evaluation.inference import upscale as super_resolve
     from asid.model.pretrained import load_model
 
     network = load_model(model, device)
-    for path in images:
-        sr = super_resolve(network, read_image(path), config, batch_tiles=batch_tiles)
-        target = output / f"{path.stem}_x{network.config.scale}.png"
-        write_image(target, sr)
-        console.print(f"{escape(str(target))}: {sr.shape[1]}×{sr.shape[0]}", highlight=False)
+    paths = [path for given in images for path in (list_images(given) if given.is_dir() else [given])]
+    written: dict[Path, Path] = {}
+    failed: list[str] = []
+    with _progress_bar(quiet=False) as on_image:
+        for position, path in enumerate(paths):
+            target = output / f"{path.stem}_x{network.config.scale}.png"
+            try:
+                if target in written:
+                    raise ImageError(f"{target} is already that of {written[target]}: rename one")
+                if target.exists() and not overwrite:
+                    raise ImageError(f"{target} exists: add --overwrite to replace it, or choose another --output")
+                sr = super_resolve(network, read_image(path), config, batch_tiles=batch_tiles)
+                write_image(target, sr)
+                written[target] = path
+                say(f"{target}: {sr.shape[1]}×{sr.shape[0]}")
+            except (ValueError, OSError, MemoryError, RuntimeError) as error:  # RuntimeError: torch has no memory left
+                reason = (str(error).splitlines() or [type(error).__name__])[0]
+                failed.append(reason if str(path) in reason else f"{path}: {reason}")
+            on_image(position + 1, len(paths))
+    for line in failed:
+        SafeConsole(stderr=True).print(f"[red]failed[/red]: {escape(line)}", highlight=False, soft_wrap=True)
+    if failed:
+        say(f"{len(written)} of {len(paths)} images written to {output}")
+        raise typer.Exit(1)
 
 
 def verify(data_root: RootOption = None, as_json: JsonOption = False) -> None:
@@ -148,7 +169,7 @@ def verify(data_root: RootOption = None, as_json: JsonOption = False) -> None:
 def _progress_bar(quiet: bool) -> Iterator[Callable[[int, int], None]]:
     """A progress bar with the remaining time; yields the function that advances it."""
     columns = (*Progress.get_default_columns(), MofNCompleteColumn())
-    errors = Console(stderr=True)
+    errors = SafeConsole(stderr=True)
     with Progress(*columns, console=errors, transient=True, disable=quiet or not errors.is_terminal) as bars:
         task = bars.add_task("images", total=None)
         yield lambda done, total: bars.update(task, completed=done, total=total)

@@ -4,7 +4,9 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageFile, UnidentifiedImageError
+from PIL import Image, ImageFile, ImageOps, UnidentifiedImageError
+
+from asid.files import atomic_write
 
 RGBImage = NDArray[np.uint8]
 """uint8 (H, W, 3), RGB."""
@@ -28,26 +30,38 @@ class ImageError(ValueError):
 def read_image(path: str | Path) -> RGBImage:
     """Read an 8-bit RGB or grey image as uint8 (H, W, 3), RGB; grey is repeated to three channels.
 
+    It is turned upright if the camera says so (EXIF orientation).
+
     Raises:
         ImageError: The file is missing, damaged or not an image, or it has a palette, transparency, 16 bits per
-            channel, CMYK colours or one bit per pixel. Converting these silently would change the scores.
+            channel, CMYK colours, one bit per pixel or several frames. Converting these silently would change the
+            scores.
     """
     path = Path(path)
     try:
         with Image.open(path) as image:
+            if image.format == "PNG":
+                image.verify()  # otherwise Pillow does not compare the checksums of the pixels
+        with Image.open(path) as image:
             # Checked before loading: Pillow truncates 16-bit colour to 8 bits and calls it RGB.
             mode = "RGB;16" if image.mode == "RGB" and _is_deep(image) else image.mode
+            mode = "PA" if image.info.get("transparency") is not None else mode
+            if image.format in ("PNG", "WEBP") and getattr(image, "is_animated", False):
+                raise ImageError(f"{path}: expected one image, got an animation; save one of its frames")
             image.load()
             if mode not in ("RGB", "L"):
                 kind, remedy = _REFUSED.get(
                     "16" if "16" in mode else mode, ("an unknown pixel format", "convert it to RGB")
                 )
                 raise ImageError(f"{path}: expected an 8-bit RGB or grey image, got {kind} (mode {mode}); {remedy}")
-            return np.asarray(image.convert("RGB"))
+            return np.asarray(ImageOps.exif_transpose(image).convert("RGB"))
     except FileNotFoundError:
         raise ImageError(f"no image at {path}") from None
-    except (UnidentifiedImageError, Image.DecompressionBombError, OSError, SyntaxError) as error:
-        raise ImageError(f"{path} is not a readable image: {str(error).splitlines()[0]}") from None
+    except ImageError:
+        raise
+    except (UnidentifiedImageError, Image.DecompressionBombError, OSError, SyntaxError, ValueError) as error:
+        reason = (str(error).splitlines() or [type(error).__name__])[0]
+        raise ImageError(f"{path} is not a readable image: {reason}") from None
 
 
 def _is_deep(image: ImageFile.ImageFile) -> bool:
@@ -65,6 +79,6 @@ def check_image(image: NDArray) -> None:
 
 
 def write_image(path: str | Path, image: RGBImage) -> None:
-    """Write uint8 (H, W, 3) RGB pixels as PNG."""
-    Path(path).parent.mkdir(parents=True, exist_ok=True)
-    Image.fromarray(image).save(path)
+    """Write uint8 (H, W, 3) RGB pixels as PNG, completely or not at all."""
+    with atomic_write(path) as partial:
+        Image.fromarray(image).save(partial, format="PNG")

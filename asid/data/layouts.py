@@ -56,7 +56,7 @@ def pair_folder(folder: Path, scale: int | None) -> list[Pair]:
     hr_folder = subfolder(folder, "HR") or folder
     if hr_folder != folder:
         _refuse_strays(folder, f"expected the HR images in {hr_folder.name}")
-    hr = _images(hr_folder)
+    hr = list_images(hr_folder)
     lr_folder = None if scale is None else _lr_folder(hr_folder, scale)
     if scale is None or lr_folder is None:
         return [Pair(path.stem, path, None) for path in hr]
@@ -83,7 +83,7 @@ def _subfolders(folder: Path) -> list[Path]:
     return sorted(path for path in folder.iterdir() if path.is_dir())
 
 
-def _images(folder: Path, *, required: bool = True) -> list[Path]:
+def list_images(folder: Path, *, required: bool = True) -> list[Path]:
     """The image files directly in ``folder``, without hidden files (macOS leaves ``._baby.png``)."""
     images = sorted(
         path for path in folder.iterdir() if path.suffix.lower() in EXTENSIONS and not path.name.startswith(".")
@@ -94,7 +94,7 @@ def _images(folder: Path, *, required: bool = True) -> list[Path]:
 
 
 def _refuse_strays(folder: Path, expected: str) -> None:
-    for path in _images(folder, required=False):
+    for path in list_images(folder, required=False):
         raise ImageError(f"{path}: a misplaced image; {expected}: move or delete it")
 
 
@@ -111,7 +111,7 @@ def _lr_folder(hr_folder: Path, scale: int) -> Path | None:
 
 
 def _pair_by_stem(hr: Sequence[Path], lr_folder: Path, scale: int) -> list[Pair]:
-    unpaired = _by_stem(_images(lr_folder))
+    unpaired = _by_stem(list_images(lr_folder))
     pairs = []
     for stem, path in _by_stem(hr).items():
         names = [f"{stem}{ending}" for ending in ("", f"x{scale}", f"_x{scale}", f"_lrbi_x{scale}")]
@@ -139,7 +139,7 @@ def _by_stem(paths: Sequence[Path]) -> dict[str, Path]:
 
 def _pair_srf(folder: Path, scale: int) -> list[Pair]:
     files: dict[str, dict[str, Path]] = {"HR": {}, "LR": {}}
-    for path in _images(folder):
+    for path in list_images(folder):
         match = re.fullmatch(rf"(.+?)(_SRF_{scale})?_([^_]+)", path.stem, re.IGNORECASE)
         kind = match[3].upper() if match else ""
         if match and kind in files:

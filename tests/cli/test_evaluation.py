@@ -176,6 +176,31 @@ def test_upscale_writes_images(tmp_path: Path, cli: Call, folders: tuple[Path, P
     assert find_images(tmp_path / "out")[0].read().shape == (192, 192, 3)
 
 
+def test_upscale_goes_on_after_a_bad_file_and_overwrites_nothing(
+    tmp_path: Path, cli: Call, folders: tuple[Path, Path]
+) -> None:
+    photograph = folders[1] / "baby.png"
+    given, output = tmp_path / "it's a (given) földer:x:", tmp_path / "out"
+    for name in ("a.png", "b.png", "c d.png", "z/a.png"):
+        (given / name).parent.mkdir(parents=True, exist_ok=True)
+        (given / name).write_bytes(photograph.read_bytes())
+    (given / "bad.png").write_bytes(photograph.read_bytes()[:300])
+    output.mkdir()
+    (output / "b_x2.png").write_bytes(b"mine")
+    words = ["upscale", "asid-tiny", given, given / "z", given / "none.png", "--output", output]
+    ended = cli(*words)
+    assert ended.status == 1
+    assert {path.name for path in output.iterdir()} == {"a_x2.png", "b_x2.png", "c d_x2.png"}
+    assert (output / "b_x2.png").read_bytes() == b"mine"
+    reasons = dict(zip(["exists", "bad.png", "already that of", "none.png"], ended.err.splitlines(), strict=True))
+    assert all(word in line for word, line in reasons.items()), ended.err
+    assert str(given / "bad.png") in ended.err
+    assert "2 of 6 images" in ended.words
+    (given / "bad.png").unlink()
+    assert cli("upscale", "asid-tiny", given, "--output", output, "--overwrite").status == 0
+    assert read_image(output / "b_x2.png").shape == (128, 128, 3)
+
+
 def test_verify_fails_if_a_number_is_wrong(cli: Call, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     from asid.evaluation import verify
 

@@ -1,5 +1,6 @@
 """Reading and writing images: which pixel formats are accepted, and what identifies the files of a data set."""
 
+import errno
 import struct
 import zlib
 from collections.abc import Callable
@@ -69,9 +70,53 @@ def content(name: str, data: bytes) -> Callable[[Path], Path]:
     return write
 
 
+def transparent_colour(folder: Path) -> Path:
+    """RGB in Pillow's eyes, with one colour that stands for transparency."""
+    Image.fromarray(RNG_IMAGE).save(folder / "keyed.png", transparency=(1, 2, 3))
+    return folder / "keyed.png"
+
+
+def animation(folder: Path) -> Path:
+    frames = [Image.fromarray(image) for image in (RNG_IMAGE, 255 - RNG_IMAGE)]
+    frames[0].save(folder / "moving.png", save_all=True, append_images=frames[1:])
+    return folder / "moving.png"
+
+
+def flipped(folder: Path) -> Path:
+    """A bit of the stored pixels, which stay valid."""
+    damaged = bytearray(png(folder))
+    damaged[len(damaged) // 2] ^= 1
+    (folder / "flipped.png").write_bytes(damaged)
+    return folder / "flipped.png"
+
+
+def test_a_photograph_is_turned_as_the_camera_was(tmp_path: Path) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = 6  # to be turned a quarter to the right
+    for name in ("a.png", "a.tiff"):
+        Image.fromarray(RNG_IMAGE).save(tmp_path / name, exif=exif)
+        assert np.array_equal(read_image(tmp_path / name), np.rot90(RNG_IMAGE, -1)), name
+
+
+def test_a_full_disk_leaves_no_cut_image(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It would look like a result."""
+
+    def fill_up(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("os.fsync", fill_up)
+    with pytest.raises(OSError, match=r"make room.*image\.png"):
+        write_image(tmp_path / "image.png", RNG_IMAGE)
+    assert list(tmp_path.iterdir()) == []
+
+
 @pytest.mark.parametrize(
     ("write", "reason"),
     [
+        pytest.param(transparent_colour, "transparency", id="transparent colour"),
+        pytest.param(animation, "an animation", id="animation"),
+        pytest.param(flipped, "not a readable image", id="a bit flipped"),
+        pytest.param(content("image.ppm", b"P6 1 1 37\x02255\n" + bytes(3)), "not a readable image", id="damaged PPM"),
         pytest.param(save_as("RGBA", "image.png"), "transparency (mode RGBA)", id="transparency"),
         pytest.param(save_as("LA", "image.png"), "mode LA", id="grey with transparency"),
         pytest.param(save_as("P", "image.png"), "mode P", id="palette"),

@@ -1,10 +1,15 @@
 """ASID, attention-sharing information distillation for lightweight image super-resolution, and the suite to study it.
 
-Importing the package is fast and has no side effects: each name below imports its module when it is first used.
+Importing the package is fast: each name below imports its module when it is first used. Its one side effect is a
+default for how idle threads wait.
 """
 
+import os
 from importlib import import_module, metadata
 from typing import Any
+
+# Read when torch is loaded. By default idle threads spin, and take the cores from those that work.
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 __version__ = metadata.version("asid")
 

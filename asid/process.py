@@ -1,12 +1,25 @@
-"""How a process uses its machine: which memory it keeps. Results do not depend on it, time does. No torch in here."""
+"""How a process uses its machine: how many threads, and which memory it keeps. Importing this imports no torch.
+
+Time depends on this, results do not, but for the last digits: threads decide in which order numbers are added.
+"""
 
 import ctypes
 import os
 import platform
+import time
+from collections.abc import Callable
 from functools import cache
 
 KEEP_MEMORY = "ASID_KEEP_MEMORY"
 """Environment variable: 0 returns freed memory to the system at once, as the C library does by default."""
+
+THREADS = "ASID_THREADS"
+"""Environment variable: the number of CPU threads, instead of a trial."""
+
+_TRIAL = 0.5
+"""Seconds that a trial takes at most, as far as one repetition of the work allows."""
+_GAIN = 0.85
+"""More threads have to lower the time to this share of it: they take cores from other work."""
 
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3
 _LARGEST_MMAP_THRESHOLD = 32 * 1024**2
@@ -29,3 +42,73 @@ def keep_freed_memory() -> bool:
     mallopt = ctypes.CDLL(None).mallopt
     # -1 as trim threshold: the end of the heap is never returned.
     return bool(mallopt(_M_MMAP_THRESHOLD, _LARGEST_MMAP_THRESHOLD) and mallopt(_M_TRIM_THRESHOLD, -1))
+
+
+def chosen_threads() -> int | None:
+    """The number of threads that the user has chosen by :data:`THREADS`, or ``None``.
+
+    Raises:
+        ValueError: It is not a whole number above 0.
+    """
+    text = os.environ.get(THREADS)
+    if not text:
+        return None
+    if not (text.isdecimal() and int(text) > 0):
+        raise ValueError(f"{THREADS}={text}: expected a whole number of threads above 0")
+    return int(text)
+
+
+def fit_threads(work: Callable[[], object]) -> int:
+    """Set the number of torch's CPU threads to what is fastest for ``work`` on this machine, as loaded now.
+
+    On a busy machine every operation waits for the thread that got no core, and many small operations take ten times
+    as long with two threads as with one. So this tries 1, 2, 4 … threads, up to the number that torch is set to, and
+    stops when more do not pay. What the user has set is kept: by :data:`THREADS`, ``OMP_NUM_THREADS``,
+    ``MKL_NUM_THREADS``, or, if it is one, by ``torch.set_num_threads``.
+
+    Args:
+        work: A small part of what will be done, to be repeated.
+
+    Returns:
+        The number of threads, as it is set now.
+    """
+    import torch
+
+    if (chosen := chosen_threads()) is not None:
+        torch.set_num_threads(chosen)
+    elif not ({"OMP_NUM_THREADS", "MKL_NUM_THREADS"} & set(os.environ)) and (most := _most_threads()) > 1:
+        torch.set_num_threads(_fastest(work, most))
+    return torch.get_num_threads()
+
+
+@cache
+def _most_threads() -> int:
+    """What torch was set to before the first trial."""
+    import torch
+
+    return torch.get_num_threads()
+
+
+def _fastest(work: Callable[[], object], most: int) -> int:
+    import torch
+
+    candidates = [threads for threads in (2**power for power in range(16)) if threads < most] + [most]
+    deadline = time.perf_counter() + _TRIAL
+    fastest, least = 1, float("inf")
+    for threads in candidates:
+        torch.set_num_threads(threads)
+        work()  # starts the threads, and allocates
+        seconds = _seconds_each(work, min(deadline, time.perf_counter() + _TRIAL / len(candidates) / 2))
+        if seconds > _GAIN * least or time.perf_counter() > deadline:
+            break
+        fastest, least = threads, seconds
+    return fastest
+
+
+def _seconds_each(work: Callable[[], object], until: float) -> float:
+    """Mean seconds of ``work``, repeated until the clock shows ``until``. The mean: what stalls now and then counts."""
+    start, times = time.perf_counter(), 0
+    while not times or time.perf_counter() < until:
+        work()
+        times += 1
+    return (time.perf_counter() - start) / times

@@ -4,10 +4,14 @@ import os
 import platform
 import subprocess
 import sys
+import time
+from collections.abc import Iterator
 
 import pytest
+import torch
 
-from asid.process import KEEP_MEMORY
+from asid import process
+from asid.process import KEEP_MEMORY, THREADS, fit_threads
 
 FAULTS = """
 import resource
@@ -32,3 +36,67 @@ def test_freed_memory_is_kept_unless_the_environment_says_otherwise(value: str |
     environment |= {KEEP_MEMORY: value} if value else {}
     faults = subprocess.run([sys.executable, "-c", FAULTS], env=environment, capture_output=True, text=True, check=True)
     assert (int(faults.stdout) < 100) == kept
+
+
+@pytest.fixture
+def four_threads(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """A machine on which torch would use four threads, and where the user has set nothing."""
+    for name in (THREADS, "OMP_NUM_THREADS", "MKL_NUM_THREADS"):
+        monkeypatch.delenv(name, raising=False)
+    process._most_threads.cache_clear()
+    before = torch.get_num_threads()
+    torch.set_num_threads(4)
+    yield
+    torch.set_num_threads(before)
+    process._most_threads.cache_clear()
+
+
+def taking(milliseconds: dict[int, float]) -> None:
+    """Work that takes so long with so many threads."""
+    time.sleep(milliseconds[torch.get_num_threads()] / 1000)
+
+
+@pytest.mark.usefixtures("four_threads")
+@pytest.mark.parametrize(
+    ("milliseconds", "fastest"),
+    [
+        ({1: 10, 2: 100}, 1),  # a busy machine; four are not even tried
+        ({1: 10, 2: 9.9, 4: 1}, 1),  # hardly faster
+        ({1: 40, 2: 20, 4: 10}, 4),
+        ({1: 40, 2: 10, 4: 40}, 2),
+        ({1: 600}, 1),  # no time to try more
+    ],
+)
+def test_more_threads_are_used_only_if_they_pay(milliseconds: dict[int, float], fastest: int) -> None:
+    assert fit_threads(lambda: taking(milliseconds)) == fastest
+    assert torch.get_num_threads() == fastest
+
+
+@pytest.mark.usefixtures("four_threads")
+def test_a_second_trial_may_find_more_threads_than_the_first() -> None:
+    assert fit_threads(lambda: taking({1: 10, 2: 100})) == 1
+    assert fit_threads(lambda: taking({1: 40, 2: 10, 4: 40})) == 2
+
+
+@pytest.mark.usefixtures("four_threads")
+@pytest.mark.parametrize(("name", "expected"), [(THREADS, 3), ("OMP_NUM_THREADS", 4), ("MKL_NUM_THREADS", 4)])
+def test_what_the_user_has_set_is_kept(name: str, expected: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(name, "3")  # torch reads OMP_NUM_THREADS when it is loaded, and has four here
+    assert fit_threads(lambda: pytest.fail("nothing to try")) == expected
+
+
+@pytest.mark.parametrize("text", ["0", "-1", "two", "1.5"])
+def test_a_number_of_threads_that_is_none_is_refused(text: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(THREADS, text)
+    with pytest.raises(ValueError, match=rf"{THREADS}={text}: expected a whole number"):
+        fit_threads(lambda: None)
+
+
+@pytest.mark.process
+@pytest.mark.parametrize(("value", "policy"), [(None, "PASSIVE"), ("ACTIVE", "ACTIVE")])
+def test_idle_threads_wait_passively_by_default(value: str | None, policy: str) -> None:
+    environment = {name: text for name, text in os.environ.items() if name != "OMP_WAIT_POLICY"}
+    environment |= {"OMP_WAIT_POLICY": value} if value else {}
+    code = "import asid, os; print(os.environ['OMP_WAIT_POLICY'])"
+    ended = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True)
+    assert ended.stdout.strip() == policy

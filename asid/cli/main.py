@@ -25,6 +25,7 @@ from asid.cli.options import (
 )
 from asid.cli.stopping import stops_cleanly
 from asid.config import Config, RunConfig, build_run, describe_errors
+from asid.process import THREADS
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -47,10 +48,18 @@ DEBUG = "ASID_DEBUG"
 @app.callback()
 def common(
     debug: Annotated[bool, typer.Option("--debug", help=f"Show the traceback of an error (also {DEBUG}=1).")] = False,
+    threads: Annotated[
+        int | None,
+        typer.Option(
+            min=1, help=f"CPU threads, of each run in a study (also {THREADS}). Default: what a short trial shows."
+        ),
+    ] = None,
 ) -> None:
     """Train, compare and look inside variants of ASID, the attention-sharing information distillation transformer."""
     if debug:
         os.environ[DEBUG] = "1"
+    if threads is not None:
+        os.environ[THREADS] = str(threads)
 
 
 @app.command()

@@ -8,6 +8,7 @@ import torch
 from asid.model.checkpoint import load_checkpoint
 from asid.model.find import find_checkpoint
 from asid.model.network import ASID
+from asid.process import fit_threads
 
 
 def load_model(model: str | Path, device: str = "auto") -> ASID:
@@ -26,9 +27,37 @@ def load_model(model: str | Path, device: str = "auto") -> ASID:
     chosen = ("cuda" if torch.cuda.is_available() else "cpu") if device == "auto" else device
     network = load_checkpoint(find_checkpoint(model))
     try:
-        return network.to(torch.device(chosen))
+        network = network.to(torch.device(chosen))
     except (RuntimeError, AssertionError) as error:
         raise ValueError(f"cannot use the device {device}: {str(error).splitlines()[0]}") from None
+    if chosen == "cpu":
+        _fit_once(network)
+    return network
+
+
+_TRIAL_SIDE = 48
+"""Side of the image on which numbers of threads are tried, in LR pixels."""
+
+
+@torch.inference_mode()
+def fit_inference_threads(network: ASID) -> int:
+    """Set the number of CPU threads to what is fastest for applying ``network`` now, on a CPU.
+
+    See :func:`asid.process.fit_threads`, also for what is returned.
+    """
+    image = torch.zeros(1, 3, _TRIAL_SIDE, _TRIAL_SIDE)
+    return fit_threads(lambda: network(image))
+
+
+_is_fitted = False
+
+
+def _fit_once(network: ASID) -> None:
+    """Once in a process: panels load several networks."""
+    global _is_fitted
+    if not _is_fitted:
+        _is_fitted = True
+        fit_inference_threads(network)
 
 
 def common_scale(models: Iterable[ASID]) -> int:

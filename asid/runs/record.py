@@ -85,7 +85,8 @@ class Record(Config):
     ``evaluate`` includes the second pass with uniform attention maps, ``upscale`` does not.
     """
     execution: dict[str, Any] = Field(default_factory=dict)
-    """How the training went: exit, micro_batch (patches per device and pass), resumed_at (steps where it resumed)."""
+    """How the training went: exit, micro_batch (patches per device and pass), threads (of the CPU), resumed_at (steps
+    where it resumed)."""
     provenance: dict[str, Any]
     """Versions, commit, machine and time of the run that trained."""
     later: dict[str, dict[str, Any]] = Field(default_factory=dict)
@@ -121,6 +122,8 @@ def to_rows(table: "pd.DataFrame") -> list[Any]:
 
 def provenance() -> dict[str, Any]:
     """Versions, commit, machine and time, for the record."""
+    import torch  # over a second, and reading records needs none
+
     packages = ("asid", "torch", "lightning", "numpy", "scikit-image", "pillow")
     return {
         "commit": _commit(),
@@ -129,7 +132,7 @@ def provenance() -> dict[str, Any]:
         **{package: metadata.version(package) for package in packages},
         "machine": f"{platform.system()} {platform.machine()}",
         "cpus": os.cpu_count(),
-        "threads": int(os.environ.get("OMP_NUM_THREADS", 0)) or None,
+        "threads": torch.get_num_threads(),
         "finished": datetime.now(UTC).isoformat(timespec="seconds"),
     }
 

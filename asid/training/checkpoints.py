@@ -80,25 +80,28 @@ def training_digest(config: RunConfig) -> str:
     return digest(config.training_settings())
 
 
-def saved_micro_batches(path: Path, config: RunConfig) -> int:
-    """Micro-batches per step of the training that wrote the checkpoint at ``path``; 1 if there is no checkpoint.
+def saved_execution(path: Path, config: RunConfig) -> tuple[int, int | None]:
+    """How the training that wrote the checkpoint at ``path`` is executed.
+
+    Returns:
+        Micro-batches per step, 1 if there is no checkpoint; and CPU threads, ``None`` if there is no checkpoint.
 
     A checkpoint that is damaged or that another training wrote is deleted, with a warning: that costs time, no results.
     """
     if not path.exists():
-        return 1
+        return 1, None
     try:
         with zipfile.ZipFile(path) as archive:
             damaged = archive.testzip()  # PyTorch does not compare the checksums
         content = torch.load(path, map_location="cpu", weights_only=True)
         if damaged is None and content["training"] == training_digest(config):
-            return int(content["micro_batches"])
+            return int(content["micro_batches"]), content.get("threads")
         problem = "is damaged" if damaged else "is that of another training"
     except Exception:  # whatever an unpickler makes of damaged bytes
         problem = "is damaged"
     LOGGER.warning("the checkpoint %s %s: starting again from step 0", path, problem)
     path.unlink()
-    return 1
+    return 1, None
 
 
 def recount_micro_batches(checkpoint: dict[str, Any], now: int) -> None:
@@ -128,8 +131,8 @@ def read_execution(folder: str | Path) -> dict[str, Any]:
     """How the finished training in ``folder`` was executed, from the metadata of its weights.
 
     Returns:
-        ``micro_batch``: patches that a device held at once; ``resumed_at``: the steps of the checkpoints from which it
-        was resumed, in order.
+        ``micro_batch``: patches that a device held at once; ``threads``: CPU threads; ``resumed_at``: the steps of the
+        checkpoints from which it was resumed, in order.
     """
     with safe_open(Path(folder) / WEIGHTS, framework="pt") as file:
         return json.loads(file.metadata().get("execution", "{}"))

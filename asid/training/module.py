@@ -117,6 +117,7 @@ class TrainingModule(L.LightningModule):
         """Store which training this is, and how many micro-batches a step has, which Lightning's counts depend on."""
         checkpoint["training"] = training_digest(self.run)
         checkpoint["micro_batches"] = self.trainer.accumulate_grad_batches
+        checkpoint["threads"] = torch.get_num_threads()
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Convert Lightning's counts if a step has more micro-batches now, because memory ran out."""

@@ -22,14 +22,15 @@ from asid.data.sources import find_images
 from asid.files import CHECKPOINT, WEIGHTS
 from asid.model.checkpoint import load_checkpoint, save_checkpoint
 from asid.model.network import ASID
-from asid.model.pretrained import load_model
+from asid.model.pretrained import fit_inference_threads, load_model
 from asid.process import keep_freed_memory
-from asid.training.checkpoints import AtomicCheckpointIO, StepCheckpoint, saved_micro_batches
+from asid.training.checkpoints import AtomicCheckpointIO, StepCheckpoint, saved_execution
 from asid.training.memory import StepOutOfMemoryError, is_out_of_memory, smaller_micro_batch
 from asid.training.module import TrainingModule
 from asid.training.ownership import check_weights, claim
 from asid.training.recorder import HistoryRecorder
 from asid.training.start import start_from, start_linear
+from asid.training.threads import fit_training_threads
 
 LOGGER = logging.getLogger(__name__)
 
@@ -68,7 +69,11 @@ def train(
     rank_zero_only(claim)(folder, config)
     if not (folder / WEIGHTS).exists():
         job = Job(config, folder, _training_patches(config), _validation_photographs(config), progress, on_history)
-        micro_batches = saved_micro_batches(job.checkpoint, config)
+        micro_batches, threads = saved_execution(job.checkpoint, config)
+        if threads is None:
+            fit_training_threads(config)
+        else:  # numbers are added in the same order as before the interruption
+            torch.set_num_threads(threads)
         while True:
             try:
                 fit(job, micro_batches)
@@ -77,7 +82,10 @@ def train(
                 pass  # the error's traceback keeps the failed attempt in memory until here
             micro_batches = _divide_further(job, micro_batches)
     check_weights(folder, config)
-    return load_checkpoint(folder / WEIGHTS)  # evaluate what was saved
+    network = load_checkpoint(folder / WEIGHTS)  # evaluate what was saved
+    if not torch.cuda.is_available():
+        fit_inference_threads(network)
+    return network
 
 
 @dataclass(frozen=True)
@@ -197,7 +205,7 @@ def fit(job: Job, micro_batches: int) -> None:
                 "lower train.batch_size"
             ) from error
     if trainer.is_global_zero:
-        execution = {"micro_batch": micro_batch, "resumed_at": recorder.resumed_at}
+        execution = {"micro_batch": micro_batch, "threads": torch.get_num_threads(), "resumed_at": recorder.resumed_at}
         save_checkpoint(module.model.cpu(), job.folder / WEIGHTS, run=job.config.to_dict(), execution=execution)
         job.checkpoint.unlink(missing_ok=True)
     trainer.strategy.barrier()  # the processes of the other devices read what the first has written

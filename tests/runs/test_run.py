@@ -112,7 +112,7 @@ def test_the_record_says_how_the_run_was_executed(
     assert (tmp_path / WEIGHTS).exists()
     assert not (tmp_path / CHECKPOINT).exists()
     train_and_score(config, tmp_path, progress=False).write_record("some-study", "base")
-    assert read_record(tmp_path).execution == {"exit": "done", "micro_batch": 2, "resumed_at": [4]}
+    assert read_record(tmp_path).execution == {"exit": "done", "micro_batch": 2, "threads": 1, "resumed_at": [4]}
 
 
 def test_a_run_killed_between_training_and_record_has_the_same_scores(tiny_run: MakeRun, tmp_path: Path) -> None:
@@ -225,4 +225,4 @@ def test_the_processes_of_a_distributed_training_share_its_folder(tiny_run: Make
     assert done.returncode == 0, done.stderr
     assert done.stdout.count("a process is done") == 2, done.stderr
     assert done.stdout.count("a record is written") == 1
-    assert read_record(tmp_path / "run").execution == {"exit": "done", "micro_batch": 2, "resumed_at": []}
+    assert read_record(tmp_path / "run").execution == {"exit": "done", "micro_batch": 2, "threads": 1, "resumed_at": []}

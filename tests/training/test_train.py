@@ -25,6 +25,7 @@ from asid.model.network import ASID
 from asid.training.checkpoints import read_execution
 from asid.training.history import read_history
 from asid.training.module import TrainingDivergedError, TrainingModule, learning_rate_factor, parameter_groups
+from asid.training.threads import fit_training_threads
 from asid.training.train import train
 
 pytestmark = pytest.mark.process
@@ -131,8 +132,40 @@ def test_a_killed_training_resumes_to_the_same_weights(
     expected, actual = read_history(tmp_path / "whole"), read_history(tmp_path / "killed")
     pd.testing.assert_frame_equal(actual[CURVES], expected[CURVES], check_exact=True)
     assert actual["seconds"].is_monotonic_increasing
-    assert read_execution(tmp_path / "whole") == {"micro_batch": 2, "resumed_at": []}
-    assert read_execution(tmp_path / "killed") == {"micro_batch": 2, "resumed_at": [4]}
+    assert read_execution(tmp_path / "whole") == {"micro_batch": 2, "threads": 1, "resumed_at": []}
+    assert read_execution(tmp_path / "killed") == {"micro_batch": 2, "threads": 1, "resumed_at": [4]}
+
+
+def test_a_resumed_training_keeps_the_number_of_threads(tiny_run: MakeRun, tmp_path: Path) -> None:
+    config = tiny_run(model={"num_groups": 1})
+    try:
+        torch.set_num_threads(2)
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr("asid.training.train.fit_training_threads", lambda _: torch.set_num_threads(2))
+            train_until(5, config, tmp_path)
+        torch.set_num_threads(1)
+        train(config, tmp_path, progress=False)
+    finally:
+        torch.set_num_threads(1)
+    assert read_execution(tmp_path) == {"micro_batch": 2, "threads": 2, "resumed_at": [4]}
+
+
+def test_the_trial_of_threads_trains_nothing_and_keeps_the_random_state(
+    tiny_run: MakeRun, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tried = []
+
+    def try_once(work: Callable[[], object]) -> int:
+        work()
+        tried.append(work)
+        return 1
+
+    monkeypatch.setattr("asid.training.threads.fit_threads", try_once)
+    state = torch.get_rng_state()
+    assert fit_training_threads(tiny_run()) == 1
+    assert torch.equal(torch.get_rng_state(), state)
+    assert fit_training_threads(tiny_run(accelerator="gpu")) == fit_training_threads(tiny_run(devices=2)) == 1
+    assert len(tried) == 1
 
 
 def test_a_resumed_training_does_not_repeat_what_is_done(
@@ -436,7 +469,7 @@ def test_out_of_memory_makes_the_micro_batch_smaller(
         assert f"from the start with micro-batches of {after} instead of {before} patches" in message
         assert message.endswith(f"the batch stays at {batch_size}")
         assert "\n" not in message
-    assert read_execution(tmp_path / "small") == {"micro_batch": sizes[-1], "resumed_at": []}
+    assert read_execution(tmp_path / "small") == {"micro_batch": sizes[-1], "threads": 1, "resumed_at": []}
 
     # The same sums in another order: 1e-7 of a gradient in float32, 1e-6 of a weight after four steps of 1e-3.
     expected, actual = read_history(tmp_path / "whole"), read_history(tmp_path / "small")
@@ -467,7 +500,7 @@ def test_after_running_out_of_memory_a_training_continues_in_micro_batches(
     memory(2, spared=spared)
     model = train(config, tmp_path, progress=False)
     assert same(weights(model), expected)
-    assert read_execution(tmp_path) == {"micro_batch": 2, "resumed_at": resumed_at}
+    assert read_execution(tmp_path) == {"micro_batch": 2, "threads": 1, "resumed_at": resumed_at}
     assert ("from the last checkpoint" in caplog.text) == bool(resumed_at)
     assert list(read_history(tmp_path)["step"]) == [1, 2, 3, 4, 5, 6]
     assert validations(tmp_path) == [3, 6]
@@ -504,7 +537,7 @@ def test_a_killed_training_with_micro_batches_resumes_to_the_same_weights(
     assert same(weights(resumed), weights(whole))
     expected, actual = read_history(tmp_path / "whole"), read_history(tmp_path / "killed")
     pd.testing.assert_frame_equal(actual[CURVES], expected[CURVES], check_exact=True)
-    assert read_execution(tmp_path / "killed") == {"micro_batch": 1, "resumed_at": [2, 4]}
+    assert read_execution(tmp_path / "killed") == {"micro_batch": 1, "threads": 1, "resumed_at": [2, 4]}
 
 
 def test_out_of_memory_with_one_patch_is_reported_with_settings_to_change(

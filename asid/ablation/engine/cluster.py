@@ -12,6 +12,7 @@ import yaml
 from pydantic import Field
 
 from asid.config import Config
+from asid.process import chosen_threads
 
 
 class ClusterConfig(Config):
@@ -40,10 +41,13 @@ def default_workers() -> int:
 
 
 def threads_each(at_once: int) -> int:
-    """CPU threads of each run on this machine if ``at_once`` runs are executed at a time."""
+    """CPU threads of each run on this machine if ``at_once`` runs are executed at a time: its share of them.
+
+    Not a trial: the runs of a study are compared, and have to add in the same order.
+    """
     from dask.system import CPU_COUNT
 
-    return max(1, int(CPU_COUNT) // at_once)
+    return chosen_threads() or max(1, int(CPU_COUNT) // at_once)
 
 
 def runs_at_once(config: ClusterConfig, runs: int) -> int:

@@ -28,8 +28,19 @@ def conclude(results: StudyResults) -> list[str]:
 
 
 def limits(results: StudyResults) -> list[str]:
-    """What the study cannot show: with maps that are hardly used, and with so few seeds."""
-    return [*_unused_maps(results), *_few_seeds(results)]
+    """What the study cannot show: with maps that are hardly used, few seeds, and different numbers of threads."""
+    return [*_unused_maps(results), *_few_seeds(results), *_different_threads(results)]
+
+
+def _different_threads(results: StudyResults) -> list[str]:
+    """Where runs were trained with different numbers of CPU threads."""
+    threads = sorted({n for stored in results.trained if (n := stored.record.execution.get("threads")) is not None})
+    if len(threads) < 2:
+        return []
+    return [
+        f"The runs were trained with different numbers of CPU threads ({', '.join(map(str, threads))}): their sums are "
+        "added in another order, which can make hundredths of a dB. Use --threads for runs that are compared."
+    ]
 
 
 def _unused_maps(results: StudyResults) -> list[str]:

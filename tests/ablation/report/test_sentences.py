@@ -6,7 +6,7 @@ import pytest
 from written_study import PROTOCOL, make_study, seeded
 
 from asid.ablation.report.results import StudyResults, load_results
-from asid.ablation.report.sentences import conclude, describe, explain
+from asid.ablation.report.sentences import conclude, describe, explain, limits
 from asid.files import RECORD
 from asid.runs.record import read_record, write_record
 
@@ -44,6 +44,17 @@ def test_too_few_seeds_for_the_exact_test_are_reported(seeds: int, smallest: str
     assert f"{seeds} seeds are few" in sentence
     assert f"cannot go below p = {smallest} " in sentence
     assert "6 seeds can reach 0.05" in sentence
+
+
+def test_different_numbers_of_threads_are_reported(tmp_path: Path) -> None:
+    folder = make_study(tmp_path)
+    for run, threads in [("base-0", 1), ("base-1", 1), ("no_sharing-0", 1)]:
+        path = folder / "runs" / run
+        write_record(read_record(path).override(execution={"exit": "done", "threads": threads}), path)
+    assert not [sentence for sentence in limits(load_results(folder)) if "threads" in sentence]
+    write_record(read_record(path).override(execution={"exit": "done", "threads": 4}), path)
+    (sentence,) = [sentence for sentence in limits(load_results(folder)) if "threads" in sentence]
+    assert "(1, 4)" in sentence
 
 
 def test_unused_attention_maps_are_reported(tmp_path: Path) -> None:

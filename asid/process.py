@@ -7,8 +7,13 @@ import ctypes
 import os
 import platform
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import cache
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
 
 KEEP_MEMORY = "ASID_KEEP_MEMORY"
 """Environment variable: 0 returns freed memory to the system at once, as the C library does by default."""
@@ -17,7 +22,7 @@ THREADS = "ASID_THREADS"
 """Environment variable: the number of CPU threads, instead of a trial."""
 
 _TRIAL = 0.5
-"""Seconds that a trial takes at most, as far as one repetition of the work allows."""
+"""Seconds that a trial takes at most."""
 _GAIN = 0.85
 """More threads have to lower the time to this share of it: they take cores from other work."""
 
@@ -58,8 +63,8 @@ def chosen_threads() -> int | None:
     return int(text)
 
 
-def fit_threads(work: Callable[[], object]) -> int:
-    """Set the number of torch's CPU threads to what is fastest for ``work`` on this machine, as loaded now.
+def fit_threads(network: "nn.Module", image: "Tensor") -> int:
+    """Set the number of torch's CPU threads to what is fastest for ``network`` on this machine, as loaded now.
 
     On a busy machine every operation waits for the thread that got no core, and many small operations take ten times
     as long with two threads as with one. So this tries 1, 2, 4 … threads, up to the number that torch is set to, and
@@ -67,7 +72,8 @@ def fit_threads(work: Callable[[], object]) -> int:
     ``MKL_NUM_THREADS``, or, if it is one, by ``torch.set_num_threads``.
 
     Args:
-        work: A small part of what will be done, to be repeated.
+        network: What will be trained or applied, on the CPU.
+        image: A small input (B, 3, H, W), to be repeated.
 
     Returns:
         The number of threads, as it is set now.
@@ -77,7 +83,9 @@ def fit_threads(work: Callable[[], object]) -> int:
     if (chosen := chosen_threads()) is not None:
         torch.set_num_threads(chosen)
     elif not ({"OMP_NUM_THREADS", "MKL_NUM_THREADS"} & set(os.environ)) and (most := _most_threads()) > 1:
-        torch.set_num_threads(_fastest(work, most))
+        deadline = time.perf_counter() + _TRIAL
+        with torch.no_grad(), _stopping(network, deadline):
+            torch.set_num_threads(_fastest(lambda: network(image), most, deadline))
     return torch.get_num_threads()
 
 
@@ -89,17 +97,40 @@ def _most_threads() -> int:
     return torch.get_num_threads()
 
 
-def _fastest(work: Callable[[], object], most: int) -> int:
+class _OutOfTimeError(Exception):
+    """A trial takes too long: one pass with too many threads may take a minute."""
+
+
+@contextmanager
+def _stopping(network: "nn.Module", deadline: float) -> Iterator[None]:
+    """Inside, ``network`` raises :class:`_OutOfTimeError` in whichever module it is at the ``deadline``."""
+
+    def check(*_: object) -> None:
+        if time.perf_counter() > deadline:
+            raise _OutOfTimeError
+
+    hooks = [module.register_forward_pre_hook(check) for module in network.modules()]
+    try:
+        yield
+    finally:
+        for hook in hooks:
+            hook.remove()
+
+
+def _fastest(work: Callable[[], object], most: int, deadline: float) -> int:
+    """The number of threads, up to ``most``, with which ``work`` is fastest."""
     import torch
 
     candidates = [threads for threads in (2**power for power in range(16)) if threads < most] + [most]
-    deadline = time.perf_counter() + _TRIAL
     fastest, least = 1, float("inf")
     for threads in candidates:
         torch.set_num_threads(threads)
-        work()  # starts the threads, and allocates
-        seconds = _seconds_each(work, min(deadline, time.perf_counter() + _TRIAL / len(candidates) / 2))
-        if seconds > _GAIN * least or time.perf_counter() > deadline:
+        try:
+            work()  # starts the threads, and allocates
+            seconds = _seconds_each(work, min(deadline, time.perf_counter() + _TRIAL / len(candidates) / 2))
+        except _OutOfTimeError:
+            break
+        if seconds > _GAIN * least:
             break
         fastest, least = threads, seconds
     return fastest

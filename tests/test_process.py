@@ -9,6 +9,7 @@ from collections.abc import Iterator
 
 import pytest
 import torch
+from torch import Tensor, nn
 
 from asid import process
 from asid.process import KEEP_MEMORY, THREADS, fit_threads
@@ -51,9 +52,21 @@ def four_threads(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     process._most_threads.cache_clear()
 
 
-def taking(milliseconds: dict[int, float]) -> None:
-    """Work that takes so long with so many threads."""
-    time.sleep(milliseconds[torch.get_num_threads()] / 1000)
+class Sleeping(nn.Module):
+    """A network of two layers that takes so many milliseconds with so many threads."""
+
+    def __init__(self, milliseconds: dict[int, float]) -> None:
+        super().__init__()
+        self.milliseconds, self.layers = milliseconds, nn.Sequential(nn.Identity(), nn.Identity())
+
+    def forward(self, image: Tensor) -> Tensor:
+        for layer in self.layers:
+            time.sleep(self.milliseconds[torch.get_num_threads()] / 2000)
+            image = layer(image)
+        return image
+
+
+IMAGE = torch.zeros(1, 3, 2, 2)
 
 
 @pytest.mark.usefixtures("four_threads")
@@ -64,32 +77,45 @@ def taking(milliseconds: dict[int, float]) -> None:
         ({1: 10, 2: 9.9, 4: 1}, 1),  # hardly faster
         ({1: 40, 2: 20, 4: 10}, 4),
         ({1: 40, 2: 10, 4: 40}, 2),
-        ({1: 600}, 1),  # no time to try more
+        ({1: 1200}, 1),  # no time to try more
     ],
 )
 def test_more_threads_are_used_only_if_they_pay(milliseconds: dict[int, float], fastest: int) -> None:
-    assert fit_threads(lambda: taking(milliseconds)) == fastest
+    network = Sleeping(milliseconds)
+    assert fit_threads(network, IMAGE) == fastest
     assert torch.get_num_threads() == fastest
+    assert not any(module._forward_pre_hooks for module in network.modules())
 
 
 @pytest.mark.usefixtures("four_threads")
 def test_a_second_trial_may_find_more_threads_than_the_first() -> None:
-    assert fit_threads(lambda: taking({1: 10, 2: 100})) == 1
-    assert fit_threads(lambda: taking({1: 40, 2: 10, 4: 40})) == 2
+    assert fit_threads(Sleeping({1: 10, 2: 100}), IMAGE) == 1
+    assert fit_threads(Sleeping({1: 40, 2: 10, 4: 40}), IMAGE) == 2
+
+
+@pytest.mark.usefixtures("four_threads")
+def test_a_pass_that_would_take_minutes_is_cut_off() -> None:
+    class Endless(Sleeping):
+        def forward(self, image: Tensor) -> Tensor:
+            for _ in range(1 if torch.get_num_threads() == 1 else 10_000):
+                image = super().forward(image)
+            return image
+
+    assert fit_threads(Endless({1: 10, 2: 100}), IMAGE) == 1
 
 
 @pytest.mark.usefixtures("four_threads")
 @pytest.mark.parametrize(("name", "expected"), [(THREADS, 3), ("OMP_NUM_THREADS", 4), ("MKL_NUM_THREADS", 4)])
 def test_what_the_user_has_set_is_kept(name: str, expected: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(name, "3")  # torch reads OMP_NUM_THREADS when it is loaded, and has four here
-    assert fit_threads(lambda: pytest.fail("nothing to try")) == expected
+    assert fit_threads(Sleeping({}), IMAGE) == expected
 
 
 @pytest.mark.parametrize("text", ["0", "-1", "two", "1.5"])
 def test_a_number_of_threads_that_is_none_is_refused(text: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(THREADS, text)
     with pytest.raises(ValueError, match=rf"{THREADS}={text}: expected a whole number"):
-        fit_threads(lambda: None)
+        fit_threads(Sleeping({}), IMAGE)
 
 
 @pytest.mark.process

@@ -39,14 +39,12 @@ _TRIAL_SIDE = 48
 """Side of the image on which numbers of threads are tried, in LR pixels."""
 
 
-@torch.inference_mode()
 def fit_inference_threads(network: ASID) -> int:
     """Set the number of CPU threads to what is fastest for applying ``network`` now, on a CPU.
 
     See :func:`asid.process.fit_threads`, also for what is returned.
     """
-    image = torch.zeros(1, 3, _TRIAL_SIDE, _TRIAL_SIDE)
-    return fit_threads(lambda: network(image))
+    return fit_threads(network, torch.zeros(1, 3, _TRIAL_SIDE, _TRIAL_SIDE))
 
 
 _is_fitted = False

@@ -1,14 +1,13 @@
 """How many CPU threads a training uses."""
 
 import torch
-import torch.nn.functional as F
 
 from asid.config import RunConfig
 from asid.model.network import ASID
 from asid.process import fit_threads
 
 _TRIAL_PIXELS = 1024
-"""LR pixels of the step that is tried: a part of a batch."""
+"""LR pixels of the forward pass that is tried: a part of a batch."""
 _TRIAL_SIDE = 32
 """Largest side of its patches, in LR pixels."""
 
@@ -23,8 +22,6 @@ def fit_training_threads(config: RunConfig) -> int:
     on_gpu = train.accelerator not in ("auto", "cpu") or (train.accelerator == "auto" and torch.cuda.is_available())
     if on_gpu or (train.devices, train.num_nodes) != (1, 1):
         return torch.get_num_threads()
-    side, scale = min(config.data.patch_size, _TRIAL_SIDE), config.model.scale
+    side = min(config.data.patch_size, _TRIAL_SIDE)
     batch = min(train.batch_size, max(1, _TRIAL_PIXELS // side**2))
-    network = ASID(config.model, seed=config.seed)
-    lr, hr = torch.zeros(batch, 3, side, side), torch.ones(batch, 3, scale * side, scale * side)
-    return fit_threads(lambda: F.l1_loss(network(lr), hr).backward())
+    return fit_threads(ASID(config.model, seed=config.seed), torch.zeros(batch, 3, side, side))

@@ -19,8 +19,10 @@ from pydantic import (
     BaseModel,
     BeforeValidator,
     ConfigDict,
+    Discriminator,
     Field,
     PlainSerializer,
+    Tag,
     ValidationError,
     field_validator,
     model_validator,
@@ -223,6 +225,36 @@ class ModelConfig(Config):
         return self.override(num_groups=1 + max(kinds)), kinds
 
 
+class PlainCNNConfig(Config):
+    """A plain residual CNN, the reference without attention: :class:`asid.model.plain_cnn.PlainCNN`."""
+
+    network: Literal["plain-cnn"] = "plain-cnn"
+    """Which network this is. The configuration of an ASID network has no such field."""
+    scale: Literal[1, 2, 3, 4, 8] = 2
+    """Upscaling factor s."""
+    num_features: Annotated[int, Field(ge=1, le=2048)] = 42
+    """Width C of the feature maps, in channels."""
+    num_blocks: Annotated[int, Field(ge=0, le=64)] = 3
+    """Number of residual blocks, of two 3×3 convolutions each."""
+
+
+NetworkConfig = ModelConfig | PlainCNNConfig
+"""The configuration of any network."""
+
+
+def _kind_of_network(value: Any) -> str:
+    """Which configuration to validate ``value`` as, so that an error names the fields of one network only."""
+    is_plain = isinstance(value, PlainCNNConfig) or (isinstance(value, Mapping) and "network" in value)
+    return "network[plain-cnn]" if is_plain else "network[asid]"  # the brackets: see describe_errors
+
+
+AnyNetwork = Annotated[
+    Annotated[ModelConfig, Tag("network[asid]")] | Annotated[PlainCNNConfig, Tag("network[plain-cnn]")],
+    Discriminator(_kind_of_network),
+]
+"""A field that holds the configuration of any network: a plain CNN if it has a key ``network``, otherwise ASID."""
+
+
 AXES: Mapping[str, Axis] = MappingProxyType(
     {
         name: item
@@ -371,8 +403,8 @@ class EvalConfig(InferenceConfig):
 class RunConfig(Config):
     """Everything that the numbers of a run depend on: network, data, training, evaluation and seed."""
 
-    model: ModelConfig = ModelConfig()
-    """The network."""
+    model: AnyNetwork = ModelConfig()
+    """The network: ASID, or a plain CNN."""
     data: DataConfig = DataConfig()
     """Photographs and patches."""
     train: TrainConfig = TrainConfig()
@@ -381,6 +413,20 @@ class RunConfig(Config):
     """Evaluation."""
     seed: Annotated[int, Field(ge=0, lt=2**31)] = 0
     """Seed of the initial weights and of the training patches and their order."""
+
+    @model_validator(mode="after")
+    def _check_network(self) -> Self:
+        if isinstance(self.model, PlainCNNConfig):
+            named = {name: getattr(self.train, name) for name in ("start", "pretrained", "rates")}
+            if any(
+                value != TrainConfig.model_fields[name].get_default(call_default_factory=True)
+                for name, value in named.items()
+            ):
+                raise ValueError(
+                    "train.start, train.pretrained and train.rates are about the parts of ASID: "
+                    f"leave them out for a plain CNN (got {named})"
+                )
+        return self
 
     def training_settings(self) -> dict[str, Any]:
         """What decides the weights and the curves of a training, besides the bytes of files, as JSON values.
@@ -430,11 +476,13 @@ def build_run(preset_name: str, sections: dict[str, dict[str, Any]], seed: int =
         seed: The run's seed.
 
     Raises:
-        ValueError: Unknown preset.
+        ValueError: Unknown preset, or a preset for another network than ASID.
         ValidationError: Invalid changes; it lists all problems.
     """
     preset(preset_name)
     model = {**PRESETS[preset_name], **sections.get("model", {})}
+    if "network" in model and PRESETS[preset_name]:
+        raise ValueError(f"preset {preset_name} is an ASID network: leave it out where model.network is another one")
     return RunConfig.model_validate({**sections, "model": model, "seed": seed})
 
 

@@ -67,13 +67,18 @@ def folders(tmp_path: Path) -> tuple[Path, Path]:
 
 @pytest.fixture
 def tiny_run(crops: Path) -> Callable[..., RunConfig]:
-    """Trainings of one second: ``tiny_run(model={...}, seed=1, steps=10, ...)``; other keywords are fields of train."""
+    """Trainings of one second: ``tiny_run(model={...}, seed=1, steps=10, ...)``; other keywords are fields of train.
+
+    ``model`` is a change over a small ASID network, or another network.
+    """
 
     def make(*, model: dict[str, Any] | None = None, seed: int = 0, **train: Any) -> RunConfig:
+        changes = model or {}
+        network = changes if "network" in changes else preset("asid-tiny", **{"num_groups": 2, **changes}).to_dict()
         settings = {"steps": 6, "batch_size": 2, "validate_every": 3, "checkpoint_every": 2, "accelerator": "cpu"}
         return RunConfig.model_validate(
             {
-                "model": preset("asid-tiny", **{"num_groups": 2, **(model or {})}).to_dict(),
+                "model": network,
                 "data": {"train": str(crops / "train"), "validation": str(crops / "validation"), "patch_size": 16},
                 "train": {**settings, **train},
                 "evaluate": {"data": [str(crops / "validation")]},

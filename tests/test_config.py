@@ -15,8 +15,10 @@ from asid.config import (
     DataConfig,
     EvalConfig,
     ModelConfig,
+    PlainCNNConfig,
     RunConfig,
     TrainConfig,
+    build_run,
     describe_errors,
     preset,
 )
@@ -328,6 +330,35 @@ def test_one_group_of_each_kind(changes: dict[str, Any], reduced_groups: int, ki
     assert group_kinds == kinds
     assert reduced == config.override(num_groups=reduced_groups)
     assert [reduced.makes_maps(kind) for kind in range(reduced_groups)] == [True, False][:reduced_groups]
+
+
+def test_a_run_is_of_asid_or_of_a_plain_cnn() -> None:
+    plain = RunConfig.model_validate({"model": {"network": "plain-cnn", "num_features": 8}})
+    assert plain.model == PlainCNNConfig(num_features=8)
+    for run in (plain, RunConfig(), RunConfig(model=plain.model)):
+        assert RunConfig.model_validate(run.to_dict()) == run
+        assert run.override(seed=3).model == run.model
+    assert build_run("asid", {"model": {"network": "plain-cnn"}}).model == PlainCNNConfig()
+    with pytest.raises(ValueError, match="preset asid-tiny"):
+        build_run("asid-tiny", {"model": {"network": "plain-cnn"}})
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        ({"model": {"network": "plain-cnn", "num_block": 2}}, ["model.num_block:", "did you mean 'num_blocks'"]),
+        ({"model": {"network": "plain-cnn", "esa": True}}, ["model.esa:", "unknown key", "num_features"]),
+        ({"model": {"network": "resnet"}}, ["model.network:", "'plain-cnn'", "'resnet'"]),
+        ({"model": {"num_group": 2}}, ["model.num_group:", "did you mean 'num_groups'"]),
+        ({"model": {"scale": 5}}, ["model.scale:", "got 5"]),
+        ({"model": {"network": "plain-cnn"}, "train": {"start": "linear"}}, ["train.start", "plain CNN"]),
+        ({"model": {"network": "plain-cnn"}, "train": {"rates": {"deep": 2}}}, ["train.rates", "plain CNN"]),
+    ],
+    ids=str,
+)
+def test_a_mistake_in_either_network_is_reported_for_its_own_field(content: dict[str, Any], words: list[str]) -> None:
+    (problem,) = problems(RunConfig, content)
+    assert all(word in problem for word in words), problem
 
 
 def test_messages_may_contain_braces() -> None:

@@ -121,7 +121,8 @@ def plan(
     console.print(table)
     for item in study.dropped:
         say(f"dropped by the rule {item.rule}: {item.variant}")
-    size = f"{len(study.variants)} variants × {len(study.config.seeds)} seeds: {study.run_count} runs"
+    what = ", ".join([f"{len(study.variants)} variants", *study.config.trained_references])
+    size = f"{what} × {len(study.config.seeds)} seeds: {study.run_count} runs"
     price = f"about {_format_hours(cost.hours)} h and {cost.megabytes:.0f} MB in {folder}"
     say(f"{size}, {cost.workers} at a time: {price}, by speeds measured on this machine")
     for origin, count in Counter(cost.origins.values()).items():

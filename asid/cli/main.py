@@ -24,7 +24,7 @@ from asid.cli.options import (
     say,
 )
 from asid.cli.stopping import stops_cleanly
-from asid.config import Config, RunConfig, build_run, describe_errors
+from asid.config import Config, ModelConfig, PlainCNNConfig, RunConfig, build_run, describe_errors
 from asid.process import THREADS
 
 app = typer.Typer(
@@ -123,7 +123,8 @@ def complexity(
     from asid.model.complexity import measure_complexity
 
     cost = measure_complexity(config, (width, height))
-    table = Table(title=f"{preset_name} ×{config.scale}, output {width}×{height}", title_justify="left")
+    name = preset_name if isinstance(config, ModelConfig) else config.network
+    table = Table(title=f"{name} ×{config.scale}, output {width}×{height}", title_justify="left")
     for name in ("parameters", "torch (G MACs)", "ptflops (G MACs)", "fvcore (G MACs)"):
         table.add_column(name, justify="right")
     macs = (cost.macs_torch, cost.macs_ptflops, cost.macs_fvcore)
@@ -138,12 +139,13 @@ def fields() -> None:
     table.add_column("field", no_wrap=True)
     table.add_column("default")
     table.add_column("meaning")
-    for section, info in RunConfig.model_fields.items():
-        inner = info.annotation
-        if not (isinstance(inner, type) and issubclass(inner, Config)):
-            continue
-        for name, field in inner.model_fields.items():
-            table.add_row(f"{section}.{name}", str(inner().to_dict()[name]), field.description or "")
+    sections = {name: type(section) for name, section in RunConfig() if isinstance(section, Config)}
+    for section, config in sections.items():
+        for name, field in config.model_fields.items():
+            table.add_row(f"{section}.{name}", str(config().to_dict()[name]), field.description or "")
+    table.add_section()
+    for name, field in PlainCNNConfig.model_fields.items():
+        table.add_row(f"model.{name}", str(PlainCNNConfig().to_dict()[name]), f"plain CNN: {field.description}")
     console.print(table)
 
 

@@ -20,6 +20,7 @@ from asid.data.resize import bicubic_upscale, crop_to_multiple
 from asid.data.sources import find_images, find_pairs
 from asid.evaluation.inference import upscale
 from asid.evaluation.metrics import PROTOCOL, comparable, psnr, score
+from asid.model.base import Network
 from asid.model.interventions import uniform_attention
 from asid.model.network import ASID
 
@@ -43,7 +44,7 @@ class Evaluation:
 
 
 def evaluate(
-    upscaler: ASID | Upscaler,
+    upscaler: Network | Upscaler,
     scale: int,
     config: EvalConfig | None = None,
     *,
@@ -76,7 +77,7 @@ def evaluate(
     config = config or EvalConfig()
     enlarge: Upscaler = (
         upscaler
-        if not isinstance(upscaler, ASID)
+        if not isinstance(upscaler, Network)
         else lambda lr: upscale(upscaler, lr, config, batch_tiles=batch_tiles)
     )
     work = [(data, pair) for data in config.data for pair in find_pairs(data, scale, data_root)]

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from asid.config import InferenceConfig
 from asid.data.images import RGBImage, check_image
-from asid.model.network import ASID
+from asid.model.base import Network
 from asid.model.observe import evaluation_mode
 from asid.process import keep_freed_memory
 
@@ -21,7 +21,9 @@ _VIEWS = [(turns, flip) for flip in (False, True) for turns in range(4)]
 
 
 @torch.inference_mode()
-def upscale(model: ASID, image: RGBImage, config: InferenceConfig | None = None, *, batch_tiles: int = 1) -> RGBImage:
+def upscale(
+    model: Network, image: RGBImage, config: InferenceConfig | None = None, *, batch_tiles: int = 1
+) -> RGBImage:
     """Super-resolve one image with ``model``, on the model's device.
 
     Args:
@@ -55,7 +57,7 @@ def upscale(model: ASID, image: RGBImage, config: InferenceConfig | None = None,
     return _to_image(model, total[0] / len(views))
 
 
-def to_tensor(model: ASID, image: RGBImage) -> Tensor:
+def to_tensor(model: Network, image: RGBImage) -> Tensor:
     """Convert uint8 (H, W, 3) to a batch (1, 3, H, W) on the CPU, in the value range and dtype of ``model``."""
     low, high = model.value_range
     return (
@@ -64,14 +66,14 @@ def to_tensor(model: ASID, image: RGBImage) -> Tensor:
     )
 
 
-def _to_image(model: ASID, sr: Tensor) -> RGBImage:
+def _to_image(model: Network, sr: Tensor) -> RGBImage:
     low, high = model.value_range
     if not torch.isfinite(sr).all():
         raise ValueError("the output of the network is not finite: its weights are damaged, or too large for 16-mixed")
     return ((sr - low) / (high - low)).clamp(0, 1).mul(255).round().to(torch.uint8).permute(1, 2, 0).numpy()
 
 
-def _restore(model: ASID, lr: Tensor, config: InferenceConfig, batch_tiles: int) -> Tensor:
+def _restore(model: Network, lr: Tensor, config: InferenceConfig, batch_tiles: int) -> Tensor:
     """Super-resolve (1, 3, H, W) to (1, 3, sH, sW), whole or in tiles; both on the CPU, in the model's value range."""
     height, width = lr.shape[-2:]
     if config.tile is None:
@@ -93,7 +95,7 @@ def _restore(model: ASID, lr: Tensor, config: InferenceConfig, batch_tiles: int)
     return total / weights
 
 
-def _forward(model: ASID, lr: Tensor, config: InferenceConfig) -> Tensor:
+def _forward(model: Network, lr: Tensor, config: InferenceConfig) -> Tensor:
     device = next(model.parameters()).device
     half = torch.float16 if config.precision == "16-mixed" else torch.bfloat16
     with torch.autocast(device.type, half, enabled=config.precision != "32-true"):
@@ -126,7 +128,7 @@ def _blend_weight(height: int, width: int, overlap: int, blend: str) -> Tensor:
     return ramp(height)[:, None] * ramp(width)[None, :]
 
 
-def _check_memory(model: ASID, pixels: int) -> None:
+def _check_memory(model: Network, pixels: int) -> None:
     """Refuse a whole image that would not fit into memory, before the machine starts to swap."""
     device = next(model.parameters()).device
     free = torch.cuda.mem_get_info(device)[0] if device.type == "cuda" else psutil.virtual_memory().available

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from asid.config import ModelConfig
 from asid.data.images import RGBImage
 from asid.evaluation.inference import to_tensor
+from asid.model.base import Network
 from asid.model.network import ASID
 from asid.model.observe import evaluation_mode
 from asid.model.windows import AttentionWindow, channel_window, spatial_window
@@ -125,8 +126,15 @@ def _pixels_of_tokens(window: AttentionWindow, height: int, width: int) -> NDArr
     return window.split(torch.arange(height * width).reshape(1, 1, height, width))[..., 0].numpy()
 
 
+def with_attention(model: Network) -> ASID:
+    """``model`` itself; raises ``ValueError`` if it is another network than ASID and so has no attention maps."""
+    if not isinstance(model, ASID):
+        raise ValueError(f"expected an ASID network, got a {type(model).__name__}, which has no attention maps")
+    return model
+
+
 @torch.no_grad()
-def extract_attention_maps(model: ASID, image: RGBImage) -> ImageAttentionMaps:
+def extract_attention_maps(model: Network, image: RGBImage) -> ImageAttentionMaps:
     """Run ``model`` on an LR image and return all of its attention maps.
 
     Takes about ``4 T`` bytes per LR pixel, layer, step and group that computes maps (D8 without sharing: 12 kB per
@@ -136,7 +144,11 @@ def extract_attention_maps(model: ASID, image: RGBImage) -> ImageAttentionMaps:
         model: The network.
         image: uint8 (H, W, 3) RGB. It goes through as a whole, because the global grid depends on the size of the
             input.
+
+    Raises:
+        ValueError: ``model`` is not an ASID network.
     """
+    model = with_attention(model)
     lr = to_tensor(model, image).to(next(model.parameters()).device)
     with evaluation_mode(model):
         _, maps = model(lr, return_attention=True)

@@ -5,7 +5,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from asid.model.network import UNIT_RANGE
+from asid.model.base import UNIT_RANGE
 from asid.model.observe import evaluation_mode
 
 

@@ -14,14 +14,15 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from pydantic import ValidationError
+from pydantic import TypeAdapter, ValidationError
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor
 
-from asid.config import ModelConfig, describe_errors
+from asid.config import AnyNetwork, ModelConfig, NetworkConfig, describe_errors
 from asid.files import atomic_write
-from asid.model.network import ASID, ValueRange
+from asid.model.base import Network, ValueRange
+from asid.model.build import build_network
 
 FORMAT = "asid/1"
 PUBLISHED_RANGE: ValueRange = (-1.0, 1.0)
@@ -31,6 +32,7 @@ CHECKSUM = "sha256"
 """Entry of the metadata: SHA-256 over the other entries and the tensors. Files of earlier versions do not have it."""
 
 StateDict = dict[str, Tensor]
+_CONFIG: TypeAdapter[NetworkConfig] = TypeAdapter(AnyNetwork)
 
 # Published names to ours, in the order of application. In the published code, block0 makes the maps, and its IDB has
 # one more wrapper.
@@ -82,7 +84,7 @@ class CheckpointError(ValueError):
     """A checkpoint that cannot be read, or whose tensors do not fit the network."""
 
 
-def save_checkpoint(model: ASID, path: str | Path, **metadata: Any) -> Path:
+def save_checkpoint(model: Network, path: str | Path, **metadata: Any) -> Path:
     """Write weights, configuration and value range to a safetensors file.
 
     Args:
@@ -99,7 +101,7 @@ def save_checkpoint(model: ASID, path: str | Path, **metadata: Any) -> Path:
     return Path(path)
 
 
-def load_checkpoint(path: str | Path) -> ASID:
+def load_checkpoint(path: str | Path) -> Network:
     """Build the network that a checkpoint describes and load its weights, on the CPU, in evaluation mode.
 
     Args:
@@ -123,7 +125,7 @@ def load_checkpoint(path: str | Path) -> ASID:
         config, value_range, tensors = _read_published(path)
     _check_values(tensors, path)
     _check_size(config, tensors, path)
-    model = ASID(config, value_range=value_range)
+    model = build_network(config, value_range=value_range)
     _check_fit(model.state_dict(), tensors, path)
     model.load_state_dict(tensors)
     return model.eval()
@@ -165,7 +167,7 @@ def _read_config(tensors: StateDict) -> ModelConfig:
         raise CheckpointError("not a published ASID checkpoint: " + "; ".join(describe_errors(error))) from None
 
 
-def _read_ours(path: Path) -> tuple[ModelConfig, ValueRange, StateDict]:
+def _read_ours(path: Path) -> tuple[NetworkConfig, ValueRange, StateDict]:
     try:
         with safe_open(path, framework="pt") as file:
             entries = dict(file.metadata() or {})
@@ -184,7 +186,7 @@ def _read_ours(path: Path) -> tuple[ModelConfig, ValueRange, StateDict]:
         low, high = map(float, header["value_range"])
         if not (isfinite(low) and isfinite(high) and low < high):
             raise ValueError(f"expected a value range [black, white] with black below white, got [{low}, {high}]")
-        return ModelConfig.model_validate(header["model"]), (low, high), tensors
+        return _CONFIG.validate_python(header["model"]), (low, high), tensors
     except ValidationError as error:
         raise CheckpointError(f"{path}: " + "; ".join(describe_errors(error))) from None
     except (KeyError, TypeError, ValueError, OverflowError) as error:
@@ -244,12 +246,15 @@ def _check_values(tensors: Mapping[str, Tensor], path: Path) -> None:
         raise CheckpointError(f"{path}: expected finite numbers, NaN or infinite are some in {_some(broken)}")
 
 
-def _check_size(config: ModelConfig, tensors: Mapping[str, Tensor], path: Path) -> None:
+def _check_size(config: NetworkConfig, tensors: Mapping[str, Tensor], path: Path) -> None:
     """Refuse a file that has too few numbers for the network that it describes, before that is built."""
     numbers = sum(tensor.numel() for tensor in tensors.values())
-    spatial = sum(width**2 for width in config.step_widths) * len(config.spatial_windows)  # the projections of values
-    channel = 3 * config.num_features**2 * len(config.channel_windows)  # those of queries, keys and values
-    least = config.num_groups * (spatial + channel + config.distillation_steps)
+    if isinstance(config, ModelConfig):
+        spatial = sum(width**2 for width in config.step_widths) * len(config.spatial_windows)  # projections of values
+        channel = 3 * config.num_features**2 * len(config.channel_windows)  # those of queries, keys and values
+        least = config.num_groups * (spatial + channel + config.distillation_steps)
+    else:
+        least = 18 * config.num_features**2 * config.num_blocks  # the convolutions of the blocks
     if numbers < least:
         raise CheckpointError(
             f"{path} does not fit the network it describes: expected at least {least:,} numbers, got {numbers:,}"

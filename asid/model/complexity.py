@@ -18,8 +18,9 @@ from dataclasses import asdict, dataclass
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-from asid.config import ModelConfig
-from asid.model.network import ASID
+from asid.config import ModelConfig, NetworkConfig
+from asid.model.base import Network
+from asid.model.build import build_network
 from asid.model.observe import output_shapes
 
 OUTPUT = (1280, 720)
@@ -46,7 +47,7 @@ def count_parameters(model: torch.nn.Module) -> int:
     return sum(parameter.numel() for parameter in model.parameters())
 
 
-def measure_complexity(config: ModelConfig, output: tuple[int, int] = OUTPUT) -> Complexity:
+def measure_complexity(config: NetworkConfig, output: tuple[int, int] = OUTPUT) -> Complexity:
     """Count parameters and multiply-adds of the network that ``config`` describes.
 
     Args:
@@ -59,13 +60,13 @@ def measure_complexity(config: ModelConfig, output: tuple[int, int] = OUTPUT) ->
     )
 
 
-def count_macs(config: ModelConfig, output: tuple[int, int] = OUTPUT) -> int:
+def count_macs(config: NetworkConfig, output: tuple[int, int] = OUTPUT) -> int:
     """Multiply-adds by torch's counter alone, which takes less than a second."""
     return _torch_macs(*_on_meta(config, output))
 
 
 @torch.no_grad()
-def macs_by_module(config: ModelConfig, output: tuple[int, int] = OUTPUT) -> dict[str, int]:
+def macs_by_module(config: NetworkConfig, output: tuple[int, int] = OUTPUT) -> dict[str, int]:
     """Multiply-adds of each module by torch's counter, without those of the modules inside it.
 
     Args:
@@ -96,21 +97,21 @@ def macs_by_module(config: ModelConfig, output: tuple[int, int] = OUTPUT) -> dic
     return {path: macs for path, macs in own.items() if macs}
 
 
-def _on_meta(config: ModelConfig, output: tuple[int, int]) -> tuple[ASID, torch.Tensor]:
+def _on_meta(config: NetworkConfig, output: tuple[int, int]) -> tuple[Network, torch.Tensor]:
     """The network and its LR input, shapes only."""
     width, height = (max(1, side // config.scale) for side in output)
     with torch.device("meta"):
-        return ASID(config).eval(), torch.empty(1, 3, height, width)
+        return build_network(config).eval(), torch.empty(1, 3, height, width)
 
 
 @torch.no_grad()
-def _torch_macs(model: ASID, lr: torch.Tensor) -> int:
+def _torch_macs(model: Network, lr: torch.Tensor) -> int:
     with FlopCounterMode(display=False) as counter:
         model(lr)
     return counter.get_total_flops() // 2
 
 
-def _ptflops_macs(model: ASID, lr: torch.Tensor) -> int:
+def _ptflops_macs(model: Network, lr: torch.Tensor) -> int:
     from ptflops import get_model_complexity_info
 
     with contextlib.redirect_stdout(io.StringIO()):
@@ -126,22 +127,22 @@ def _ptflops_macs(model: ASID, lr: torch.Tensor) -> int:
 
 
 @torch.no_grad()
-def _fvcore_macs(config: ModelConfig, lr: torch.Tensor) -> int:
+def _fvcore_macs(config: NetworkConfig, lr: torch.Tensor) -> int:
     """Multiply-adds by fvcore's counter.
 
-    fvcore traces real tensors, which takes a long time and a lot of memory. So one group of each kind is counted, on
-    the smallest input. The count of each module is then scaled to ``lr`` by the number of values that the module
-    returns, to which the work of a convolution, a product, a norm or a resize is proportional, and multiplied by the
-    number of groups of its kind.
+    fvcore traces real tensors, which takes a long time and a lot of memory. So the smallest input is counted, and of
+    ASID one group of each kind. The count of each module is then scaled to ``lr`` by the number of values that the
+    module returns, to which the work of a convolution, a product, a norm or a resize is proportional, and multiplied by
+    the number of groups of its kind.
     """
     from fvcore.nn import FlopCountAnalysis
 
     logging.getLogger("fvcore.nn.jit_analysis").setLevel(logging.ERROR)
-    reduced, kinds = config.group_kinds()
+    reduced, kinds = config.group_kinds() if isinstance(config, ModelConfig) else (config, ())
     repeats = {f"groups.{kind}": kinds.count(kind) for kind in set(kinds)}
 
     smallest = torch.zeros(1, 3, 1, 1)
-    model = ASID(reduced).eval()
+    model = build_network(reduced).eval()
     analysis = FlopCountAnalysis(model, smallest)
     counts = (
         analysis.unsupported_ops_warnings(False).uncalled_modules_warnings(False).tracer_warnings("none").by_module()
@@ -155,6 +156,6 @@ def _fvcore_macs(config: ModelConfig, lr: torch.Tensor) -> int:
     return total
 
 
-def _output_sizes(model: ASID, lr: torch.Tensor) -> dict[str, int]:
+def _output_sizes(model: Network, lr: torch.Tensor) -> dict[str, int]:
     """How many values each module returns for ``lr`` (its first tensor, if there are several)."""
     return {path: math.prod(shapes[0]) for path, shapes in output_shapes(model, lr).items()}

@@ -8,7 +8,6 @@ LR ─ pad ─ shallow 3×3 ─┬─ group 1 ──── group 2 ── … �
                         └────────────────── global skip connection ──────────┘
 """
 
-import hashlib
 from dataclasses import dataclass
 
 import torch
@@ -16,12 +15,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from asid.config import ModelConfig
+from asid.model.base import UNIT_RANGE, Network, ValueRange, check_batch
 from asid.model.blocks import BlockMaps, Group
 from asid.model.layers import EnhancedSpatialAttention, conv3x3
-
-ValueRange = tuple[float, float]
-UNIT_RANGE: ValueRange = (0.0, 1.0)
-"""Value range of images for weights trained here; the published weights expect (-1, 1)."""
 
 
 @dataclass(frozen=True)
@@ -36,7 +32,7 @@ class AttentionMaps:
     """``channel[g][j]``: the map of group g, layer j, (n, C, C)."""
 
 
-class ASID(nn.Module):
+class ASID(Network):
     """Attention-sharing information distillation transformer for super-resolution.
 
     Args:
@@ -48,12 +44,13 @@ class ASID(nn.Module):
             this range; :mod:`asid.evaluation.inference` converts images to and from it.
     """
 
+    config: ModelConfig
+
     def __init__(
         self, config: ModelConfig | None = None, *, seed: int = 0, value_range: ValueRange = UNIT_RANGE
     ) -> None:
-        super().__init__()
-        self.config = config = config or ModelConfig()
-        self.value_range = value_range
+        config = config or ModelConfig()
+        super().__init__(config, value_range)
         c, s = config.num_features, config.scale
         # PyTorch's layers draw weights when they are built. These draws are discarded: reset_parameters draws the
         # initial weights.
@@ -65,15 +62,6 @@ class ASID(nn.Module):
             self.shuffle = nn.PixelShuffle(s)
         self.reset_parameters(seed)
         self.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # missing in torch's stubs
-
-    def reset_parameters(self, seed: int = 0) -> None:
-        """Draw the initial weights of every module from ``seed`` and the module's path."""
-        with torch.random.fork_rng(devices=[]):
-            for path, module in self.named_modules():
-                if path and hasattr(module, "reset_parameters"):
-                    digest = hashlib.sha256(f"{seed}:{path}".encode()).digest()
-                    torch.default_generator.manual_seed(int.from_bytes(digest[:7], "big"))
-                    module.reset_parameters()
 
     def pad(self, x: Tensor) -> Tensor:
         """Zero-pad images (B, 3, H, W) at the right and the bottom to a size that suits the windows and ESA.
@@ -99,8 +87,7 @@ class ASID(nn.Module):
         Raises:
             ValueError: ``x`` does not have the shape of an RGB batch, or is empty.
         """
-        if x.ndim != 4 or x.shape[1] != 3 or 0 in x.shape:
-            raise ValueError(f"expected a non-empty RGB batch of shape (B, 3, H, W), got {tuple(x.shape)}")
+        check_batch(x)
         s, (height, width) = self.config.scale, x.shape[-2:]
 
         padded = self.pad(x).contiguous(memory_format=torch.channels_last)  # (B, 3, H', W')

@@ -5,13 +5,13 @@ from pathlib import Path
 
 import torch
 
+from asid.model.base import Network
 from asid.model.checkpoint import load_checkpoint
 from asid.model.find import find_checkpoint
-from asid.model.network import ASID
 from asid.process import fit_threads
 
 
-def load_model(model: str | Path, device: str = "auto") -> ASID:
+def load_model(model: str | Path, device: str = "auto") -> Network:
     """Load a trained network, in evaluation mode.
 
     Args:
@@ -50,7 +50,7 @@ def fit_inference_threads(network: ASID) -> int:
 _is_fitted = False
 
 
-def _fit_once(network: ASID) -> None:
+def _fit_once(network: Network) -> None:
     """Once in a process: panels load several networks."""
     global _is_fitted
     if not _is_fitted:
@@ -58,7 +58,7 @@ def _fit_once(network: ASID) -> None:
         fit_inference_threads(network)
 
 
-def common_scale(models: Iterable[ASID]) -> int:
+def common_scale(models: Iterable[Network]) -> int:
     """The scale of networks that are compared with each other.
 
     Raises:

@@ -20,8 +20,8 @@ from asid.interpret.attention_maps import (
     group_similarity,
     mean_distance,
     uniform_distance,
+    with_attention,
 )
-from asid.model.network import ASID
 from asid.model.pretrained import common_scale, load_model
 from asid.panels.panel import Drawing, Panel
 from asid.plots import attention_maps as plots
@@ -37,7 +37,7 @@ class MapCache:
     """
 
     def __init__(self, models: Sequence[str], source: str) -> None:
-        self.models: dict[str, ASID] = {name: load_model(name, "cpu") for name in models}
+        self.models = {name: with_attention(load_model(name, "cpu")) for name in models}
         scale = common_scale(self.models.values())
         self.images: dict[str, RGBImage] = {
             photograph.name: photograph.lr(scale, "symmetric").pixels() for photograph in find_images(source)

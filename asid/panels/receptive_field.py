@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from asid.data.images import RGBImage
 from asid.interpret.local_attribution import Box, LocalAttribution, local_attribution
 from asid.interpret.receptive_field import Pixel, effective_receptive_field, summarise_field, tile_around
-from asid.model.network import ASID
+from asid.model.base import Network
 from asid.model.pretrained import common_scale
 from asid.panels.panel import Drawing, Panel
 from asid.plots.local_attribution import plot_local_attribution
@@ -46,7 +46,7 @@ class InfluenceMaps:
 
     def __init__(
         self,
-        models: Mapping[str, ASID],
+        models: Mapping[str, Network],
         images: Mapping[str, RGBImage],
         *,
         tile: int = 64,

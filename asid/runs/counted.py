@@ -3,14 +3,14 @@
 from contextlib import suppress
 from importlib import metadata
 
-from asid.config import ModelConfig, digest
+from asid.config import NetworkConfig, digest
 from asid.data.cache import cache_folder
 from asid.files import read_json, write_json
 from asid.model.complexity import Complexity, measure_complexity
 from asid.runs.identity import scores_code
 
 
-def complexity_once(config: ModelConfig) -> Complexity:
+def complexity_once(config: NetworkConfig) -> Complexity:
     """:func:`asid.model.complexity.measure_complexity`, or what it returned before for this network.
 
     The file is named by a hash of everything that the counts depend on, and lies in the folder of

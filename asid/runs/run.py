@@ -13,8 +13,8 @@ from lightning.pytorch.utilities import rank_zero_only
 from asid.config import RunConfig
 from asid.evaluation.evaluate import evaluate
 from asid.files import IMAGES
+from asid.model.base import Network
 from asid.model.complexity import Complexity
-from asid.model.network import ASID
 from asid.runs.counted import complexity_once
 from asid.runs.identity import Identity, Manifests, data_manifests, run_identity, set_name
 from asid.runs.lock import exclusive
@@ -30,7 +30,7 @@ class Run:
 
     config: RunConfig
     folder: Path
-    model: ASID
+    model: Network
     history: pd.DataFrame
     """Training curves (:data:`asid.training.history.COLUMNS`)."""
     scores: pd.DataFrame

@@ -14,7 +14,8 @@ from asid.config import RunConfig, TrainConfig
 from asid.data.images import RGBImage
 from asid.evaluation.inference import upscale
 from asid.evaluation.metrics import comparable, psnr
-from asid.model.network import ASID
+from asid.model.base import Network
+from asid.model.build import build_network
 from asid.training.checkpoints import recount_micro_batches, training_digest
 
 
@@ -43,7 +44,7 @@ def learning_rate_factor(config: TrainConfig) -> Callable[[int], float]:
     return factor
 
 
-def parameter_groups(model: ASID, config: TrainConfig) -> list[dict[str, Any]]:
+def parameter_groups(model: Network, config: TrainConfig) -> list[dict[str, Any]]:
     """The parameters by learning rate, as an optimiser takes them: ``params``, ``lr``, and ``rate``, the factor.
 
     Raises:
@@ -75,7 +76,7 @@ class TrainingModule(L.LightningModule):
     def __init__(self, config: RunConfig) -> None:
         super().__init__()
         self.run = config
-        self.model = ASID(config.model, seed=config.seed, value_range=config.train.value_range)
+        self.model = build_network(config.model, seed=config.seed, value_range=config.train.value_range)
 
     def training_step(self, batch: tuple[Tensor, Tensor], index: int) -> Tensor:
         """L1 loss of a micro-batch: LR (B, 3, p, p) and HR (B, 3, sp, sp) in [0, 1]."""

@@ -10,7 +10,7 @@ import torch
 from lightning.pytorch.callbacks import Callback
 from torch import Tensor
 
-from asid.model.network import ASID
+from asid.model.base import Network
 from asid.training.checkpoints import ends_step
 from asid.training.history import append_row, read_rows, write_rows
 
@@ -62,7 +62,7 @@ class HistoryRecorder(Callback):
         self, trainer: L.Trainer, module: L.LightningModule, outputs: Any, batch: Any, index: int
     ) -> None:
         """Note the loss of the step, for images in [0, 1], and write a row if one is due."""
-        assert isinstance(module.model, ASID)
+        assert isinstance(module.model, Network)
         low, high = module.model.value_range
         loss = outputs["loss"].detach() / (high - low)  # the micro-batch's share of the mean over the batch
         if index % trainer.accumulate_grad_batches == 0:

@@ -7,7 +7,6 @@ begin as a small correction, and their spatial attention begins as a soft simila
 the uniform maps of random weights, whose gradients vanish. All other layers keep their random weights.
 """
 
-import hashlib
 import logging
 import math
 from collections.abc import Sequence
@@ -22,8 +21,9 @@ from asid.data.images import RGBImage
 from asid.data.linear import Filters, even_sample, fit_linear_filters
 from asid.evaluation.inference import to_tensor
 from asid.model.attention import RelativePositionBias, SharedWindowAttention, WindowAttention
+from asid.model.base import Network, ValueRange, module_seed
 from asid.model.checkpoint import CheckpointError
-from asid.model.network import ASID, ValueRange
+from asid.model.network import ASID
 
 LOGGER = logging.getLogger(__name__)
 
@@ -109,7 +109,7 @@ def start_linear(
                 _start_maps(module, _generator(seed, f"{path}.query_key"))
 
 
-def start_from(model: ASID, trained: ASID, pairs: Sequence[tuple[RGBImage, RGBImage]]) -> None:
+def start_from(model: ASID, trained: Network, pairs: Sequence[tuple[RGBImage, RGBImage]]) -> None:
     """Begin with the weights of a trained network, which may have another scale.
 
     All layers but ``upsample`` are copied. If the scales differ, ``upsample`` is the least-squares solution from the
@@ -123,6 +123,8 @@ def start_from(model: ASID, trained: ASID, pairs: Sequence[tuple[RGBImage, RGBIm
     Raises:
         CheckpointError: The networks differ in more than the scale.
     """
+    if not isinstance(trained, ASID):
+        raise CheckpointError(f"the pretrained weights are those of a {type(trained).__name__}, expected ASID")
     scale = model.config.scale
     theirs, ours = ({**net.config.to_dict(), "value_range": list(net.value_range)} for net in (trained, model))
     differences = [
@@ -272,8 +274,7 @@ def _start_maps(attention: WindowAttention, generator: torch.Generator) -> None:
 
 def _generator(seed: int, path: str) -> torch.Generator:
     """Random numbers that depend on seed and path only: two variants start equal wherever they have the same layer."""
-    digest = hashlib.sha256(f"{seed}:start:{path}".encode()).digest()
-    return torch.Generator().manual_seed(int.from_bytes(digest[:7], "big"))
+    return torch.Generator().manual_seed(module_seed(seed, f"start:{path}"))
 
 
 def _normal(shape: Sequence[int], generator: torch.Generator) -> Tensor:

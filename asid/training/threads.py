@@ -3,7 +3,7 @@
 import torch
 
 from asid.config import RunConfig
-from asid.model.network import ASID
+from asid.model.build import build_network
 from asid.process import fit_threads
 
 _TRIAL_PIXELS = 1024
@@ -24,4 +24,4 @@ def fit_training_threads(config: RunConfig) -> int:
         return torch.get_num_threads()
     side = min(config.data.patch_size, _TRIAL_SIDE)
     batch = min(train.batch_size, max(1, _TRIAL_PIXELS // side**2))
-    return fit_threads(ASID(config.model, seed=config.seed), torch.zeros(batch, 3, side, side))
+    return fit_threads(build_network(config.model, seed=config.seed), torch.zeros(batch, 3, side, side))

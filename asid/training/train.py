@@ -20,6 +20,7 @@ from asid.data.patches import PatchDataset, ResumableSampler, collate
 from asid.data.photographs import Photograph
 from asid.data.sources import find_images
 from asid.files import CHECKPOINT, WEIGHTS
+from asid.model.base import Network
 from asid.model.checkpoint import load_checkpoint, save_checkpoint
 from asid.model.network import ASID
 from asid.model.pretrained import fit_inference_threads, load_model
@@ -37,7 +38,7 @@ LOGGER = logging.getLogger(__name__)
 
 def train(
     config: RunConfig, folder: str | Path, *, progress: bool = True, on_history: Callable[[Path], None] | None = None
-) -> ASID:
+) -> Network:
     """Train a network, and save it to ``folder``.
 
     An interrupted training resumes from its last checkpoint and ends with the weights that it would have had; a
@@ -136,7 +137,7 @@ def fit(job: Job, micro_batches: int) -> None:
     settings = job.config.train
     read_pair = methodcaller("pair", job.config.model.scale, job.config.data.border)
     module = TrainingModule(job.config)
-    if not job.checkpoint.exists():
+    if not job.checkpoint.exists() and isinstance(module.model, ASID):  # RunConfig allows these for no other network
         if settings.pretrained:
             start_from(module.model, load_model(settings.pretrained, "cpu"), job.patches.sample())
         elif settings.start == "linear":

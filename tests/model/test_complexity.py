@@ -8,7 +8,7 @@ import torch
 from fvcore.nn import FlopCountAnalysis
 from torch.utils.flop_counter import FlopCounterMode
 
-from asid.config import ModelConfig, preset
+from asid.config import ModelConfig, NetworkConfig, PlainCNNConfig, preset
 from asid.model.complexity import Complexity, _torch_macs, measure_complexity
 from asid.model.network import ASID
 
@@ -17,7 +17,7 @@ pytestmark = pytest.mark.process
 MEASURED: dict[str, Complexity] = {}
 
 
-def measure(config: ModelConfig, output: tuple[int, int] = (1280, 720)) -> Complexity:
+def measure(config: NetworkConfig, output: tuple[int, int] = (1280, 720)) -> Complexity:
     key = f"{config.digest()} {output}"
     if key not in MEASURED:
         MEASURED[key] = measure_complexity(config, output)
@@ -40,6 +40,15 @@ def test_published_networks(name: str, scale: int, parameters: int, macs_torch: 
     assert round(result.macs_ptflops / 1e9, 2) == macs_ptflops
     assert result.macs_fvcore == pytest.approx(result.macs_torch, rel=0.1)
     assert result.to_dict()["output"] == [1280, 720]
+
+
+def test_a_plain_cnn_is_counted() -> None:
+    cnn = measure(PlainCNNConfig(num_features=8, num_blocks=2), (60, 44))
+    weights = 9 * (3 * 8 + 4 * 8 * 8 + 8 * 12)  # each is used once for each LR pixel
+    assert cnn.parameters == weights + 5 * 8 + 12
+    assert cnn.macs_torch == 30 * 22 * weights
+    assert cnn.macs_ptflops == pytest.approx(cnn.macs_torch, rel=0.05)
+    assert cnn.macs_fvcore == pytest.approx(cnn.macs_torch, rel=0.05)
 
 
 @pytest.mark.parametrize(

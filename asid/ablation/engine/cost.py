@@ -10,12 +10,11 @@ import torch
 import torch.nn.functional as F
 
 from asid.ablation.study.expand import Study
-from asid.ablation.study.variants import describe_delta
-from asid.config import RunConfig
+from asid.config import ModelConfig, RunConfig
 from asid.data.sources import find_pairs
 from asid.files import SPEEDS, read_json, write_json
+from asid.model.build import build_network
 from asid.model.complexity import count_macs
-from asid.model.network import ASID
 
 _WARMUP, _TIMED = 1, 3
 """Repetitions before and during a measurement, of which the fastest counts."""
@@ -42,7 +41,7 @@ def measure_speed(config: RunConfig, threads: int) -> Speed:
     device = torch.device("cuda" if on_gpu else "cpu")
     torch.set_num_threads(threads)
     try:
-        model = ASID(config.model, seed=config.seed).to(device)
+        model = build_network(config.model, seed=config.seed).to(device)
         optimizer = torch.optim.AdamW(model.parameters(), lr=1e-6)
         side, scale = config.data.patch_size, config.model.scale
         lr = torch.full((config.train.batch_size, 3, side, side), 0.5, device=device)
@@ -75,7 +74,7 @@ def _best_time(action: Callable[[], Any], device: torch.device) -> float:
 
 
 def measure_speeds(study: Study, threads: int, folder: Path, *, store: bool) -> dict[str, Speed]:
-    """The speed of every variant, measured or read from ``speeds.json`` in the study's folder.
+    """The speed of every variant and trained reference, measured or read from ``speeds.json`` in the study's folder.
 
     Args:
         study: The study.
@@ -94,7 +93,7 @@ def measure_speeds(study: Study, threads: int, folder: Path, *, store: bool) -> 
             raise OSError(f"cannot write to {folder}: {error.strerror}; choose another folder with --output") from None
     stored: dict[str, Any] = read_json(path) if path.is_file() else {}
     speeds = {}
-    for name in study.variants:
+    for name in study.run_names:
         config = study.run_config(name)
         key = f"{config.model.digest()} {config.train.batch_size}×{config.data.patch_size} {threads} threads"
         if key not in stored:
@@ -106,11 +105,14 @@ def measure_speeds(study: Study, threads: int, folder: Path, *, store: bool) -> 
 
 
 def with_steps(study: Study, speeds: dict[str, Speed]) -> Study:
-    """The study with the steps that its ``minutes`` allow each variant; unchanged if it has no ``minutes``."""
+    """The study with the steps that its ``minutes`` allow each variant; unchanged if it has no ``minutes``.
+
+    A trained reference always has the steps of the base.
+    """
     minutes = study.config.minutes
     if minutes is None:
         return study
-    steps = {name: max(1, int(minutes * 60 / speed.seconds_a_step)) for name, speed in speeds.items()}
+    steps = {name: max(1, int(minutes * 60 / speeds[name].seconds_a_step)) for name in study.variants}
     return study.override(steps_of=steps)
 
 
@@ -119,7 +121,7 @@ def with_steps(study: Study, speeds: dict[str, Speed]) -> Study:
 
 @dataclass(frozen=True)
 class VariantCost:
-    """The cost of one variant, over all its seeds."""
+    """The cost of one variant, or of one trained reference, over all its seeds."""
 
     variant: str
     change: str
@@ -190,18 +192,18 @@ class StudyCost:
 def estimate(
     study: Study, parameters: dict[str, int], speeds: dict[str, Speed], reused: Mapping[str, int] | None = None
 ) -> list[VariantCost]:
-    """The cost of every variant.
+    """The cost of every variant and trained reference.
 
     Args:
         study: The study, with its steps.
-        parameters: Number of parameters by variant.
-        speeds: Measured speed by variant.
-        reused: Number of seeds by variant that another study has trained already.
+        parameters: Number of parameters of each.
+        speeds: Measured speed of each.
+        reused: Number of seeds of each that another study has trained already.
     """
     reused = reused or {}
     pixels: dict[tuple[str, ...], int] = {}
     rows = []
-    for name, variant in study.variants.items():
+    for name in study.run_names:
         config = study.run_config(name)
         train, evaluate, scale, speed = config.train, config.evaluate, config.model.scale, speeds[name]
         for sources in (evaluate.data, (config.data.validation,)):
@@ -209,7 +211,8 @@ def estimate(
                 pixels[sources] = _count_pixels(sources)
         views = 8 if evaluate.ensemble else 1
         tiling = (evaluate.tile / (evaluate.tile - evaluate.overlap)) ** 2 if evaluate.tile else 1.0
-        maps = 2 if config.model.spatial_windows else 1  # the network's own, and uniform ones
+        has_maps = isinstance(config.model, ModelConfig) and config.model.spatial_windows
+        maps = 2 if has_maps else 1  # the network's own, and uniform ones
         validations = -(-train.steps // train.validate_every)
         hr_pixels = pixels[evaluate.data] * views * tiling * maps + validations * pixels[(config.data.validation,)]
         forward = hr_pixels / scale**2 * speed.seconds_a_pixel
@@ -218,7 +221,7 @@ def estimate(
         rows.append(
             VariantCost(
                 variant=name,
-                change=describe_delta(variant.delta) or "–",
+                change=study.change(name) or "–",
                 seeds=seeds,
                 reused=reused.get(name, 0),
                 parameters=parameters[name],

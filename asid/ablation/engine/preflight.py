@@ -12,10 +12,9 @@ from asid.ablation.engine.reuse import trained_elsewhere
 from asid.ablation.study.expand import Study
 from asid.ablation.study.plan import plan_runs
 from asid.ablation.study.study import StudyError
-from asid.ablation.study.variants import describe_delta
 from asid.config import RunConfig
+from asid.model.build import build_network
 from asid.model.complexity import count_parameters
-from asid.model.network import ASID
 
 _PROBE = (40, 56)
 """Height and width of the image on which networks are compared: at this size no two kinds of window coincide."""
@@ -78,10 +77,10 @@ def shorten(study: Study) -> Study:
 
 
 def check_networks(study: Study) -> dict[str, int]:
-    """Build the network of every variant.
+    """Build the network of every variant and trained reference.
 
     Returns:
-        The number of parameters by variant.
+        The number of parameters of each.
 
     Raises:
         StudyError: Two variants with the same training have the same number of parameters and, from the same seed, the
@@ -91,9 +90,9 @@ def check_networks(study: Study) -> dict[str, int]:
     image = torch.rand(1, 3, *_PROBE, generator=torch.Generator().manual_seed(0))
     seen: list[tuple[str, RunConfig, torch.Tensor]] = []
     parameters: dict[str, int] = {}
-    for name, variant in study.variants.items():
+    for name in study.run_names:
         config = study.run_config(name)
-        model = ASID(config.model, seed=config.seed).eval()
+        model = build_network(config.model, seed=config.seed).eval()
         parameters[name] = count_parameters(model)
         with torch.inference_mode():
             output = model(image)
@@ -102,7 +101,7 @@ def check_networks(study: Study) -> dict[str, int]:
             if same_training and parameters[name] == parameters[other] and torch.equal(output, other_output):
                 mine, theirs = config.model.to_dict(), other_config.model.to_dict()
                 axes = ", ".join(key for key in mine if mine[key] != theirs[key])
-                change = describe_delta(variant.delta) or "no changes"
+                change = study.change(name) or "no changes"
                 raise StudyError(
                     f"variants {name} ({change}) and {other} are the same network, with the same output: "
                     f"{axes} has no effect there; remove one of the two, or exclude it"

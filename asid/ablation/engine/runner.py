@@ -16,7 +16,8 @@ from asid.ablation.engine.progress import Progress
 from asid.ablation.engine.reuse import reuse
 from asid.ablation.study.expand import Study
 from asid.ablation.study.plan import Plan, PlannedRun, plan_study, write_plan
-from asid.ablation.study.study import Reference, StudyError
+from asid.ablation.study.references import TRAINED, Reference
+from asid.ablation.study.study import StudyError
 from asid.config import RunConfig, digest
 from asid.data.images import RGBImage
 from asid.files import IMAGES, STUDY_LOCK
@@ -177,7 +178,7 @@ def _score_references(plan: Plan, output: Path) -> None:
 
     config = plan.runs[0].config
     manifests = data_manifests(config)
-    for name in plan.references:
+    for name in (name for name in plan.references if name not in TRAINED):
         identity = _reference_identity(name, config, manifests)
         folder = output / "references" / name
         try:

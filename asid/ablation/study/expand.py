@@ -13,6 +13,7 @@ from typing import Annotated, Any
 from pydantic import TypeAdapter, ValidationError
 
 from asid.ablation.study.components import add_one_in, leave_one_out, pairwise
+from asid.ablation.study.references import REFERENCES, plain_cnn_run
 from asid.ablation.study.study import StudyConfig, StudyError, read_study_file
 from asid.ablation.study.variants import Delta, Dropped, Variant, describe_delta, format_value, merge
 from asid.config import (
@@ -52,13 +53,24 @@ class Study:
         return self.config.base_name
 
     @property
-    def run_count(self) -> int:
-        """Number of runs: variants times seeds."""
-        return len(self.variants) * len(self.config.seeds)
+    def run_names(self) -> list[str]:
+        """What is run with every seed: the variants, and the references that are trained."""
+        return [*self.variants, *self.config.trained_references]
 
-    def run_config(self, variant: str, seed: int | None = None) -> RunConfig:
-        """The full configuration of one run, by default with the study's first seed."""
-        return _run_config(self.config, self.variants[variant], seed)
+    @property
+    def run_count(self) -> int:
+        """Number of runs: variants and trained references, times seeds."""
+        return len(self.run_names) * len(self.config.seeds)
+
+    def run_config(self, name: str, seed: int | None = None) -> RunConfig:
+        """The full configuration of one run of :attr:`run_names`, by default with the study's first seed."""
+        if name in self.config.trained_references:
+            return plain_cnn_run(self.run_config(self.base_name, seed))
+        return _run_config(self.config, self.variants[name], seed)
+
+    def change(self, name: str) -> str:
+        """What distinguishes one of :attr:`run_names` from the base, as text; empty for the base itself."""
+        return describe_delta(self.variants[name].delta) if name in self.variants else REFERENCES[name]
 
     def override(self, **changes: Any) -> "Study":
         """The study with some fields of its configuration changed, expanded and checked again."""
@@ -84,6 +96,7 @@ def expand(config: StudyConfig) -> Study:
     """
     try:
         base = build_run(config.preset, config.base, config.seeds[0])
+        _network(base)
     except ValueError as error:
         raise StudyError("; ".join(f"base: {line}" for line in _messages(error))) from None
     try:
@@ -112,18 +125,19 @@ def _run_config(config: StudyConfig, variant: Variant, seed: int | None = None) 
 
 def _generate(config: StudyConfig, base: RunConfig) -> Iterator[Variant]:
     """The variants of all generators, in the order of the fields of :class:`StudyConfig`."""
+    model = _network(base)
     for values in product(*config.factors.values()) if config.factors else ():
         fields = dict(zip(config.factors, values, strict=True))
         levels = {name.rpartition(".")[2]: format_value(value) for name, value in fields.items()}
         yield replace(_from_fields(config, base, fields), levels=levels)
     for values in zip(*config.zip.values(), strict=True):
         yield _from_fields(config, base, dict(zip(config.zip, values, strict=True)))
-    changes = leave_one_out(base.model, config.leave_one_out).items()
+    changes = leave_one_out(model, config.leave_one_out).items()
     yield from (Variant(name, {"model": fields}) for name, fields in changes)
     if config.add_one_in:
-        changes = add_one_in(base.model, config.add_one_in).items()
+        changes = add_one_in(model, config.add_one_in).items()
         yield from (Variant(name, {"model": fields}) for name, fields in changes)
-    changes = pairwise(base.model, config.pairwise).items()
+    changes = pairwise(model, config.pairwise).items()
     yield from (Variant(name, {"model": fields}) for name, fields in changes)
 
 
@@ -185,7 +199,7 @@ def _add_controls(config: StudyConfig, variants: dict[str, Variant]) -> dict[str
     models: dict[str, ModelConfig] = {}
     for name, variant in variants.items():
         with suppress(ValueError):  # an invalid variant is reported when all are checked
-            models[name] = _run_config(config, variant).model
+            models[name] = _network(_run_config(config, variant))
     assert config.match is not None
     return add_controls(variants, models, config.base_name, config.match)
 
@@ -200,6 +214,7 @@ def _find_problems(study: Study, base: RunConfig) -> Iterator[str]:
     for name, variant in study.variants.items():
         try:
             run, *_ = [study.run_config(name, seed) for seed in config.seeds]
+            _network(run)
         except ValueError as error:
             hint = "; correct it, or drop it with an exclude rule" if name not in config.variants else ""
             yield from (f"variant {name}: {line}{hint}" for line in _messages(error))
@@ -215,6 +230,13 @@ def _find_problems(study: Study, base: RunConfig) -> Iterator[str]:
             remedy = change if twin == study.base_name else "remove one of the two"
             yield f"variant {name} is the same network, data and training as {twin}: {remedy}"
     yield from (f"steps_of.{name}: no such variant" for name in config.steps_of if name not in study.variants)
+
+
+def _network(run: RunConfig) -> ModelConfig:
+    """The network of a variant. Raises ``ValueError`` if it is not ASID."""
+    if not isinstance(run.model, ModelConfig):
+        raise ValueError(f"expected an ASID network, got {run.model.network}: it can be listed under 'references'")
+    return run.model
 
 
 def _messages(error: ValueError) -> list[str]:

@@ -10,7 +10,8 @@ from typing import Literal
 import torch
 
 from asid.ablation.study.variants import Variant, merge
-from asid.config import ModelConfig
+from asid.config import ModelConfig, NetworkConfig
+from asid.model.build import build_network
 from asid.model.complexity import count_macs, count_parameters
 from asid.model.network import ASID
 
@@ -21,10 +22,13 @@ _WIDEST, _MOST_GROUPS = 512, 64
 
 
 @cache
-def size(model: ModelConfig, measure: Measure) -> int:
+def size(model: NetworkConfig, measure: Measure) -> int:
     """Parameters, or multiply-adds by torch's counter for a 1280×720 output."""
     if measure == "macs":
         return count_macs(model)
+    if not isinstance(model, ModelConfig):
+        with torch.device("meta"):
+            return count_parameters(build_network(model))
     # One group of each kind is built and counted as often as it occurs: a search builds dozens of networks.
     reduced, kinds = model.group_kinds()
     with torch.device("meta"):

@@ -6,7 +6,8 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from asid.ablation.study.expand import Study
-from asid.ablation.study.study import Reference, StudyConfig
+from asid.ablation.study.references import Reference
+from asid.ablation.study.study import StudyConfig
 from asid.ablation.study.variants import Dropped, describe_delta
 from asid.config import Config, RunConfig, describe_errors
 from asid.files import STUDY, read_json, write_json
@@ -16,12 +17,12 @@ from asid.runs.reuse import run_folder
 
 
 class PlannedRun(Config):
-    """One variant with one seed."""
+    """One variant, or one trained reference, with one seed."""
 
     study: str
     """Name of the study, with its profile."""
     variant: str
-    """Name of the variant."""
+    """Name of the variant or of the reference."""
     seed: int
     """Seed of the run."""
     identity: Identity
@@ -72,7 +73,7 @@ class Plan(Config):
     dropped: tuple[Dropped, ...]
     """Variants that an exclude rule took out."""
     runs: tuple[PlannedRun, ...]
-    """Every run, in the order of the study."""
+    """Every run, in the order of the study, trained references last."""
 
     @property
     def name(self) -> str:
@@ -96,7 +97,7 @@ class Plan(Config):
 
     @property
     def references(self) -> tuple[Reference, ...]:
-        """Rows for comparison that need no training."""
+        """Rows for comparison that are not tested."""
         return self.study.references
 
     @property
@@ -111,10 +112,10 @@ class Plan(Config):
 
 
 def plan_runs(study: Study, output: str | Path) -> tuple[PlannedRun, ...]:
-    """The runs of a study, in the order of its file, for results in the folder ``output``."""
+    """The runs of a study, variants in the order of its file, for results in the folder ``output``."""
     source = source_hash()
     runs = []
-    for variant in study.variants:
+    for variant in study.run_names:
         for seed in study.config.seeds:
             config = study.run_config(variant, seed)
             manifests = data_manifests(config)

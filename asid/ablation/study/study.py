@@ -7,9 +7,10 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import yaml
-from pydantic import BeforeValidator, Field, WithJsonSchema, field_validator
+from pydantic import AfterValidator, BeforeValidator, Field, WithJsonSchema, field_validator
 
 from asid.ablation.study.components import Component
+from asid.ablation.study.references import REFERENCES, TRAINED, Reference
 from asid.ablation.study.variants import Delta, merge
 from asid.config import Config
 
@@ -24,11 +25,17 @@ class StudyError(ValueError):
 _MAPPING = {"type": "object", "additionalProperties": {"type": "object"}}
 _OptionalDelta = Annotated[Delta, WithJsonSchema({"anyOf": [_MAPPING, {"type": "null"}]})]
 """A change in a study file, where a name without a value stands for no change."""
-Reference = Literal["bicubic", "linear"]
-REFERENCES: dict[str, str] = {"bicubic": "no training", "linear": "least-squares filter"}
-"""The rows that need no training: what tables say about them."""
 VariantName = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9.-]*$")]
 Seeds = Annotated[tuple[int, ...], Field(min_length=1)]
+
+
+def _check_references(references: tuple[Reference, ...]) -> tuple[Reference, ...]:
+    if len(set(references)) != len(references):
+        raise ValueError(f"expected different references, got {', '.join(references)}")
+    return references
+
+
+References = Annotated[tuple[Reference, ...], AfterValidator(_check_references)]
 
 
 class StudyConfig(Config):
@@ -66,9 +73,9 @@ class StudyConfig(Config):
     """Steps of single variants, overriding train.steps; with minutes, filled in from measured speeds."""
     margin: Annotated[float, Field(gt=0)] = 0.05
     """Change of PSNR, in dB, below which two variants count as equivalent."""
-    references: tuple[Reference, ...] = ("bicubic", "linear")
-    """Rows for comparison that need no training: bicubic, and linear, a least-squares filter that is fitted to the
-    training photographs."""
+    references: References = ("bicubic", "linear")
+    """Rows for comparison that are not tested: bicubic; linear, a least-squares filter that is fitted to the training
+    photographs; plain-cnn, a residual CNN of the base's size that is trained like the base, with every seed."""
     notebook: str = "../notebooks/03_train_variant.ipynb"
     """Notebook that executes one run, relative to the study file."""
     profile: str | None = None
@@ -96,13 +103,6 @@ class StudyConfig(Config):
             )
         return variants
 
-    @field_validator("references")
-    @classmethod
-    def _check_references(cls, references: tuple[Reference, ...]) -> tuple[Reference, ...]:
-        if len(set(references)) != len(references):
-            raise ValueError(f"expected different references, got {', '.join(references)}")
-        return references
-
     @field_validator("leave_one_out", "add_one_in", "pairwise")
     @classmethod
     def _check_components(cls, components: tuple[Component, ...]) -> tuple[Component, ...]:
@@ -127,6 +127,11 @@ class StudyConfig(Config):
         return seeds
 
     @property
+    def trained_references(self) -> tuple[Reference, ...]:
+        """The references that are run with every seed, like a variant."""
+        return tuple(name for name in self.references if name in TRAINED)
+
+    @property
     def full_name(self) -> str:
         """Name of the study and its profile, e.g. ``sharing-laptop``: by default the name of its folder."""
         return f"{self.name}-{self.profile}" if self.profile else self.name
@@ -148,6 +153,12 @@ class Profile(Config):
     """Seeds, replacing the study's."""
     minutes: Annotated[float, Field(gt=0)] | None = None
     """Training time of a run in minutes, replacing the study's."""
+    references: References | None = None
+    """References, replacing the study's."""
+
+
+_REPLACED = [name for name in Profile.model_fields if name != "base"]
+"""The fields of a study that a profile replaces; its ``base`` is merged."""
 
 
 def _list_to_mapping(profiles: Any) -> Any:
@@ -242,5 +253,5 @@ def _apply_profile(content: dict[str, Any], part: _ProfilePart, wanted: str | No
     rest: dict[str, Any] = {}
     for layer in filter(None, (shared.get(name), changes[name])):
         base = merge(base, layer.base)
-        rest |= {key: value for key in ("preset", "seeds", "minutes") if (value := getattr(layer, key)) is not None}
+        rest |= {key: value for key in _REPLACED if (value := getattr(layer, key)) is not None}
     return StudyConfig.model_validate({**content, **rest, "base": base, "profile": name})

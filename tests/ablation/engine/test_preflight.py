@@ -177,7 +177,7 @@ def test_threads_are_as_before_though_measuring_failed(
         seen.append(torch.get_num_threads())
         raise MemoryError
 
-    monkeypatch.setattr(costs, "ASID", fail)
+    monkeypatch.setattr(costs, "build_network", fail)
     threads = torch.get_num_threads()
     with pytest.raises(MemoryError):
         measure_speed(tiny_run(), threads + 1)

@@ -417,15 +417,9 @@ class RunConfig(Config):
     @model_validator(mode="after")
     def _check_network(self) -> Self:
         if isinstance(self.model, PlainCNNConfig):
-            named = {name: getattr(self.train, name) for name in ("start", "pretrained", "rates")}
-            if any(
-                value != TrainConfig.model_fields[name].get_default(call_default_factory=True)
-                for name, value in named.items()
-            ):
-                raise ValueError(
-                    "train.start, train.pretrained and train.rates are about the parts of ASID: "
-                    f"leave them out for a plain CNN (got {named})"
-                )
+            names, default = ("start", "pretrained", "rates"), TrainConfig()
+            if given := [f"train.{name}" for name in names if getattr(self.train, name) != getattr(default, name)]:
+                raise ValueError(f"{', '.join(given)}: about the parts of ASID; leave it out for a plain CNN")
         return self
 
     def training_settings(self) -> dict[str, Any]:

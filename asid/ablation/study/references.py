@@ -5,7 +5,7 @@ size of the base and trained on the same patches: it is run once for each seed, 
 """
 
 from bisect import bisect_left
-from typing import Literal
+from typing import Any, Literal
 
 from asid.config import ModelConfig, PlainCNNConfig, RunConfig
 
@@ -19,17 +19,18 @@ REFERENCES: dict[str, str] = {
 TRAINED: tuple[Reference, ...] = ("plain-cnn",)
 """Those that are trained."""
 
-_RECIPE = {
+_RECIPE: dict[str, Any] = {
     "start": "random",
     "pretrained": None,
     "value_range": [-1, 1],
-    "learning_rate": 0.002,
+    "learning_rate": 0.004,
     "rates": {},
     "betas": [0.9, 0.99],
     "schedule": "trapezoid",
     "warmup_steps": 20,
+    "gradient_clip": 0.03,
 }
-"""A good recipe for the plain CNN: what it does not take over from the training of the base."""
+"""A good recipe for the plain CNN: what it does not take over from the training of the base. See docs/recipe.md."""
 _WIDEST = 2048
 
 

@@ -53,6 +53,7 @@ def make_study(
     seconds: dict[str, float] | None = None,
     references: tuple[str, ...] = ("bicubic",),
     map_use: dict[str, float] | None = None,
+    plain_cnn: dict[int, dict[str, float]] | None = None,
     **plan: Any,
 ) -> Path:
     """Write a study's folder, with its photographs beside it.
@@ -67,6 +68,7 @@ def make_study(
         references: The reference rows.
         map_use: PSNR in dB lost with uniform attention maps, by the name of the evaluation set; without it, records do
             not have this score.
+        plain_cnn: PSNR of the reference plain-cnn by seed and image; without it the study does not have it.
         plan: Fields of the plan, or of the study in it; ``factors`` are names.
 
     Returns:
@@ -79,8 +81,9 @@ def make_study(
         for name in BICUBIC:
             write_image(source / f"{name}.png", random.integers(0, 256, (80, 96, 3), dtype=np.uint8))
     study, runs = folder / "results", []
-    for variant, trainings in psnr.items():
-        for seed in seeds or trainings:
+    trained_references = {"plain-cnn": plain_cnn} if plain_cnn else {}
+    for variant, trainings in {**psnr, **trained_references}.items():
+        for seed in trainings if variant in trained_references else seeds or trainings:
             run_id = f"{variant}-{seed}"
             path = study / "runs" / run_id
             if (variant, seed) not in missing:
@@ -109,7 +112,7 @@ def make_study(
             "question": QUESTION,
             "preset": "asid-tiny",
             "factors": factors,
-            "references": references,
+            "references": (*references, *trained_references),
             **written,
         },
         "notebook": folder / "run.ipynb",
@@ -138,6 +141,7 @@ def _write_run(
     sources = list(map(str, photographs))
     config = RunConfig.model_validate(
         {
+            "model": {"network": "plain-cnn"} if variant == "plain-cnn" else {},
             "data": {"train": sources[0], "validation": sources[0]},
             "train": {"steps": 70},
             "evaluate": {"data": sources},

@@ -91,7 +91,7 @@ def report(folder: Annotated[Path, typer.Argument(help="Folder of a study, e.g. 
     files = write_report(results)
     shown = to_text(results.table, compact=True).drop(columns=["change", "data"])
     shown = shown.rename(columns={"p (Holm)": "p", "map use (dB)": "map use"})
-    for name in ("seeds", "SSIM", "MACs (G)", "params"):  # dropped one by one until the table fits
+    for name in ("SD", "seeds", "SSIM", "MACs (G)", "params"):  # dropped one by one until the table fits
         if sum(2 + max(map(len, [column, *shown[column]])) for column in shown) > console.width:
             shown = shown.drop(columns=name)
     title = escape(results.plan.question)

@@ -283,7 +283,7 @@ def _text_figure(sentence: str) -> Figure:
 
 def _histories(selection: Selection) -> pd.DataFrame:
     """The training curves of all runs, with the columns variant and seed."""
-    records = [stored.record for stored in selection.trained]
+    records = [stored.record for stored in selection.runs]
     return pd.concat(pd.DataFrame(r.history).assign(variant=r.variant, seed=r.config.seed) for r in records)
 
 

@@ -15,7 +15,7 @@ def selection_html(selection: Selection) -> str:
     plan, statistics = selection.plan, selection.statistics.get(selection.data)
     sentences = limits(selection.whole) + (conclude_set(selection, statistics) if statistics else [])
     foot = (
-        f"{selection.data}. Bold: the best trained value of those shown. Changes are against {plan.base}. "
+        f"{selection.data}. Bold: the best value of the variants shown. Changes are against {plan.base}. "
         f"{selection_note(selection)}"
     )
     table = table_html(selection, selection.data)

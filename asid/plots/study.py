@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import EngFormatter, LogLocator, MaxNLocator, NullLocator
 from numpy.typing import ArrayLike, NDArray
 
-from asid.plots.style import PALETTE, signed
+from asid.plots.style import PALETTE, REFERENCE, signed
 
 VERDICTS = {"better": "#0173b2", "worse": "#d55e00", "equivalent": "#029e73", "undecided": "0.35", "one seed": "0.35"}
 """A colour for each verdict of :mod:`asid.ablation.report.stats`."""
@@ -89,6 +89,19 @@ def plot_pareto(
             ax.plot([e[cost] for e in ends], [e["psnr"] for e in ends], color="0.3", lw=0.7, ls=":", zorder=2)
     ax.set(xlabel=label, ylabel="PSNR-Y (dB)")
     ax.margins(0.1)
+
+
+def plot_reference_points(table: pd.DataFrame, cost: str, ax: Axes) -> None:
+    """Plot references with a cost as grey crosses, which do not belong to the Pareto front.
+
+    Args:
+        table: As for :func:`plot_pareto`.
+        cost: Column of the cost.
+        ax: Axes to draw on.
+    """
+    for row in table.to_dict("records"):
+        ax.vlines(row[cost], row["low"], row["high"], lw=1.2, alpha=0.4, color=REFERENCE, zorder=3)
+        ax.scatter(row[cost], row["psnr"], s=34, marker="x", color=REFERENCE, label=row["variant"], zorder=3)
 
 
 def plot_references(references: Mapping[str, float], ax: Axes) -> None:

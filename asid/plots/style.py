@@ -9,6 +9,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 PALETTE = "colorblind"
+REFERENCE = "0.45"
+"""Colour of references that are trained, which are not variants."""
 STYLE = {
     **sns.axes_style("whitegrid"),
     "font.sans-serif": ["DejaVu Sans"],  # ships with matplotlib: the same on every machine

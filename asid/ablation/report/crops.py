@@ -118,9 +118,13 @@ def _choose_runs(results: StudyResults, example: Example, examples: Sequence[Exa
         seeds &= {record.config.seed for record in results.runs_of(name)}
     runs = {run.record.variant: run for run in results.trained if run.record.config.seed in sorted(seeds)[:1]}
     first = [results.plan.base, *(name for other in examples for name in other.variants), *results.variants]
-    room = _COLUMNS - 1 - len(results.references)
+    references = [
+        next((stored for stored in records if stored.record.config.seed in sorted(seeds)[:1]), records[0])
+        for records in results.references.values()
+    ]
+    room = _COLUMNS - 1 - len(references)
     chosen = [name for name in dict.fromkeys(first) if name in runs][:room]
-    return [*results.references, *(runs[name] for name in results.variants if name in chosen)]
+    return [*references, *(runs[name] for name in results.variants if name in chosen)]
 
 
 def _read_row(results: StudyResults, example: Example, runs: Sequence[StoredRecord]) -> list[_Image]:

@@ -9,6 +9,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from asid.ablation.report.results import StudyResults, field_label
+from asid.ablation.report.scores import seed_means
 from asid.plots import study as plots
 from asid.plots import style
 
@@ -88,10 +89,10 @@ def draw_forest(results: StudyResults, data: str) -> ReportFigure | None:
 
 
 def draw_pareto(results: StudyResults, data: str, palette: Palette) -> ReportFigure:
-    """PSNR on one evaluation set against each cost; references, which have no cost, are lines."""
+    """PSNR on one evaluation set against each cost; references without a cost are lines, trained ones grey crosses."""
     rows = results.rows(data)
     trained, untrained = rows[rows["parameters"].notna()], rows[rows["parameters"].isna()]
-    references = dict(zip(untrained["variant"], untrained["psnr"], strict=True))
+    lines = dict(zip(untrained["variant"], untrained["psnr"], strict=True))
     trained = trained.assign(parameters=trained["parameters"].astype(float) / 1000)
     ends = _seed_means(results, data).groupby("variant")["psnr"].agg(low="min", high="max")
     trained = trained.drop(columns=["low", "high"]).merge(ends, on="variant")
@@ -105,11 +106,14 @@ def draw_pareto(results: StudyResults, data: str, palette: Palette) -> ReportFig
     figure = style.new_figure(WIDTH, 3.0)
     axes = figure.subplots(1, len(costs), sharey=True, squeeze=False)[0]
     for ax, (cost, label) in zip(axes, costs.items(), strict=True):
-        plots.plot_pareto(trained, cost, ax, label, palette, results.plan.matched)
-        plots.plot_references(references, ax)
+        is_reference = trained["variant"].isin(results.trained_references)
+        plots.plot_pareto(trained[~is_reference], cost, ax, label, palette, results.plan.matched)
+        plots.plot_reference_points(trained[is_reference], cost, ax)
+        plots.plot_references(lines, ax)
         ax.label_outer()
     style.legend_below(figure, axes[0])
     caption = "Step line: the variants that no other beats in PSNR at the same or a lower cost. "
+    caption += "Cross: a trained reference, which is not a variant. " if results.trained_references else ""
     caption += "Bars: the lowest and the highest seed. " if len(results.seeds) > 1 else ""
     caption += "Dotted: a control of matched size and the variant it belongs to. " if results.plan.matched else ""
     caption += (
@@ -169,21 +173,24 @@ def draw_seeds(results: StudyResults, data: str) -> ReportFigure | None:
     """Every training by its PSNR on an evaluation set; None if there is one seed."""
     if len(results.seeds) < 2:
         return None
-    figure = style.new_figure(WIDTH, 0.28 * len(results.variants) + 0.85)
+    scores = _seed_means(results, data)
+    figure = style.new_figure(WIDTH, 0.28 * scores["variant"].nunique() + 0.85)
     ax = figure.subplots()
-    plots.plot_seeds(_seed_means(results, data), ax)
+    plots.plot_seeds(scores, ax)
     style.legend_below(figure, ax)
     caption = "A marker is one training: the mean PSNR over all images. Bars: means over seeds."
     return ReportFigure("seeds", figure, "Every training", f"{caption} {_records(results)}")
 
 
 def draw_curves(results: StudyResults, palette: Palette) -> ReportFigure:
-    """Training loss and validation PSNR of each variant."""
+    """Training loss and validation PSNR of each variant, and of trained references in grey."""
     figure = style.new_figure(WIDTH, 2.8)
     loss_ax, psnr_ax = figure.subplots(1, 2)
+    for name in results.trained_references:
+        plots.plot_history(_history(results, name), loss_ax, psnr_ax, name, style.REFERENCE, "--")
     for position, variant in enumerate(results.variants):
-        history = pd.concat([pd.DataFrame(record.history) for record in results.runs_of(variant)]).astype(float)
-        plots.plot_history(history, loss_ax, psnr_ax, variant, palette[variant], "-" if position < 10 else "--")
+        line = "-" if position < 10 else "--"
+        plots.plot_history(_history(results, variant), loss_ax, psnr_ax, variant, palette[variant], line)
     style.legend_below(figure, loss_ax)
     caption = "Training loss, smoothed over a tenth of the training, and PSNR on the validation images. "
     caption += "Lines: means over seeds. "
@@ -191,13 +198,18 @@ def draw_curves(results: StudyResults, palette: Palette) -> ReportFigure:
     return ReportFigure("curves", figure, "Training", caption + _records(results))
 
 
+def _history(results: StudyResults, name: str) -> pd.DataFrame:
+    """The training curves of all runs of a variant or of a trained reference."""
+    return pd.concat([pd.DataFrame(record.history) for record in results.runs_of(name)]).astype(float)
+
+
 def _seed_means(results: StudyResults, data: str) -> pd.DataFrame:
-    """Mean PSNR over the images of a set for each training. Columns: variant, seed, psnr (dB)."""
+    """Mean PSNR over the images of a set for each run. Columns: variant, seed, psnr (dB)."""
     scores = results.scores
-    scores = scores[(scores["data"] == data) & scores["variant"].isin(results.variants)]
-    return scores.groupby(["variant", "seed"], sort=False)["psnr"].mean().reset_index()
+    shown = scores["variant"].isin([*results.trained_references, *results.variants])
+    return seed_means(scores[(scores["data"] == data) & shown])
 
 
 def _records(results: StudyResults) -> str:
-    number = len(results.trained)
+    number = len(results.runs)
     return f"From {number} record{'s' if number != 1 else ''}."

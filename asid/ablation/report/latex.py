@@ -76,7 +76,7 @@ def _caption(results: StudyResults) -> str:
         + (half if table["low"].notna().any() else ""),
         *([f"p: paired t-test, Holm-adjusted, significant below {ALPHA}"] if table["p_holm"].notna().any() else []),
         *(["map use: PSNR lost with uniform attention maps"] if table["map_use"].notna().any() else []),
-        "bold: the best trained value",
+        "bold: the best variant",
     ]
     used = [mark for verdict, mark in _MARKS.items() if verdict in set(table["verdict"])]
     legend += [rf"\textsuperscript{{{mark}}}: {meaning.format(margin=results.plan.margin)}" for mark, meaning in used]

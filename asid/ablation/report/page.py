@@ -85,7 +85,7 @@ def _facts(results: StudyResults) -> list[tuple[str, str]]:
         ("scale", f"×{results.config.model.scale}"),
         ("steps", shown.replace(",", " ")),
         ("evaluated on", ", ".join(results.sets)),
-        ("trainings", f"{len(results.trained)} of {len(results.plan.runs)}"),
+        ("trainings", f"{len(results.runs)} of {len(results.plan.runs)}"),
     ]
 
 
@@ -178,7 +178,7 @@ def _minute(time: Any) -> str:
 
 def _runs(results: StudyResults) -> list[dict[str, str]]:
     """Every planned run: its folder, whether it has a record, and how long it took."""
-    records = {stored.folder: stored.record for stored in results.trained}
+    records = {stored.folder: stored.record for stored in results.runs}
     times = results.timings.set_index(["variant", "seed"])
     rows = []
     for run in results.plan.runs:

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from asid.ablation.study.plan import Plan
+from asid.ablation.study.references import TRAINED
 from asid.runs.record import Record, RecordError, read_record
 
 
@@ -31,9 +32,10 @@ def read_records(folder: Path, plan: Plan) -> tuple[tuple[StoredRecord, ...], tu
     Raises:
         ReportError: If runs were evaluated in different ways.
     """
-    planned: list[tuple[Path, str | None, str]] = []
-    planned += [(folder / "references" / name, None, name) for name in plan.references]
-    planned += [(run.folder, run.run_id, run.label) for run in plan.runs]
+    untrained = [name for name in plan.references if name not in TRAINED]
+    planned: list[tuple[Path, str | None, str]] = [(folder / "references" / name, None, name) for name in untrained]
+    runs = sorted(plan.runs, key=lambda run: run.variant not in TRAINED)  # stable: the order of the plan otherwise
+    planned += [(run.folder, run.run_id, run.label) for run in runs]
     records, missing = [], []
     for path, run_id, label in planned:
         try:

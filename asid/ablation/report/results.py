@@ -9,9 +9,9 @@ from typing import Any
 import pandas as pd
 
 from asid.ablation.report.records import ReportError, StoredRecord, read_records
-from asid.ablation.report.scores import Scores, Statistics, compare_with_base, score_arrays, score_changes
+from asid.ablation.report.scores import Scores, Statistics, compare_with_base, score_arrays, score_changes, seed_means
 from asid.ablation.study.plan import Plan, read_plan
-from asid.ablation.study.study import REFERENCES
+from asid.ablation.study.references import REFERENCES
 from asid.ablation.study.variants import format_value
 from asid.config import RunConfig
 from asid.runs.record import Record
@@ -21,7 +21,7 @@ _TEXTS = ("variant", "change", "data", "verdict")
 _COSTS = ("parameters", "macs", "macs_ptflops", "macs_fvcore")
 _TESTS = ("p_t", "p_flip", "p_equivalent", "detectable", "pairs")
 COLUMNS = (
-    *("variant", "change", *_COSTS, "data", "psnr", "ssim", "map_use", "seeds"),
+    *("variant", "change", *_COSTS, "data", "psnr", "sd", "ssim", "map_use", "seeds"),
     *("delta", "low", "high", "p_holm", "verdict", "image_low", "image_high", *_TESTS),
 )
 
@@ -48,23 +48,37 @@ class StudyResults:
     # Records
 
     @cached_property
-    def trained(self) -> tuple[StoredRecord, ...]:
-        """The finished runs, without reference rows."""
+    def runs(self) -> tuple[StoredRecord, ...]:
+        """The finished runs: of variants, and of references that are trained."""
         return tuple(stored for stored in self.records if stored.record.complexity)
 
     @cached_property
-    def references(self) -> tuple[StoredRecord, ...]:
-        """The reference rows, which were not trained."""
-        return tuple(stored for stored in self.records if not stored.record.complexity)
+    def trained(self) -> tuple[StoredRecord, ...]:
+        """The finished runs of variants."""
+        return tuple(stored for stored in self.runs if stored.record.variant not in self.plan.references)
+
+    @cached_property
+    def references(self) -> dict[str, list[StoredRecord]]:
+        """The records of the reference rows: one, or one for each seed if the reference is trained."""
+        records: dict[str, list[StoredRecord]] = {}
+        for stored in self.records:
+            if stored.record.variant in self.plan.references:
+                records.setdefault(stored.record.variant, []).append(stored)
+        return records
+
+    @cached_property
+    def trained_references(self) -> list[str]:
+        """The references with a finished run."""
+        return [name for name, records in self.references.items() if records[0].record.complexity]
 
     @cached_property
     def origins(self) -> dict[Path, str]:
         """The study that trained a run, for each run's folder that was taken over from another study."""
-        return {stored.folder: stored.record.origin for stored in self.trained if stored.record.origin}
+        return {stored.folder: stored.record.origin for stored in self.runs if stored.record.origin}
 
     @property
     def first(self) -> Record:
-        """The first finished run: for what all runs share, such as scale, evaluation and data."""
+        """The first finished run of a variant: for what all runs share, such as scale, evaluation and data."""
         return self.trained[0].record
 
     @property
@@ -94,9 +108,9 @@ class StudyResults:
         """The evaluation sets."""
         return list(dict.fromkeys(self.scores["data"]))
 
-    def runs_of(self, variant: str) -> list[Record]:
-        """The finished runs of a variant."""
-        return [stored.record for stored in self.trained if stored.record.variant == variant]
+    def runs_of(self, name: str) -> list[Record]:
+        """The finished runs of a variant, or of a trained reference."""
+        return [stored.record for stored in self.runs if stored.record.variant == name]
 
     @cached_property
     def axes(self) -> dict[str, dict[str, str]]:
@@ -138,13 +152,16 @@ class StudyResults:
     @cached_property
     def changes(self) -> pd.DataFrame:
         """Change of PSNR against the base; see :func:`asid.ablation.report.scores.score_changes`."""
-        return score_changes(self.scores, self.plan.base, [stored.record.variant for stored in self.references])
+        untrained = [name for name in self.references if name not in self.trained_references]
+        return score_changes(self.scores, self.plan.base, untrained)
 
     @cached_property
     def statistics(self) -> dict[str, Statistics]:
         """The comparisons with the base; each evaluation set is its own family. Empty if the base has no record."""
+        references = score_arrays(self.scores, [self.plan.base, *self.trained_references], self.seeds)
         compared = {
-            data: compare_with_base(scores, self.plan.base, self.plan.margin) for data, scores in self.arrays.items()
+            data: compare_with_base(scores, self.plan.base, self.plan.margin, references[data])
+            for data, scores in self.arrays.items()
         }
         return {data: statistics for data, statistics in compared.items() if statistics}
 
@@ -153,8 +170,9 @@ class StudyResults:
         """The comparison: cost, mean scores, change against the base and noise for each evaluation set and variant.
 
         Its columns are :data:`COLUMNS`: ``change`` as text, ``macs`` in G by torch's counter, ``psnr`` in dB, means
-        over images and seeds, ``map_use``: the dB of it that are lost with uniform attention maps, ``seeds`` that have
-        a record; then, as in :class:`asid.ablation.report.stats.Comparison`,
+        over images and seeds, ``sd``: standard deviation of the seeds' means in dB, ``map_use``: the dB of ``psnr``
+        that are lost with uniform attention maps, ``seeds`` that have a record; then, as in
+        :class:`asid.ablation.report.stats.Comparison`,
         ``delta`` in dB, ``low`` and ``high`` over seeds, ``image_low`` and ``image_high`` over images, p-values,
         ``detectable`` in dB, and ``pairs``, the seeds shared with the base. None depends on the machine's speed.
         """
@@ -173,12 +191,14 @@ class StudyResults:
         means = scores.groupby(["variant", "data"], sort=False).agg(
             psnr=("psnr", "mean"), ssim=("ssim", "mean"), map_use=("map_use", "mean"), seeds=("seed", "nunique")
         )
+        spread = seed_means(self.scores).groupby(["variant", "data"])["psnr"].std()
         deltas = self.changes.groupby(["variant", "data"])["change"].mean()
-        costs = {stored.record.variant: stored.record.complexity for stored in self.trained}
+        costs = {stored.record.variant: stored.record.complexity for stored in self.runs}
         for entry in means.reset_index().to_dict("records"):
             row: dict[str, Any] = {str(name): value for name, value in entry.items()}
             variant, data = row["variant"], row["data"]
             row["change"] = {**REFERENCES, **self.plan.variants}.get(variant, "no training") or "–"
+            row["sd"] = spread.get((variant, data))
             row["delta"] = 0.0 if variant == self.plan.base else deltas.get((variant, data))
             row["verdict"] = "base" if variant == self.plan.base else None
             if cost := costs.get(variant):
@@ -202,6 +222,15 @@ class StudyResults:
                     "detectable": result.detectable,
                     "pairs": result.n,
                 }
+            elif statistics and (reference := statistics.references.get(variant)):
+                row |= {
+                    "delta": reference.seeds.mean,
+                    "low": reference.seeds.low,
+                    "high": reference.seeds.high,
+                    "image_low": reference.images.low,
+                    "image_high": reference.images.high,
+                    "pairs": reference.seeds.n,
+                }
             yield row
 
     @cached_property
@@ -212,7 +241,7 @@ class StudyResults:
         latency (ms, upscale for one image), machine, cpus, threads, finished, commit. What a record lacks is missing.
         """
         rows = []
-        for record in (stored.record for stored in self.trained):
+        for record in (stored.record for stored in self.runs):
             upscale = record.total_seconds("upscale")
             rows.append(
                 {
@@ -229,7 +258,7 @@ class StudyResults:
     def provenance(self) -> dict[str, list[Any]]:
         """The different values of each entry of the provenance, over all finished runs and what was scored later."""
         values: dict[str, list[Any]] = {}
-        records = [stored.record for stored in self.trained]
+        records = [stored.record for stored in self.runs]
         for made in (made for record in records for made in (record.provenance, *record.later.values())):
             for key, value in made.items():
                 if value is not None and value not in values.setdefault(key, []):
@@ -238,7 +267,7 @@ class StudyResults:
 
     def select(self, variants: Collection[str], data: str) -> "Selection":
         """These results narrowed to some variants and one evaluation set; the references stay in."""
-        keep = {*variants, *(stored.record.variant for stored in self.references)}
+        keep = {*variants, *self.references}
         records = tuple(stored for stored in self.records if stored.record.variant in keep)
         return Selection(self.folder, self.plan, records, self.missing, whole=self, data=data)
 
@@ -297,7 +326,7 @@ def load_results(folder: str | Path) -> StudyResults:
     records, missing = read_records(folder, plan)
     results = StudyResults(folder, plan, records, missing)
     if not results.trained:
-        raise ReportError(f"no finished run in {folder}: run the study again; it keeps what it has done")
+        raise ReportError(f"no finished run of a variant in {folder}: run the study again; it keeps what it has done")
     return results
 
 

@@ -38,6 +38,8 @@ class Statistics:
     """Standard deviation of the base from seed to seed, in dB; NaN with one seed."""
     comparisons: dict[str, stats.Comparison]
     """For each variant that shares a seed with the base."""
+    references: dict[str, stats.Difference]
+    """For each trained reference that shares a seed with the base: a difference without a test."""
     family: int
     """Number of comparisons that could be tested, and for which p-values are adjusted."""
 
@@ -59,13 +61,14 @@ def score_arrays(scores: pd.DataFrame, variants: Sequence[str], seeds: Sequence[
     return arrays
 
 
-def compare_with_base(scores: Scores, base: str, margin: float) -> Statistics | None:
+def compare_with_base(scores: Scores, base: str, margin: float, references: Scores) -> Statistics | None:
     """Compare every variant with the base on one evaluation set.
 
     Args:
         scores: PSNR of all variants.
         base: Name of the base.
         margin: Change in dB below which two variants count as equivalent.
+        references: PSNR of the base, first, and of the trained references: they change nothing about the variants.
 
     Returns:
         None if the base has no record, or if no image is left to compare.
@@ -84,8 +87,22 @@ def compare_with_base(scores: Scores, base: str, margin: float) -> Statistics | 
         base_seeds=int((~np.isnan(psnr[index]).all(axis=1)).sum()),
         noise=stats.noise_floor(psnr[index]),
         comparisons=comparisons,
+        references=_reference_differences(references),
         family=sum(result.n > 1 for result in comparisons.values()),
     )
+
+
+def _reference_differences(scores: Scores) -> dict[str, stats.Difference]:
+    """The differences of the trained references from the base, which is the first of ``scores``."""
+    psnr = scores.psnr[:, :, ~np.isposinf(scores.psnr).any(axis=(0, 1))]
+    results = zip(scores.variants[1:], psnr[1:], strict=True)
+    pairs = {name: stats.paired_differences(reference, psnr[0]) for name, reference in results if psnr.size}
+    return {name: stats.difference(changes, LEVEL) for name, changes in pairs.items() if len(changes)}
+
+
+def seed_means(scores: pd.DataFrame) -> pd.DataFrame:
+    """Mean PSNR over the images of a set for each training. Columns: variant, data, seed, psnr (dB)."""
+    return scores.groupby(["variant", "data", "seed"], sort=False)["psnr"].mean().reset_index()
 
 
 def score_changes(scores: pd.DataFrame, base: str, references: Sequence[str]) -> pd.DataFrame:

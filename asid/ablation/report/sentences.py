@@ -2,10 +2,13 @@
 
 import math
 
-from asid.ablation.report.results import StudyResults
+from asid.ablation.report.results import StudyResults, field_label
 from asid.ablation.report.scores import LEVEL, Statistics
 from asid.ablation.report.stats import can_reach, smallest_p
-from asid.ablation.report.tables import COVERAGE
+from asid.ablation.report.tables import COVERAGE, show_interval
+from asid.ablation.study.references import REFERENCES
+from asid.ablation.study.variants import format_value
+from asid.config import PlainCNNConfig
 
 ALPHA = f"{1 - LEVEL:g}"
 _NARROWER = f"{2 * LEVEL - 1:.0%}".replace("%", " %")
@@ -86,6 +89,7 @@ def conclude_set(results: StudyResults, statistics: Statistics) -> list[str]:
     return [
         *_verdicts(results, statistics),
         *_noise(results, statistics),
+        *_references(results, statistics),
         *_detectable(statistics),
         *_left_out(statistics),
     ]
@@ -111,6 +115,20 @@ def _noise(results: StudyResults, statistics: Statistics) -> list[str]:
         f"Noise floor: {results.plan.base} varies by {statistics.noise:.3f} dB from seed to seed "
         f"(SD of {statistics.base_seeds} trainings)."
     ]
+
+
+def _references(results: StudyResults, statistics: Statistics) -> list[str]:
+    """Where the trained references lie, which are not tested."""
+    base, sentences = results.plan.base, []
+    for name, reference in statistics.references.items():
+        change = f"{reference.seeds.mean:+z.3f} dB"
+        if reference.seeds.n > 1:
+            change += f" {show_interval(reference.seeds.low, reference.seeds.high)}"
+        sentences.append(
+            f"Reference {name}, a {REFERENCES[name]} of the size of {base}: {change.replace('-', '−')} against {base}; "
+            "no verdict."
+        )
+    return sentences
 
 
 def _detectable(statistics: Statistics) -> list[str]:
@@ -155,7 +173,11 @@ def describe(results: StudyResults) -> list[str]:
     records = [stored.record for stored in results.trained]
     steps = sorted({record.config.train.steps for record in records})
     commits = sorted(
-        {str(made["commit"]) for record in records for made in (record.provenance, *record.later.values())}
+        {
+            str(made["commit"])
+            for record in (stored.record for stored in results.runs)
+            for made in (record.provenance, *record.later.values())
+        }
     )
     width, height = results.output_size
     sentences = [
@@ -175,7 +197,28 @@ def describe(results: StudyResults) -> list[str]:
         )
     if results.plan.profile:
         sentences.insert(0, f"Profile: {results.plan.profile}.")
-    return [*sentences, *_exceptions(results)]
+    return [*sentences, *_describe_references(results), *_exceptions(results)]
+
+
+def _describe_references(results: StudyResults) -> list[str]:
+    """How the trained references differ from the base in network and recipe."""
+    base = next(run.config for run in results.plan.runs if run.variant == results.plan.base)
+    sentences = []
+    for name in results.trained_references:
+        config = results.runs_of(name)[0].config
+        assert isinstance(config.model, PlainCNNConfig)
+        of_base = base.train.to_dict()
+        recipe = [
+            f"{field_label(field)} {format_value(value)}"
+            for field, value in config.train.to_dict().items()
+            if value != of_base[field]
+        ]
+        own = f", but {', '.join(recipe)}" if recipe else ""
+        sentences.append(
+            f"Reference {name}: {config.model.num_blocks} residual blocks of {config.model.num_features} channels and "
+            f"a bicubic skip; trained with the patches, steps, batches and seeds of {results.plan.base}{own}."
+        )
+    return sentences
 
 
 def _exceptions(results: StudyResults) -> list[str]:
@@ -197,7 +240,7 @@ def _exceptions(results: StudyResults) -> list[str]:
 def _taken_over(results: StudyResults) -> dict[str, str]:
     """For each other study: the runs whose network it trained, as text."""
     seeds: dict[str, dict[str, list[int]]] = {}
-    for record in (stored.record for stored in results.trained):
+    for record in (stored.record for stored in results.runs):
         if record.origin:
             seeds.setdefault(record.origin, {}).setdefault(record.variant, []).append(record.config.seed)
     return {

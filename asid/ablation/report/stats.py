@@ -61,6 +61,14 @@ class Comparison:
     verdict: Verdict
 
 
+@dataclass(frozen=True)
+class Difference:
+    """A change against the base that is not tested. Its intervals are those of :class:`Comparison`."""
+
+    seeds: Interval
+    images: Interval
+
+
 def seed_interval(differences: ArrayLike, level: float = 0.95) -> Interval:
     """Student's t interval (Student 1908), in dB, of the mean change over seeds.
 
@@ -263,6 +271,16 @@ def compare(scores: ArrayLike, base: int, margin: float = 0.05, level: float = 0
     return [
         _compare(pair, float(p), margin, level) if len(pair) else None for pair, p in zip(pairs, adjusted, strict=True)
     ]
+
+
+def difference(differences: ArrayLike, level: float = 0.95) -> Difference:
+    """The intervals of a change, without a test.
+
+    Args:
+        differences: Changes (seeds, images) in dB.
+        level: Coverage, between 0 and 1.
+    """
+    return Difference(seed_interval(differences, level), image_interval(differences, level))
 
 
 def _compare(differences: NDArray[np.float64], p_holm: float, margin: float, level: float) -> Comparison:

@@ -6,6 +6,7 @@ from typing import Any
 import pandas as pd
 
 from asid.ablation.report.scores import LEVEL
+from asid.ablation.study.references import REFERENCES
 
 COVERAGE = f"{LEVEL:.0%}".replace("%", " %")
 HALF_WIDTH = f"± {COVERAGE}"
@@ -42,6 +43,7 @@ def to_text(table: pd.DataFrame, *, compact: bool = False) -> pd.DataFrame:
         "MACs (G)": [show_number(value, "{:.2f}") for value in table["macs"]],
         "data": table["data"],
         "PSNR (dB)": [show_number(value, "{:.2f}") for value in table["psnr"]],
+        "SD": [show_number(value, "{:.3f}") for value in table["sd"]],
         "SSIM": [show_number(value, "{:.4f}") for value in table["ssim"]],
         "map use (dB)": [show_number(value, "{:z.3f}") for value in table["map_use"]],
         "Δ dB": [show_number(value, "{:+z.3f}") for value in table["delta"]],
@@ -59,7 +61,7 @@ def alignment(columns: Iterable[str]) -> list[str]:
 
 
 def best_values(table: pd.DataFrame) -> set[tuple[int, str]]:
-    """Find the best trained value of each column and evaluation set; equal digits are equally good.
+    """Find the best value of each column and evaluation set among variants; equal digits are equally good.
 
     Returns:
         Row number in ``table`` and column of :func:`to_text`.
@@ -67,7 +69,7 @@ def best_values(table: pd.DataFrame) -> set[tuple[int, str]]:
     shown = to_text(table)
     best = set()
     for _, rows in table.reset_index(drop=True).groupby("data", sort=False):
-        trained = rows[rows["parameters"].notna()]
+        trained = rows[~rows["variant"].isin(REFERENCES)]
         for name, (column, choose) in _BEST.items():
             values = trained[column].dropna()
             if len(values):

@@ -32,6 +32,13 @@ def test_the_best_and_the_worst_image_are_shown(tmp_path: Path) -> None:
     assert "seed 0." in crops.caption
 
 
+def test_a_trained_reference_is_shown_with_the_seed_of_the_others(tmp_path: Path) -> None:
+    cnn = {seed: {"ant": 30.5 + seed, "bee": 31.0} for seed in (1, 0)}
+    crops = draw_best_and_worst(load_results(make_study(tmp_path, plain_cnn=cnn)))
+    titles = [ax.get_title() for ax in crops.figure.subfigs[0].axes]
+    assert titles[:4] == ["HR\nant", "bicubic\n27.00 dB", "plain-cnn\n30.50 dB", "base\n29.00 dB"]
+
+
 def test_an_example_names_its_set_if_there_are_several(tmp_path: Path) -> None:
     best, worst = find_examples(load_results(make_study(tmp_path, sets=("set_5", "set_14"))))
     assert (best.data, best.reason) == ("set_5", "ant (set_5): best change no_sharing, +1.00 dB")

@@ -36,6 +36,19 @@ def test_every_reference_is_a_line_beside_the_costs(tmp_path: Path) -> None:
     assert {"bicubic", "linear"} <= {*drawn, *" ".join(text.get_text() for text in pareto.axes[0].texts).split()}
 
 
+def test_a_trained_reference_is_beside_the_variants_and_not_on_their_front(tmp_path: Path) -> None:
+    cnn = {seed: {"ant": 35.0, "bee": 35.0} for seed in (0, 1)}
+    figures = {f.name: f.figure for f in draw_figures(load_results(make_study(tmp_path, plain_cnn=cnn)))}
+    legends = {name: [text.get_text() for text in figure.legends[0].get_texts()] for name, figure in figures.items()}
+    assert "plain-cnn" in legends["pareto"]
+    assert "plain-cnn" in legends["curves"]
+    (front,) = [line for line in figures["pareto"].axes[0].lines if line.get_label() == "Pareto front"]
+    assert max(np.asarray(front.get_ydata())) < 35
+    rows = {name: [text.get_text() for text in figures[name].axes[0].get_yticklabels()] for name in ("forest", "seeds")}
+    assert "plain-cnn" in rows["seeds"]
+    assert "plain-cnn" not in rows["forest"]
+
+
 def test_one_seed_has_no_strips_and_its_forest_shows_images(tmp_path: Path) -> None:
     results = load_results(make_study(tmp_path, seeds=(0,)))
     figures = draw_figures(results)

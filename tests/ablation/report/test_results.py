@@ -1,7 +1,7 @@
 """Results: the right numbers from hand-written records, on arrays with named axes, and no mixture of evaluations."""
 
 import json
-from dataclasses import FrozenInstanceError
+from dataclasses import FrozenInstanceError, replace
 from pathlib import Path
 from typing import Any
 
@@ -296,6 +296,48 @@ def test_every_reference_is_a_row_and_says_what_it_is(tmp_path: Path) -> None:
     assert list(results.table["change"][:2]) == ["no training", "least-squares filter"]
     assert list(results.table["delta"][:2]) == [-2.5, -1.25]
     assert list(results.select(["base"], "set_5").table["variant"]) == ["bicubic", "linear", "base"]
+
+
+PLAIN_CNN = {0: {"ant": 30.5, "bee": 31.0}, 1: {"ant": 31.0, "bee": 32.0}}
+"""Against the base of :data:`written_study.PSNR`: +1.5, +1.0 and +1.0, +1.0 dB."""
+
+
+def test_a_trained_reference_is_a_row_with_an_interval_and_changes_nothing_about_the_variants(tmp_path: Path) -> None:
+    alone = load_results(make_study(tmp_path / "alone", references=("bicubic", "linear")))
+    results = load_results(make_study(tmp_path / "both", references=("bicubic", "linear"), plain_cnn=PLAIN_CNN))
+    assert list(results.table["variant"]) == ["bicubic", "linear", "plain-cnn", *PSNR]
+    row = rows(results.table)["plain-cnn"]
+    interval = stats.seed_interval([[1.5, 1.0], [1.0, 1.0]])
+    assert (row["psnr"], row["seeds"], row["pairs"], row["delta"]) == (31.125, 2, 2, 1.125)
+    assert row["sd"] == pytest.approx(np.std([30.75, 31.5], ddof=1))
+    assert (row["low"], row["high"]) == pytest.approx((interval.low, interval.high))
+    assert row["parameters"] > 0
+    assert row["macs"] > 0
+    tests = ["verdict", "p_holm", "p_t", "p_flip", "p_equivalent", "detectable"]
+    assert pd.isna([row[name] for name in tests]).all()
+    for data, statistics in results.statistics.items():
+        assert statistics.family == 2
+        assert replace(statistics, references={}) == alone.statistics[data]
+    variants = results.table[~results.table["variant"].isin(["plain-cnn"])].reset_index(drop=True)
+    pd.testing.assert_frame_equal(variants, alone.table)
+    assert (results.variants, results.axes) == (alone.variants, alone.axes)
+
+
+def test_a_trained_reference_with_another_seed_or_a_perfect_image_is_compared_on_the_rest(tmp_path: Path) -> None:
+    cnn = {1: {"ant": np.inf, "bee": 32.0}, 7: {"ant": 30.0, "bee": 30.0}}
+    results = load_results(make_study(tmp_path, plain_cnn=cnn))
+    (difference,) = results.statistics["set_5"].references.values()
+    assert (difference.seeds.mean, difference.seeds.n) == (1.0, 1)
+    assert results.statistics["set_5"].left_out == []
+
+
+def test_a_run_of_a_trained_reference_is_missing_like_any_other(tmp_path: Path) -> None:
+    folder = make_study(tmp_path, plain_cnn=PLAIN_CNN)
+    (folder / "runs" / "plain-cnn-1" / RECORD).unlink()
+    results = load_results(folder)
+    assert results.missing == ("plain-cnn seed 1",)
+    assert len(results.timings) == 7
+    assert len(results.trained) == 6
 
 
 # A selection

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import nbformat
+import pandas as pd
 import psutil
 import pytest
 from paths import TRAIN_VARIANT
@@ -43,6 +44,7 @@ base:
 variants:
   base:
   large-patches: {{data: {{patch_size: 64}}}}
+references: [bicubic, linear, plain-cnn]
 notebook: {1}
 """
 GOOD, BAD = "base", "large-patches"
@@ -195,7 +197,7 @@ def test_the_command_names_the_failed_run_and_ends_with_status_one(finished: Fin
     assert finished.status == 1
     assert f"failed: {BAD} seed 0: ImageError:" in text
     assert "lower data.patch_size" in text
-    assert "1 of 2 runs done (0 before)" in text
+    assert "2 of 3 runs done (0 before)" in text
     assert f"failed: {GOOD}" not in text
 
 
@@ -218,6 +220,21 @@ def test_references_are_scored_on_the_same_images(finished: Finished) -> None:
     assert psnr["linear"] > psnr["bicubic"]
 
 
+def test_a_plain_cnn_is_run_and_reported_as_a_reference(finished: Finished) -> None:
+    run, base = finished.runs["plain-cnn"], finished.runs[GOOD]
+    record = read_record(run.folder, run.run_id)
+    assert record.complexity is not None
+    assert record.complexity["parameters"] == pytest.approx(56164, rel=0.05)
+    assert record.scores[0]["psnr_uniform_maps"] is None
+    assert (record.config.data, record.config.evaluate) == (base.config.data, base.config.evaluate)
+    notebook = (run.folder / NOTEBOOK).read_text()
+    assert "no spatial attention" in notebook
+    results = load_results(finished.folder)
+    assert list(results.table["variant"]) == ["bicubic", "linear", "plain-cnn", GOOD]
+    assert pd.isna(results.rows("validation")["verdict"].iloc[2])
+    assert results.variants == [GOOD]
+
+
 def test_linear_is_fitted_to_the_training_photographs_as_they_are_reduced_there(finished: Finished) -> None:
     config = finished.runs[GOOD].config
     manifests = data_manifests(config)
@@ -235,7 +252,7 @@ def test_linear_is_fitted_to_the_training_photographs_as_they_are_reduced_there(
 
 def test_the_plan_lists_every_run_with_its_folder(finished: Finished) -> None:
     plan = read_plan(finished.folder)
-    assert (plan.name, plan.base, plan.references) == ("pair", "base", ("bicubic", "linear"))
+    assert (plan.name, plan.base, plan.references) == ("pair", "base", ("bicubic", "linear", "plain-cnn"))
     assert plan.runs == tuple(finished.runs.values())
     assert plan.notebook.resolve() == TRAIN_VARIANT
 

@@ -12,10 +12,12 @@ from paths import ROOT
 from pydantic import ValidationError
 
 from asid.ablation.study.expand import Study, expand, load_study
+from asid.ablation.study.matching import size
 from asid.ablation.study.plan import plan_runs
+from asid.ablation.study.references import plain_cnn_of_size
 from asid.ablation.study.study import PROFILES_FILE, StudyConfig, StudyError, StudyFile
 from asid.ablation.study.variants import Dropped, Variant, describe_delta, merge
-from asid.config import describe_errors
+from asid.config import PlainCNNConfig, describe_errors, preset
 from asid.model.complexity import count_parameters
 from asid.model.network import ASID
 
@@ -660,6 +662,46 @@ def test_the_steps_of_a_variant_are_over_those_of_the_base_and_its_own() -> None
     assert study.run_config("b", 0).train.override(steps=7) == study.run_config("c", 0).train
 
 
+# References
+
+
+def test_a_plain_cnn_is_planned_like_a_variant_with_the_data_and_steps_of_the_base() -> None:
+    train = {"steps": 7, "start": "linear", "rates": {"deep": 0.1}, "ema_decay": 0.9}
+    study = make(
+        base={"train": train, "model": {"scale": 3}},
+        variants={"b": {"model": {"esa": False}}},
+        steps_of={"base": 5},
+        references=("plain-cnn", "bicubic"),
+        seeds=(1, 0),
+    )
+    assert list(study.variants) == ["base", "b"]
+    assert study.run_names == ["base", "b", "plain-cnn"]
+    assert study.run_count == 6
+    base, cnn = study.run_config("base", 1), study.run_config("plain-cnn", 1)
+    assert isinstance(cnn.model, PlainCNNConfig)
+    assert (cnn.seed, cnn.data, cnn.evaluate, cnn.model.scale) == (1, base.data, base.evaluate, 3)
+    shared = ("steps", "batch_size", "ema_decay", "weight_decay", "precision")
+    assert all(getattr(cnn.train, name) == getattr(base.train, name) for name in shared)
+    assert (cnn.train.steps, cnn.train.start, cnn.train.rates) == (5, "random", {})
+
+
+@pytest.mark.parametrize(("name", "scale"), [("asid-tiny", 4), ("asid-laptop", 2), ("asid", 2), ("asid-d8", 3)])
+def test_a_plain_cnn_has_the_parameters_of_the_base_as_nearly_as_a_width_can(name: str, scale: int) -> None:
+    target = size(preset(name, scale=scale), "params")
+    cnn = plain_cnn_of_size(preset(name, scale=scale))
+    found = abs(size(cnn, "params") - target)
+    assert found < 0.03 * target
+    for width in (cnn.num_features - 1, cnn.num_features + 1):
+        assert abs(size(cnn.override(num_features=width), "params") - target) >= found
+
+
+@pytest.mark.parametrize("place", ["base", "variant"])
+def test_a_plain_cnn_is_no_variant(place: str) -> None:
+    plain = {"model": {"network": "plain-cnn"}}
+    content = {"base": plain} if place == "base" else {"variants": {"cnn": plain}}
+    assert "references" in problem(preset="asid", **content)
+
+
 def test_a_study_is_the_same_after_it_was_written_and_read() -> None:
     """What the runner leaves in the study's folder is what is resumed."""
     study = make(
@@ -693,7 +735,7 @@ minutes: 5
 factors: {position_bias: [true, false]}
 profiles:
   laptop: {base: {train: {steps: 9}, data: {patch_size: 16}}}
-  paper: {preset: asid, seeds: [1, 2], minutes: 60}
+  paper: {preset: asid, seeds: [1, 2], minutes: 60, references: [bicubic, plain-cnn]}
 """
 )
 
@@ -715,14 +757,12 @@ def test_a_profile_is_merged_into_the_base_section_by_section(tmp_path: Path) ->
     assert list(study.variants) == ["base", "position-bias-off"]
 
 
-def test_a_profile_replaces_preset_seeds_and_minutes(tmp_path: Path) -> None:
+def test_a_profile_replaces_preset_seeds_minutes_and_references(tmp_path: Path) -> None:
     study = load_study(write(tmp_path, PROFILES), "paper")
-    assert (study.config.profile, study.config.preset, study.config.seeds, study.config.minutes) == (
-        "paper",
-        "asid",
-        (1, 2),
-        60,
-    )
+    config = study.config
+    assert (config.profile, config.preset, config.seeds, config.minutes) == ("paper", "asid", (1, 2), 60)
+    assert config.references == ("bicubic", "plain-cnn")
+    assert load_study(write(tmp_path, PROFILES), "laptop").config.references == ("bicubic", "linear")
     assert study.run_config("base", 1).model.num_features == 48
     assert study.config.base == {"model": {"esa": False, "scale": 3}, "train": {"steps": 7, "batch_size": 4}}
 

@@ -128,7 +128,9 @@ def finished(crops: Path, tmp_path_factory: pytest.TempPathFactory) -> Finished:
 
 
 def without(study: Study, variant: str) -> Study:
-    return study.override(variants={name: delta for name, delta in study.config.variants.items() if name != variant})
+    """The study without one of its two variants, and without the reference that is trained: one run."""
+    others = {name: delta for name, delta in study.config.variants.items() if name != variant}
+    return study.override(variants=others, references=("bicubic", "linear"))
 
 
 def snapshot(folder: Path) -> dict[Path, tuple[int, bytes]]:
@@ -350,7 +352,7 @@ def test_a_missing_notebook_is_reported_before_anything_runs(
 def make_study(crops: Path, folder: Path) -> Study:
     path = folder / "study.yaml"
     path.write_text(STUDY.format(crops, TRAIN_VARIANT))
-    return load_study(path)
+    return load_study(path).override(references=("bicubic", "linear"))
 
 
 @pytest.fixture

@@ -211,7 +211,7 @@ def _describe_references(results: StudyResults) -> list[str]:
         recipe = [
             f"{field_label(field)} {format_value(value)}"
             for field, value in config.train.to_dict().items()
-            if value != of_base[field]
+            if value != of_base[field] and value != {}
         ]
         own = f", but {', '.join(recipe)}" if recipe else ""
         sentences.append(

@@ -39,7 +39,7 @@ _TRIAL_SIDE = 48
 """Side of the image on which numbers of threads are tried, in LR pixels."""
 
 
-def fit_inference_threads(network: ASID) -> int:
+def fit_inference_threads(network: Network) -> int:
     """Set the number of CPU threads to what is fastest for applying ``network`` now, on a CPU.
 
     See :func:`asid.process.fit_threads`, also for what is returned.

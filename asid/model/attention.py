@@ -54,10 +54,10 @@ class WindowAttention(nn.Module):
         """Tokens (n, T, w) to tokens and the map (n, T, T) that this layer made; ``shared`` is not used."""
         query, key = self.query_key(tokens).chunk(2, dim=-1)  # (n, T, w) each
         query = query * self.scale
-        attention_map = query @ key.transpose(1, 2)  # (n, T, T), the scores
+        attention_map = torch.bmm(query, key.transpose(1, 2))  # (n, T, T), the scores
         attention_map = self.bias(attention_map)
         attention_map = torch.softmax(attention_map, dim=-1)  # each row, a query, sums to one
-        return self.out(attention_map @ self.value(tokens)), attention_map
+        return self.out(torch.bmm(attention_map, self.value(tokens))), attention_map
 
 
 class SharedWindowAttention(nn.Module):
@@ -71,7 +71,7 @@ class SharedWindowAttention(nn.Module):
     def forward(self, tokens: Tensor, shared: Tensor | None) -> tuple[Tensor, Tensor]:
         """Tokens (n, T, w) and the shared map (n, T, T) to tokens and that same map."""
         assert shared is not None, "the first group makes maps"
-        return self.out(shared @ self.value(tokens)), shared
+        return self.out(torch.bmm(shared, self.value(tokens))), shared
 
 
 class SpatialAttentionLayer(nn.Module):
@@ -126,9 +126,9 @@ class ChannelAttention(nn.Module):
         query, key, value = tokens.chunk(3, dim=-1)  # (n, T, C) each
         query = query * (self.temperature * _inverse_norms(query))
         key = key * _inverse_norms(key)
-        attention_map = query.transpose(1, 2) @ key  # (n, C, C), t times the cosine of two channels
+        attention_map = torch.bmm(query.transpose(1, 2), key)  # (n, C, C), t times the cosine of two channels
         attention_map = torch.softmax(attention_map, dim=-1)
-        tokens = value @ attention_map.transpose(1, 2)  # (n, T, C)
+        tokens = torch.bmm(value, attention_map.transpose(1, 2))  # (n, T, C)
         return self.out(self.window.merge(tokens, like=x)), attention_map
 
 

@@ -11,8 +11,9 @@ from pathlib import Path
 
 import lightning as L
 import torch
-from lightning.pytorch.callbacks import Callback, EMAWeightAveraging
+from lightning.pytorch.callbacks import Callback, WeightAveraging
 from lightning.pytorch.utilities import rank_zero_only
+from torch.optim.swa_utils import get_ema_multi_avg_fn
 from torch.utils.data import DataLoader
 
 from asid.config import RunConfig
@@ -147,7 +148,9 @@ def fit(job: Job, micro_batches: int) -> None:
     callbacks: list[Callback] = [recorder, checkpoint]
     if settings.ema_decay is not None:
         # Not the buffers: they hold indices of the position bias, and a mean of equal integers may differ from them.
-        callbacks.append(EMAWeightAveraging(decay=settings.ema_decay, use_buffers=False))
+        # All weights at once: Lightning's EMAWeightAveraging takes five operations for each.
+        average = get_ema_multi_avg_fn(settings.ema_decay)
+        callbacks.append(WeightAveraging(use_buffers=False, multi_avg_fn=average))
     with _quiet_lightning():
         trainer = L.Trainer(
             max_steps=settings.steps,

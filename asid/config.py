@@ -275,6 +275,8 @@ class DataConfig(Config):
     """Validation photographs: samples, a benchmark's name, or a folder of images."""
     patch_size: Annotated[int, Field(ge=8, le=512)] = 64
     """Side of an LR training patch, in pixels."""
+    candidates: Annotated[int, Field(ge=1, le=64)] = 1
+    """Random patches that are drawn for each training patch, of which the most detailed is taken; 1: no choice."""
     augment: bool = True
     """Random flips and quarter turns of training patches."""
     border: Border = "symmetric"

@@ -79,7 +79,9 @@ class Trial:
     batch: int = 4
     patch: int = 32
     choose_from: int = 1
-    """Each patch is the one with the largest error of the linear filter among this many random ones."""
+    """Each patch is the most difficult of this many random ones."""
+    difficulty: str = "linear"
+    """``linear``: the error of the linear filter; ``detail``: what an LR pixel cannot hold (:func:`detail`)."""
     branch_scale: float = 1.0
     """Factor of the initial weights of each group's last projection."""
 
@@ -105,17 +107,29 @@ class ResidualCNN(nn.Module):
         return F.interpolate(x, scale_factor=SCALE, mode="bicubic") + F.pixel_shuffle(self.tail(y), SCALE)
 
 
+def linear_error(lr: RGBImage, hr: RGBImage, filters: Any) -> Any:
+    """Mean absolute error of the linear filter at each LR pixel, (h, w)."""
+    error = np.abs(linear_upscale(lr, filters, SCALE).astype(np.int16) - hr).mean(2)
+    return error.reshape(lr.shape[0], SCALE, lr.shape[1], SCALE).mean((1, 3))
+
+
+def detail(hr: RGBImage) -> Any:
+    """Mean absolute deviation of the pixels in each block of s×s from the mean of the block, (h, w)."""
+    height, width = (side // SCALE for side in hr.shape[:2])
+    blocks = hr.reshape(height, SCALE, width, SCALE, 3).astype(np.float32)
+    return np.abs(blocks - blocks.mean((1, 3), keepdims=True)).mean((1, 3, 4))
+
+
 class HardPatches:
     """Patches of which each is the most difficult for the linear filter among some random ones."""
 
-    def __init__(self, pairs: Pairs, patch: int, seed: int, choose_from: int) -> None:
+    def __init__(self, pairs: Pairs, patch: int, seed: int, choose_from: int, difficulty: str) -> None:
         self.pairs, self.patch_size, self.seed, self.choose_from = pairs, patch, seed, choose_from
         self.difficulty: list[Any] = []
         if choose_from > 1:
             filters = fit_linear_filters(even_sample(pairs), SCALE, "symmetric", 5)
             for lr, hr in pairs:
-                error = np.abs(linear_upscale(lr, filters, SCALE).astype(np.int16) - hr).mean(2)
-                low = error.reshape(lr.shape[0], SCALE, lr.shape[1], SCALE).mean((1, 3))
+                low = detail(hr) if difficulty == "detail" else linear_error(lr, hr, filters)
                 table = np.pad(low.cumsum(0).cumsum(1), ((1, 0), (1, 0)))
                 p = patch
                 self.difficulty.append(table[p:, p:] - table[:-p, p:] - table[p:, :-p] + table[:-p, :-p])
@@ -282,7 +296,7 @@ def run(trial: Trial, train: Pairs, test: Pairs) -> dict[str, Any]:
     """Train and score one trial. Returns its settings and what was measured."""
     model = build(trial, train)
     low, high = trial.value_range
-    patches = HardPatches(train, trial.patch, trial.seed, trial.choose_from)
+    patches = HardPatches(train, trial.patch, trial.seed, trial.choose_from, trial.difficulty)
     steppers = optimizers(trial, model)
     peaks = [[group["lr"] for group in stepper.param_groups] for stepper in steppers]
     parameters = list(model.parameters())
@@ -416,6 +430,21 @@ def trials() -> Iterator[Trial]:
         yield Trial("Set5: CNN, before", seed, **{**cnn, "learning_rate": 0.001, "value_range": (0.0, 1.0)},
                     schedule="cosine", steps=1000, score_every=50)  # fmt: skip
     yield Trial("Set5: before, asid", 0, **old, network="asid", steps=600, score_every=100)
+    hard = {
+        "recipe": {},
+        "best of 4": {"choose_from": 4},
+        "best of 4 by detail": {"choose_from": 4, "difficulty": "detail"},
+        "best of 16 by detail": {"choose_from": 16, "difficulty": "detail"},
+        "Muon": {"optimizer": "muon"},
+        "Muon, best of 4 by detail": {"optimizer": "muon", "choose_from": 4, "difficulty": "detail"},
+        "batch 2, twice the steps": {"batch": 2, "steps": 600},
+        "all samples, best of 4 by detail": {"photographs": "all samples", "choose_from": 4, "difficulty": "detail"},
+        "random attention, best of 4 by detail": {
+            "start": "linear, random attention", "choose_from": 4, "difficulty": "detail"},
+    }  # fmt: skip
+    for seed in range(3):
+        for name, change in hard.items():
+            yield Trial(f"quick: {name}", seed, **{"steps": 300, **change})
     changes: dict[str, dict[str, Any]] = {
         "recipe": {},
         "rate 0.0025": {"learning_rate": 0.0025},

@@ -43,7 +43,14 @@ CHANGES: dict[type, dict[str, Any]] = {
         "position_bias": False,
         "padding": "reflect",
     },
-    DataConfig: {"train": "photos", "validation": "photos", "patch_size": 48, "augment": False, "border": "replicate"},
+    DataConfig: {
+        "train": "photos",
+        "validation": "photos",
+        "patch_size": 48,
+        "candidates": 2,
+        "augment": False,
+        "border": "replicate",
+    },
     TrainConfig: {
         "start": "linear",
         "pretrained": "asid-tiny",

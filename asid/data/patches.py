@@ -28,6 +28,7 @@ class PatchDataset(Dataset[tuple[Patch, Patch]]):
         photographs: HR images. What the cache lacks of them and their LR images is made now.
         scale: Factor s.
         patch_size: Side p of the LR patches, in pixels.
+        candidates: Random patches of which a sample is the most detailed one (:func:`detail`).
         augment: Whether to flip and rotate at random.
         border: Border rule of the resize that makes the LR images.
         seed: Together with the index, determines the image, position, flip and rotation of a sample.
@@ -42,11 +43,13 @@ class PatchDataset(Dataset[tuple[Patch, Patch]]):
         *,
         scale: int,
         patch_size: int,
+        candidates: int = 1,
         augment: bool,
         border: Border,
         seed: int,
     ) -> None:
-        self.scale, self.patch_size, self.augment, self.seed = scale, patch_size, augment, seed
+        self.scale, self.patch_size, self.candidates = scale, patch_size, candidates
+        self.augment, self.seed = augment, seed
         self.pairs = [(photograph.lr(scale, border), photograph.hr()) for photograph in photographs]
         """LR and HR images; the HR images are not cropped to a multiple of the scale."""
         # Runs that start together share the work: each begins with another image, and finds what the others have made.
@@ -62,23 +65,38 @@ class PatchDataset(Dataset[tuple[Patch, Patch]]):
 
     def __getitem__(self, index: int) -> tuple[Patch, Patch]:
         rng = np.random.default_rng((self.seed, index))
-        lr, hr = self.pairs[rng.integers(len(self.pairs))]
-        size, scale = self.patch_size, self.scale
-        top = rng.integers(lr.shape[0] - size + 1)
-        left = rng.integers(lr.shape[1] - size + 1)
-        patches = (
-            lr.pixels()[top : top + size, left : left + size],
-            hr.pixels()[scale * top : scale * (top + size), scale * left : scale * (left + size)],
-        )
+        drawn = [self._draw(rng) for _ in range(self.candidates)]
+        patches = max(drawn, key=lambda pair: detail(pair[1], self.scale)) if len(drawn) > 1 else drawn[0]
         turns, flip = (int(rng.integers(4)), bool(rng.integers(2))) if self.augment else (0, False)
         # Copies: the files are mapped no longer than this call.
         low, high = (np.rot90(patch[:, ::-1] if flip else patch, turns).copy() for patch in patches)
         return low, high
 
+    def _draw(self, rng: np.random.Generator) -> tuple[Patch, Patch]:
+        """An LR and HR patch at a random position of a random image: views of mapped files."""
+        lr, hr = self.pairs[rng.integers(len(self.pairs))]
+        size, scale = self.patch_size, self.scale
+        top = rng.integers(lr.shape[0] - size + 1)
+        left = rng.integers(lr.shape[1] - size + 1)
+        return (
+            lr.pixels()[top : top + size, left : left + size],
+            hr.pixels()[scale * top : scale * (top + size), scale * left : scale * (left + size)],
+        )
+
     def sample(self) -> list[tuple[RGBImage, RGBImage]]:
         """Some whole LR and HR images, :func:`asid.data.linear.even_sample`."""
         pairs = [(lr.pixels(), hr.pixels()) for lr, hr in even_sample(self.pairs)]
         return [(lr, hr[: self.scale * lr.shape[0], : self.scale * lr.shape[1]]) for lr, hr in pairs]
+
+
+def detail(hr: Patch, scale: int) -> float:
+    """How much of an HR patch its LR patch cannot hold, in levels of 255; 0 at ×1.
+
+    The mean absolute deviation of the green pixels in a block of s×s from the mean of the block.
+    """
+    height, width = (side // scale for side in hr.shape[:2])
+    blocks = hr[..., 1].reshape(height, scale, width, scale).astype(np.float32)
+    return float(np.abs(blocks - blocks.mean((1, 3), keepdims=True)).mean())
 
 
 def collate(pairs: Sequence[tuple[Patch, Patch]]) -> tuple[Tensor, Tensor]:

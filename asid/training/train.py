@@ -112,6 +112,7 @@ def _training_patches(config: RunConfig) -> PatchDataset:
         find_images(config.data.train, split="train"),
         scale=config.model.scale,
         patch_size=config.data.patch_size,
+        candidates=config.data.candidates,
         augment=config.data.augment,
         border=config.data.border,
         seed=config.seed,

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from asid.data.images import ImageError
-from asid.data.patches import PatchDataset, ResumableSampler, collate
+from asid.data.patches import PatchDataset, ResumableSampler, collate, detail
 from asid.data.resize import downscale
 from asid.data.sources import find_images
 
@@ -37,6 +37,16 @@ def test_patches_are_aligned(scale: int, crops: Path) -> None:
         assert (lr.dtype, lr.shape, hr.shape) == (np.uint8, (12, 12, 3), (12 * scale, 12 * scale, 3))
         inside = (slice(margin, -margin), slice(margin, -margin))
         assert np.array_equal(lr[inside], downscale(hr, scale)[inside])
+
+
+def test_the_most_detailed_candidate_is_taken(crops: Path) -> None:
+    drawn, chosen = patches(crops, candidates=1), patches(crops, candidates=3)
+    for index in range(5):
+        rng = np.random.default_rng((0, index))
+        candidates = [drawn._draw(rng)[1] for _ in range(3)]
+        most = max(detail(hr, 2) for hr in candidates)
+        assert detail(chosen[index][1], 2) == most
+    assert detail(np.repeat(np.repeat(candidates[0][::2, ::2], 2, 0), 2, 1), 2) == 0
 
 
 def test_a_batch_is_the_patches_as_contiguous_floats(crops: Path) -> None:

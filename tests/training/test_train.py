@@ -15,11 +15,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from asid.config import ModelConfig, RunConfig, TrainConfig
+from asid.ablation.study.references import plain_cnn_run
+from asid.config import ModelConfig, RunConfig, TrainConfig, preset
 from asid.data.patches import PatchDataset, collate
 from asid.data.sources import find_images
 from asid.evaluation import metrics
-from asid.evaluation.evaluate import evaluate
+from asid.evaluation.evaluate import bicubic_upscaler, evaluate
 from asid.files import CHECKPOINT, CONFIG, HISTORY, WEIGHTS, read_json
 from asid.model.network import ASID
 from asid.training.checkpoints import read_execution
@@ -166,6 +167,19 @@ def test_the_trial_of_threads_trains_nothing_and_keeps_the_random_state(
     assert torch.equal(torch.get_rng_state(), state)
     assert fit_training_threads(tiny_run(accelerator="gpu")) == fit_training_threads(tiny_run(devices=2)) == 1
     assert len(tried) == 1
+
+
+def test_a_plain_cnn_learns_more_than_bicubic_in_a_few_steps(tmp_path: Path) -> None:
+    """With the recipe that it has as a reference, on the sample photographs."""
+    small = RunConfig(model=preset("asid-tiny", num_features=8))
+    train_settings = {"steps": 80, "batch_size": 2, "validate_every": 80, "ema_decay": 0.9, "accelerator": "cpu"}
+    config = plain_cnn_run(small.override(train=train_settings, data={"patch_size": 32}))
+    model = train(config, tmp_path, progress=False)
+    loss = read_history(tmp_path)["loss"].dropna()
+    assert loss.iloc[-5:].mean() < 0.6 * loss.iloc[:5].mean()
+    upscalers: dict[str, Any] = {"cnn": model, "bicubic": bicubic_upscaler(2)}
+    psnr = {name: evaluate(upscaler, 2).scores["psnr"].mean() for name, upscaler in upscalers.items()}
+    assert psnr["cnn"] > psnr["bicubic"] + 0.2
 
 
 def test_a_resumed_training_does_not_repeat_what_is_done(

@@ -6,6 +6,7 @@ paper's (arXiv 2501.15774). A variant is a *delta* over a preset: ``preset("asid
 
 import hashlib
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from difflib import get_close_matches
@@ -16,19 +17,38 @@ from types import MappingProxyType
 from typing import Annotated, Any, Literal, Self, get_args
 
 from pydantic import (
+    AfterValidator,
     BaseModel,
     BeforeValidator,
     ConfigDict,
     Discriminator,
     Field,
     PlainSerializer,
+    StringConstraints,
     Tag,
     ValidationError,
+    ValidationInfo,
     field_validator,
     model_validator,
 )
 from pydantic_core import InitErrorDetails, PydanticCustomError
 
+from asid.files import is_printable
+
+Steps = Annotated[int, Field(ge=1, le=1_000_000_000)]
+Minutes = Annotated[float, Field(gt=0, le=1_000_000)]
+
+
+def _check_line(text: str) -> str:
+    if not is_printable(text):
+        raise ValueError("expected one line of printable characters, got control characters or line breaks")
+    return text
+
+
+Line = Annotated[
+    str, StringConstraints(strip_whitespace=True, min_length=1, max_length=4000), AfterValidator(_check_line)
+]
+"""Text that is shown, or a path."""
 Window = Literal["meso", "global"]
 Windows = Annotated[tuple[Window, ...], Field(max_length=8)]
 Border = Literal["symmetric", "replicate"]
@@ -48,6 +68,8 @@ def _to_fraction(value: Any) -> Fraction:
         return nearest
     if isinstance(value, bool) or not isinstance(value, (int, str, Fraction)):
         raise ValueError(f"expected a fraction such as 1/4 or 0.25, got {value!r}")
+    if isinstance(value, str) and not re.fullmatch(r"\s*\d{1,9}(/\d{1,9}|\.\d{1,9})?\s*", value):
+        raise ValueError(f"expected a fraction such as 1/4 or 0.25, got {_shorten(repr(value))}")
     try:
         return Fraction(value)
     except (ValueError, ZeroDivisionError):
@@ -63,6 +85,17 @@ class Config(BaseModel):
     model_config = ConfigDict(
         frozen=True, extra="forbid", use_attribute_docstrings=True, allow_inf_nan=False, ser_json_inf_nan="constants"
     )
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _refuse_switches(cls, value: Any, info: ValidationInfo) -> Any:
+        """Where a number is expected, ``yes`` and ``no``, which YAML reads as true and false, are not 1 and 0."""
+        values = value if isinstance(value, list | tuple) else [value]
+        if any(isinstance(item, bool) for item in values) and not _allows_switch(
+            cls.model_fields[info.field_name or ""].annotation
+        ):
+            raise ValueError(f"expected a number or text, got {_shorten(repr(value))} (YAML reads yes and no so)")
+        return value
 
     @model_validator(mode="wrap")
     @classmethod
@@ -98,6 +131,10 @@ class Config(BaseModel):
         return type(self).model_validate({**self.to_dict(), **changes})
 
 
+def _allows_switch(annotation: Any) -> bool:
+    return annotation in (bool, Any) or any(map(_allows_switch, get_args(annotation)))
+
+
 def digest(content: Any) -> str:
     """Twelve hexadecimal digits of the SHA-256 of ``content`` (JSON values) in canonical form."""
     text = json.dumps(content, sort_keys=True, separators=(",", ":"), ensure_ascii=True, allow_nan=False)
@@ -126,6 +163,10 @@ class Axis:
 _WINDOWS = ("meso", "global"), ("meso", "meso"), ("global", "global"), ("meso",), ("global",), ()
 _KINDS = get_args(Window)
 _SWITCH = (True, False)
+
+
+MOST_PADDING = 512
+"""Largest multiple, in LR pixels, to which the windows of a network may pad an image."""
 
 
 class ModelConfig(Config):
@@ -170,6 +211,15 @@ class ModelConfig(Config):
     """Learnt relative position bias in spatial attention."""
     padding: Annotated[Padding, Axis(get_args(Padding))] = "zeros"
     """Values that 3×3 convolutions see beyond the border of a map: zeros (the paper), reflect, or replicate."""
+
+    @model_validator(mode="after")
+    def _check_windows(self) -> Self:
+        if self.size_multiple > MOST_PADDING:
+            raise ValueError(
+                f"window_size {self.window_size} and global_size {self.global_size} pad every image to a multiple of "
+                f"{self.size_multiple} pixels; expected at most {MOST_PADDING}: choose one that divides the other"
+            )
+        return self
 
     @model_validator(mode="after")
     def _check_distillation(self) -> Self:
@@ -269,9 +319,9 @@ AXES: Mapping[str, Axis] = MappingProxyType(
 class DataConfig(Config):
     """Photographs, and how training patches are cut from them."""
 
-    train: str = "samples"
+    train: Line = "samples"
     """Training photographs: samples (from scikit-image), DIV2K, Flickr2K, DF2K, BSDS500, or a folder of images."""
-    validation: str = "samples"
+    validation: Line = "samples"
     """Validation photographs: samples, a benchmark's name, or a folder of images."""
     patch_size: Annotated[int, Field(ge=8, le=512)] = 64
     """Side of an LR training patch, in pixels."""
@@ -286,14 +336,14 @@ class DataConfig(Config):
 class TrainConfig(Config):
     """How a network is trained. The defaults are the paper's optimiser and batch, with a number of steps of our own."""
 
-    steps: Annotated[int, Field(ge=1)] = 100_000
+    steps: Steps = 100_000
     """Optimiser steps."""
-    batch_size: Annotated[int, Field(ge=1)] = 16
+    batch_size: Annotated[int, Field(ge=1, le=65_536)] = 16
     """Patches in a batch, over all devices."""
     start: Literal["random", "linear"] = "random"
     """Initial weights: random (the paper's), or linear: a network that starts as the least-squares interpolation of
     the training photographs."""
-    pretrained: str | None = None
+    pretrained: Line | None = None
     """Weights to begin with instead: a checkpoint file, the folder of a run, or the name of packaged weights. The
     network may have another scale: then its upsampling is fitted to the training photographs. Null: none."""
     value_range: tuple[float, float] = (0.0, 1.0)
@@ -311,25 +361,25 @@ class TrainConfig(Config):
     schedule: Literal["cosine", "step", "constant", "trapezoid"] = "cosine"
     """Learning rate over time: cosine decay to zero, step (halved after each sixth of the run), constant, or trapezoid
     (constant, then linear decay to zero over the last 40 % of the run)."""
-    warmup_steps: Annotated[int, Field(ge=0)] = 0
+    warmup_steps: Annotated[int, Field(ge=0, le=1_000_000_000)] = 0
     """Steps over which the learning rate rises linearly from zero."""
     gradient_clip: Annotated[float, Field(gt=0)] | None = None
     """Largest norm of the gradient, which is clipped to it; null: no clipping."""
     ema_decay: Annotated[float, Field(gt=0, lt=1)] | None = None
     """Decay of the exponential moving average of the weights, which is validated and saved; null: no average."""
-    validate_every: Annotated[int, Field(ge=1)] = 1000
+    validate_every: Steps = 1000
     """Steps between validations."""
-    checkpoint_every: Annotated[int, Field(ge=1)] = 1000
+    checkpoint_every: Steps = 1000
     """Steps between checkpoints from which an interrupted run resumes."""
     precision: Precision = "32-true"
     """Arithmetic of the training step, as Lightning names it."""
     accelerator: Literal["auto", "cpu", "gpu", "mps"] = "auto"
     """Kind of device; auto: chosen by Lightning."""
-    devices: Annotated[int, Field(ge=1)] | Literal["auto"] = 1
+    devices: Annotated[int, Field(ge=1, le=64)] | Literal["auto"] = 1
     """Devices to train on in each machine; more than one: distributed data parallel."""
-    num_nodes: Annotated[int, Field(ge=1)] = 1
+    num_nodes: Annotated[int, Field(ge=1, le=1024)] = 1
     """Machines to train on."""
-    loader_workers: Annotated[int, Field(ge=0)] = 0
+    loader_workers: Annotated[int, Field(ge=0, le=64)] = 0
     """Processes that cut patches; 0: the training process does. The patches are the same for any number."""
 
     @field_validator("value_range")
@@ -357,7 +407,7 @@ class TrainConfig(Config):
 class InferenceConfig(Config):
     """How a network is applied to an image: everything that can change the SR image."""
 
-    tile: Annotated[int, Field(ge=8)] | None = None
+    tile: Annotated[int, Field(ge=8, le=65_536)] | None = None
     """Side of the tiles that an image is cut into, in LR pixels (the paper's tables: 64); null: the whole image."""
     overlap: Annotated[int, Field(ge=0)] = 24
     """Least overlap of neighbouring tiles, in LR pixels."""
@@ -385,12 +435,19 @@ class InferenceConfig(Config):
 class EvalConfig(InferenceConfig):
     """What a network is evaluated on, how it is applied, and by which protocol it is scored."""
 
-    data: tuple[str, ...] = ("samples",)
+    data: Annotated[tuple[Line, ...], Field(max_length=100)] = ("samples",)
     """Evaluation sets: samples (validation photographs of scikit-image), benchmarks by name, folders of HR images."""
     border: Border = "symmetric"
     """Border rule of the bicubic reduction that makes LR images if a set has no LR files."""
     protocol: Protocol = "psnr-y/ssim-y crop=scale"
     """How SR and HR images are compared: on luma or on RGB, with ``scale`` pixels cropped at each border."""
+
+    @field_validator("data")
+    @classmethod
+    def _check_data(cls, data: tuple[str, ...]) -> tuple[str, ...]:
+        if not data:
+            raise ValueError("expected at least one evaluation set, got none")
+        return data
 
     @model_validator(mode="after")
     def _check_names(self) -> Self:

@@ -1,4 +1,4 @@
-"""The files that trainings, runs and studies leave: their names, how they are written atomically, and their JSON.
+"""The files of trainings, runs and studies: their names, how they are written atomically; JSON and YAML.
 
 No torch in here: reading results does not need it.
 
@@ -12,11 +12,14 @@ import hashlib
 import json
 import math
 import os
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
+
+import yaml
 
 # The folder of a training.
 CONFIG = "config.json"
@@ -98,12 +101,21 @@ def write_text(path: str | Path, text: str) -> Path:
     return Path(path)
 
 
+_UNSEEN = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
+"""Characters that control a terminal or the direction of text, break lines, or are none at all."""
+
+
+def is_printable(text: str) -> bool:
+    """Whether ``text`` is one line that shows what it says."""
+    return not _UNSEEN.search(text)
+
+
 def printable(text: str) -> str:
     """``text`` from a file or a library for a terminal, which would obey its control characters: they are spelled out.
 
     Line breaks and tabs stay.
     """
-    return "".join(c if c.isprintable() or c in "\n\t" else c.encode("unicode_escape").decode() for c in text)
+    return _UNSEEN.sub(lambda c: c[0] if c[0] in "\n\t" else c[0].encode("unicode_escape").decode(), text)
 
 
 def json_text(content: Any, indent: int | None = 1) -> str:
@@ -126,13 +138,90 @@ def read_json(path: str | Path) -> dict[str, Any]:
         FileNotFoundError: There is no such file.
         ValueError: The file is damaged; the message names it.
     """
+    path = Path(path)
     try:
-        content = json.loads(Path(path).read_text(encoding="utf-8"))
+        if (size := path.stat().st_size) > MOST_BYTES:
+            raise ValueError(f"expected at most {MOST_BYTES:,} bytes, got {size:,}")
+        content = json.loads(path.read_text(encoding="utf-8"))
+        _check_nodes(content)
     except ValueError as error:  # not JSON, or not UTF-8
         raise ValueError(f"{path} is damaged: {error}") from None
+    except RecursionError:
+        raise ValueError(f"{path} is damaged: it is nested too deeply") from None
     if not isinstance(content, dict):
         raise ValueError(f"{path} is damaged: expected a JSON object, got {type(content).__name__}")
     return content
+
+
+MOST_BYTES = 100_000_000
+"""Size of a JSON file that is read."""
+MOST_YAML = 1_000_000
+"""Characters of a YAML text that is read."""
+MOST_NODES = {"YAML": 100_000, "JSON": 10_000_000}
+"""Values in a file, counted as often as aliases repeat them."""
+MOST_LEVELS = 50
+"""Levels of mappings and lists inside each other."""
+
+
+class _YamlLoader(yaml.SafeLoader):
+    """YAML as a person means it.
+
+    A key that occurs twice is an error, of which PyYAML would silently use the last. Numbers are those of YAML 1.2:
+    not 0100 (64), nor 1:40:00 (6000). Dates are text.
+    """
+
+    def compose_mapping_node(self, anchor: Any) -> Any:
+        """Compose a mapping, and compare its keys."""
+        node = super().compose_mapping_node(anchor)
+        seen = set()
+        for key, _ in node.value:
+            if isinstance(key.value, str) and key.value in seen:
+                raise yaml.constructor.ConstructorError(None, None, f"duplicate key '{key.value}'", key.start_mark)
+            seen.add(key.value if isinstance(key.value, str) else None)
+        return node
+
+
+_YamlLoader.yaml_implicit_resolvers = {
+    first: [(tag, pattern) for tag, pattern in resolvers if tag.rpartition(":")[2] not in ("int", "timestamp")]
+    for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
+}
+_YamlLoader.add_implicit_resolver("tag:yaml.org,2002:int", re.compile(r"[-+]?(0|[1-9][0-9_]*)$"), list("-+0123456789"))
+
+
+def parse_yaml(text: str) -> Any:
+    """Read YAML: mappings, lists, texts and numbers, of a bounded size.
+
+    Raises:
+        ValueError: It is not valid, or too large.
+    """
+    if len(text) > MOST_YAML:
+        raise ValueError(f"expected at most {MOST_YAML:,} characters, got {len(text):,}")
+    try:
+        content = yaml.load(text, _YamlLoader)
+        _check_nodes(content, MOST_NODES["YAML"])
+    except RecursionError:
+        raise ValueError("it is nested too deeply") from None
+    except yaml.YAMLError as error:
+        raise ValueError(" ".join(str(error).split())) from None
+    except (ValueError, TypeError, KeyError, AttributeError) as error:  # PyYAML, of a tag such as !!int x
+        raise ValueError(f"{type(error).__name__}: {error}"[:300]) from None
+    return content
+
+
+def _check_nodes(content: Any, most: int = MOST_NODES["JSON"]) -> None:
+    """Refuse what is too large or too deep, however small the file is."""
+    count, level = 0, [content]
+    for _ in range(MOST_LEVELS + 1):
+        count += len(level)
+        if count > most:
+            raise ValueError(f"expected at most {most:,} values")
+        containers = [item for item in level if isinstance(item, dict | list)]
+        if not containers:
+            return
+        if count + sum(map(len, containers)) > most:
+            raise ValueError(f"expected at most {most:,} values")
+        level = [value for item in containers for value in (item.values() if isinstance(item, dict) else item)]
+    raise ValueError(f"expected at most {MOST_LEVELS} levels inside each other")
 
 
 def _finite(value: Any) -> Any:

@@ -22,6 +22,7 @@ from asid.config import (
     describe_errors,
     preset,
 )
+from asid.files import is_printable
 
 # Another valid value for every field of every configuration.
 CHANGES: dict[type, dict[str, Any]] = {
@@ -393,3 +394,46 @@ def test_messages_may_contain_braces() -> None:
 def test_training_settings_that_make_no_sense_are_refused(settings: dict[str, Any], words: list[str]) -> None:
     (problem,) = problems(TrainConfig, settings)
     assert all(word in problem for word in words), problem
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("train.steps", 10**19),
+        ("train.steps", True),
+        ("train.devices", 1_000_000),
+        ("train.num_nodes", 10**6),
+        ("train.loader_workers", 10**6),
+        ("train.batch_size", 10**9),
+        ("train.warmup_steps", 10**30),
+        ("evaluate.data", []),
+        ("evaluate.data", ["a\x1b[2J"]),
+        ("evaluate.tile", 10**9),
+        ("data.train", "two\nlines"),
+        ("data.train", ""),
+        ("model.distillation_ratio", "9" * 5000),
+        ("model.distillation_ratio", "1e999999999"),
+        ("model.spatial_windows", ["meso"] * 20_000),
+        ("seed", 2**40),
+    ],
+    ids=lambda value: str(value)[:30],
+)
+def test_values_out_of_bounds_are_refused_in_a_short_line(field: str, value: Any) -> None:
+    section, _, name = field.rpartition(".")
+    (line,) = problems(RunConfig, {section: {name: value}} if section else {name: value})
+    assert line.startswith(field)
+    assert len(line) < 500
+    assert is_printable(line)
+
+
+def test_windows_that_do_not_divide_each_other_may_not_pad_an_image_to_gigapixels() -> None:
+    with pytest.raises(ValidationError, match="4032 pixels"):
+        ModelConfig(window_size=64, global_size=63)
+    assert (
+        ModelConfig(window_size=64, global_size=63, spatial_windows=("meso",), channel_windows=()).size_multiple == 64
+    )
+
+
+def test_many_problems_are_not_all_listed() -> None:
+    lines = problems(TrainConfig, {f"key{index}": 1 for index in range(30_000)})
+    assert len(lines) <= 21

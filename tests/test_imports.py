@@ -15,7 +15,7 @@ PACKAGE = Path(asid.__file__).parent
 BASICS = {"config", "files", "process"}
 NUMBERS = BASICS | {"data", "model"}
 ALLOWED = {
-    "config": set(),
+    "config": {"files"},
     "files": set(),
     "process": set(),
     "data": BASICS,

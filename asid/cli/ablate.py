@@ -292,6 +292,8 @@ def _read_duration(text: str) -> float:
     match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([mhd])", text.strip())
     if not match:
         raise ValueError(f"--budget {text}: expected a time such as 90m, 2h or 1.5d")
+    if len(match[1]) > 9:
+        raise ValueError(f"--budget {text[:50]}: expected a time of less than a million days")
     return float(match[1]) * {"m": 1 / 60, "h": 1.0, "d": 24.0}[match[2]]
 
 

@@ -4,13 +4,12 @@ from pathlib import Path
 from typing import Annotated, Any, get_args
 
 import typer
-import yaml
 from rich.console import Console
 from rich.text import Text
 
 from asid.config import PRESETS, Config, EvalConfig, InferenceConfig, Protocol
 from asid.data.sources import ROOT_VARIABLE
-from asid.files import printable
+from asid.files import parse_yaml, printable
 
 
 class SafeConsole(Console):
@@ -82,7 +81,7 @@ def read_changes(changes: list[str] | None) -> dict[str, dict[str, Any]]:
         if not (separator and dot and field):
             raise ValueError(f"--set {change}: expected section.field=value, e.g. model.attention_sharing=none")
         try:
-            sections.setdefault(section, {})[field] = yaml.safe_load(value)
-        except yaml.YAMLError as error:
-            raise ValueError(f"--set {change}: {value} is not a YAML value: {' '.join(str(error).split())}") from None
+            sections.setdefault(section, {})[field] = parse_yaml(value)
+        except ValueError as error:
+            raise ValueError(f"--set {change[:200]}: not a YAML value: {error}") from None
     return sections

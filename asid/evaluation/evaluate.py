@@ -12,14 +12,14 @@ from typing import Any
 import pandas as pd
 
 from asid.config import DataConfig, EvalConfig, Protocol
-from asid.data.images import ImageError, RGBImage, read_image, write_image
+from asid.data.images import ImageError, RGBImage, image_size, read_image, write_image
 from asid.data.layouts import Pair
 from asid.data.linear import fit_to_photographs, linear_upscale
 from asid.data.pairs import read_pair
 from asid.data.resize import bicubic_upscale, crop_to_multiple
 from asid.data.sources import find_images, find_pairs
 from asid.evaluation.inference import upscale
-from asid.evaluation.metrics import PROTOCOL, comparable, psnr, score
+from asid.evaluation.metrics import PROTOCOL, SSIM_SIDE, comparable, psnr, score
 from asid.model.base import Network
 from asid.model.interventions import uniform_attention
 from asid.model.network import ASID
@@ -106,6 +106,29 @@ def evaluate(
         if uniform_maps:
             scores[UNIFORM] = [future.result() for future in pending_uniform] or math.nan
     return Evaluation(scores, {"model": round(in_model, 3), "total": round(time.perf_counter() - start, 3)})
+
+
+def check_sets(config: EvalConfig, scale: int, data_root: str | Path | None = None) -> None:
+    """Check the images of evaluation sets, by their headers, before hours are spent on a network to be scored on them.
+
+    Raises:
+        ImageError: An image or a set is missing, of a refused format, too small to be scored, or an LR file does not
+            fit; the message names the file.
+    """
+    least = SSIM_SIDE + 2 * scale
+    for source in config.data:
+        for pair in find_pairs(source, scale, data_root):
+            height, width = (side // scale * scale for side in image_size(pair.hr))
+            if min(height, width) < least:
+                raise ImageError(
+                    f"{pair.hr}: expected at least {least} pixels per side to be scored at ×{scale}, "
+                    f"got {height}×{width} after cropping to a multiple of {scale}"
+                )
+            if pair.lr is not None and (size := image_size(pair.lr)) != (height // scale, width // scale):
+                raise ImageError(
+                    f"{pair.lr}: expected {height // scale}×{width // scale} pixels, 1/{scale} of the HR image, "
+                    f"got {size[0]}×{size[1]}"
+                )
 
 
 def _score_one(

@@ -14,7 +14,7 @@ from skimage.metrics import structural_similarity
 from asid.config import Protocol
 
 PROTOCOL: Protocol = "psnr-y/ssim-y crop=scale"
-_SSIM_SIDE = 11
+SSIM_SIDE = 11
 
 
 def rgb_to_luma(image: NDArray[np.uint8]) -> NDArray[np.float64]:
@@ -43,7 +43,7 @@ def ssim(a: NDArray[np.float64], b: NDArray[np.float64]) -> float:
         full=True,
         channel_axis=2 if a.ndim == 3 else None,
     )
-    margin = _SSIM_SIDE // 2
+    margin = SSIM_SIDE // 2
     return float(similarity[margin:-margin, margin:-margin].mean())
 
 
@@ -68,9 +68,9 @@ def comparable(
         raise ValueError(f"expected two images of the same size, got {sr.shape} and {hr.shape}")
     if sr.dtype != np.uint8 or hr.dtype != np.uint8:
         raise ValueError(f"expected uint8 images, got {sr.dtype} and {hr.dtype}")
-    if min(sr.shape[:2]) - 2 * crop < _SSIM_SIDE:
+    if min(sr.shape[:2]) - 2 * crop < SSIM_SIDE:
         raise ValueError(
-            f"expected at least {_SSIM_SIDE + 2 * crop} pixels per side to score at crop {crop}, "
+            f"expected at least {SSIM_SIDE + 2 * crop} pixels per side to score at crop {crop}, "
             f"got {sr.shape[0]}×{sr.shape[1]}"
         )
     inside = slice(crop, -crop or None)

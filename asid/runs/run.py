@@ -11,7 +11,7 @@ import pandas as pd
 from lightning.pytorch.utilities import rank_zero_only
 
 from asid.config import RunConfig
-from asid.evaluation.evaluate import evaluate
+from asid.evaluation.evaluate import check_sets, evaluate
 from asid.files import IMAGES
 from asid.model.base import Network
 from asid.model.complexity import Complexity
@@ -99,6 +99,7 @@ def train_and_score(
     # Cheap, and fails early: nothing is trained if images are missing or the operations of a network cannot be counted.
     manifests = data_manifests(config)
     identity = run_identity(config, manifests)
+    check_sets(config.evaluate, config.model.scale)
     complexity = complexity_once(config.model)
     is_first = not rank_zero_only.rank  # type: ignore[attr-defined]
     # The processes of a distributed training share the folder.

@@ -27,6 +27,7 @@ from asid.model.network import ASID
 from asid.model.pretrained import fit_inference_threads, load_model
 from asid.process import keep_freed_memory
 from asid.training.checkpoints import AtomicCheckpointIO, StepCheckpoint, saved_execution
+from asid.training.devices import check_devices
 from asid.training.memory import StepOutOfMemoryError, is_out_of_memory, smaller_micro_batch
 from asid.training.module import TrainingModule
 from asid.training.ownership import check_weights, claim
@@ -58,7 +59,7 @@ def train(
         The trained network, on the CPU, in evaluation mode.
 
     Raises:
-        ValueError: ``folder`` holds another training, or weights of one.
+        ValueError: ``folder`` holds another training, or weights of one; or this machine lacks the devices.
         TrainingDivergedError: The loss is not finite; the message says what to change.
         MemoryError: A step does not fit into memory, not even patch by patch. On several devices, smaller micro-batches
             are not tried.
@@ -70,6 +71,7 @@ def train(
     folder = Path(folder)
     rank_zero_only(claim)(folder, config)
     if not (folder / WEIGHTS).exists():
+        check_devices(config.train)
         job = Job(config, folder, _training_patches(config), _validation_photographs(config), progress, on_history)
         micro_batches, threads = saved_execution(job.checkpoint, config)
         if threads is None:

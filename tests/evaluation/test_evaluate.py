@@ -8,12 +8,13 @@ import pandas as pd
 import pytest
 import torch
 from photographs import PHOTO
+from PIL import Image
 
 from asid.config import EvalConfig, preset
 from asid.data.images import ImageError, read_image, write_image
 from asid.data.resize import bicubic_upscale, crop_to_multiple, downscale
 from asid.data.sources import find_images
-from asid.evaluation.evaluate import UNIFORM, bicubic_upscaler, evaluate, mean_scores, score_folder
+from asid.evaluation.evaluate import UNIFORM, bicubic_upscaler, check_sets, evaluate, mean_scores, score_folder
 from asid.evaluation.inference import upscale
 from asid.evaluation.metrics import score
 from asid.model.interventions import uniform_attention
@@ -234,3 +235,34 @@ def test_the_folder_of_the_data_sets_may_be_an_argument(
     assert len(scores) == 5
     made = tmp_path / "root" / "Set5"
     assert len(score_folder(made, "Set5", 2, data_root=tmp_path / "root")) == 5
+
+
+@pytest.mark.parametrize(
+    ("image", "words"),
+    [
+        (np.zeros((40, 40, 4), np.uint8), "transparency"),
+        (np.zeros((1, 1, 3), np.uint8), "at least 15 pixels"),
+        (np.zeros((16, 14, 3), np.uint8), "at least 15 pixels"),
+        (None, "not a readable image"),
+    ],
+    ids=["RGBA", "one pixel", "too small", "text"],
+)
+def test_sets_are_checked_without_a_network(image: np.ndarray | None, words: str, tmp_path: Path) -> None:
+    if image is None:
+        (tmp_path / "bad.png").write_text("text")
+    else:
+        Image.fromarray(image).save(tmp_path / "bad.png")
+    write_image(tmp_path / "good.png", np.zeros((40, 40, 3), np.uint8))
+    with pytest.raises(ImageError, match=words) as caught:
+        check_sets(EvalConfig(data=(str(tmp_path),)), 2)
+    assert str(tmp_path / "bad.png") in str(caught.value)
+
+
+def test_lr_files_of_a_wrong_size_are_noticed_without_a_network(tmp_path: Path) -> None:
+    for name, side in (("HR/a.png", 40), ("LR_bicubic/X2/ax2.png", 20)):
+        write_image(tmp_path / name, np.zeros((side, side, 3), np.uint8))
+    config = EvalConfig(data=(str(tmp_path),))
+    check_sets(config, 2)
+    write_image(tmp_path / "LR_bicubic/X2/ax2.png", np.zeros((20, 21, 3), np.uint8))
+    with pytest.raises(ImageError, match=r"ax2\.png: expected 20×20"):
+        check_sets(config, 2)

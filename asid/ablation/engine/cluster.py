@@ -8,17 +8,17 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any
 
-import yaml
 from pydantic import Field
 
 from asid.config import Config
+from asid.files import parse_yaml
 from asid.process import chosen_threads
 
 
 class ClusterConfig(Config):
     """Where the runs of a study are executed."""
 
-    workers: Annotated[int, Field(ge=1)] | None = None
+    workers: Annotated[int, Field(ge=1, le=1024)] | None = None
     """Runs at a time. By default one per GPU, or one per CPU thread if there is no GPU; on a cluster one per worker."""
     scheduler: str | None = None
     """Address of an existing Dask scheduler, e.g. tcp://host:8786. Its workers see the same files at the same paths."""
@@ -139,9 +139,9 @@ def _slurm_cluster(profile: Path, workers: int) -> Iterator[Any]:
     from distributed import Client
 
     try:
-        options = yaml.safe_load(profile.read_text())
-    except yaml.YAMLError as error:
-        raise ValueError(f"{profile} is not valid YAML: {' '.join(str(error).split())}") from None
+        options = parse_yaml(profile.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise ValueError(f"{profile} is not valid YAML: {error}") from None
     if not isinstance(options, dict):
         raise ValueError(
             f"{profile}: expected a mapping with the arguments of SLURMCluster, e.g. cores and memory, got {options!r}"

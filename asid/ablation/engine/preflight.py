@@ -13,8 +13,10 @@ from asid.ablation.study.expand import Study
 from asid.ablation.study.plan import plan_runs
 from asid.ablation.study.study import StudyError
 from asid.config import RunConfig
+from asid.evaluation.evaluate import check_sets
 from asid.model.build import build_network
 from asid.model.complexity import count_parameters
+from asid.training.devices import check_devices
 
 _PROBE = (40, 56)
 """Height and width of the image on which networks are compared: at this size no two kinds of window coincide."""
@@ -34,9 +36,14 @@ def prepare(study: Study, folder: Path, cluster: ClusterConfig) -> Study:
 
     Raises:
         StudyError: Two variants are the same network.
-        ValueError: Evaluation data is missing.
+        ValueError: Evaluation data is missing or unusable, or this machine lacks the devices.
         OSError: The disk has too little space, or the folder cannot be written.
     """
+    base = study.run_config(study.base_name)
+    check_sets(base.evaluate, base.model.scale)  # the same for all variants
+    if not (cluster.scheduler or cluster.slurm):
+        for name in study.variants:
+            check_devices(study.run_config(name).train)
     check_disk(folder, disk_megabytes(study, check_networks(study)))
     if study.config.minutes is None or set(study.variants) <= set(study.config.steps_of):
         return study  # a study that is resumed has its steps

@@ -3,16 +3,17 @@
 A study is a base network and variants, each a change over the base. :mod:`asid.ablation.study.expand` makes runs of it.
 """
 
+from math import prod
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-import yaml
 from pydantic import AfterValidator, BeforeValidator, Field, WithJsonSchema, field_validator
 
 from asid.ablation.study.components import Component
 from asid.ablation.study.references import REFERENCES, TRAINED, Reference
 from asid.ablation.study.variants import Delta, merge
-from asid.config import Config
+from asid.config import Config, Line, Minutes, Steps
+from asid.files import parse_yaml
 
 PROFILES_FILE = "profiles.yaml"
 """File with the profiles that the study files of a folder share."""
@@ -25,8 +26,12 @@ class StudyError(ValueError):
 _MAPPING = {"type": "object", "additionalProperties": {"type": "object"}}
 _OptionalDelta = Annotated[Delta, WithJsonSchema({"anyOf": [_MAPPING, {"type": "null"}]})]
 """A change in a study file, where a name without a value stands for no change."""
-VariantName = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9.-]*$")]
-Seeds = Annotated[tuple[int, ...], Field(min_length=1)]
+VariantName = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9.-]*$", max_length=100)]
+Seed = Annotated[int, Field(ge=0, lt=2**31)]
+Seeds = Annotated[tuple[Seed, ...], Field(min_length=1, max_length=1000)]
+Values = Annotated[list[Any], Field(min_length=1, max_length=1000)]
+MOST_VARIANTS = 2000
+"""Combinations of factors in a study."""
 
 
 def _check_references(references: tuple[Reference, ...]) -> tuple[Reference, ...]:
@@ -41,9 +46,9 @@ References = Annotated[tuple[Reference, ...], AfterValidator(_check_references)]
 class StudyConfig(Config):
     """An ablation study as written: a base, named variants, and generators that make more of them."""
 
-    name: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]*$")]
+    name: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]*$", max_length=100)]
     """Name of the study and of its folder under results/."""
-    question: str
+    question: Line
     """What the study asks, in one sentence."""
     preset: str = "asid"
     """Preset of the base network."""
@@ -51,9 +56,9 @@ class StudyConfig(Config):
     """Changes over the preset and the defaults that all variants share, by section: model, data, train, evaluate."""
     variants: dict[VariantName, _OptionalDelta] = Field(default_factory=dict)
     """Named variants, each a change over the base by section. A variant without changes names the base."""
-    factors: dict[str, Annotated[list[Any], Field(min_length=1)]] = Field(default_factory=dict)
+    factors: dict[str, Values] = Field(default_factory=dict)
     """Fields and their values; every combination becomes a variant. Fields of other sections: train.learning_rate."""
-    zip: dict[str, Annotated[list[Any], Field(min_length=1)]] = Field(default_factory=dict)
+    zip: dict[str, Values] = Field(default_factory=dict)
     """Fields with the same number of values: the first values make a variant, the second values the next, and so on."""
     leave_one_out: tuple[Component, ...] = ()
     """Components, each removed from the base alone."""
@@ -67,18 +72,18 @@ class StudyConfig(Config):
     """Add a control to each variant that differs in size: the same change at the size of the base, within 2 %."""
     seeds: Seeds = (0,)
     """Seeds that each variant is run with."""
-    minutes: Annotated[float, Field(gt=0)] | None = None
+    minutes: Minutes | None = None
     """Training time of a run in minutes, instead of train.steps: a variant gets the steps that its speed allows."""
-    steps_of: dict[str, Annotated[int, Field(ge=1)]] = Field(default_factory=dict)
+    steps_of: dict[str, Steps] = Field(default_factory=dict)
     """Steps of single variants, overriding train.steps; with minutes, filled in from measured speeds."""
     margin: Annotated[float, Field(gt=0)] = 0.05
     """Change of PSNR, in dB, below which two variants count as equivalent."""
     references: References = ("bicubic", "linear")
     """Rows for comparison that are not tested: bicubic; linear, a least-squares filter that is fitted to the training
     photographs; plain-cnn, a residual CNN of the base's size that is trained like the base, with every seed."""
-    notebook: str = "../notebooks/03_train_variant.ipynb"
+    notebook: Line = "../notebooks/03_train_variant.ipynb"
     """Notebook that executes one run, relative to the study file."""
-    profile: str | None = None
+    profile: VariantName | None = None
     """Profile of the study file that was applied."""
 
     @field_validator("variants", mode="before")
@@ -102,6 +107,13 @@ class StudyConfig(Config):
                 "the variant 'base' has changes, but base is the name of the network without any: choose another name"
             )
         return variants
+
+    @field_validator("factors")
+    @classmethod
+    def _check_factors(cls, factors: dict[str, list[Any]]) -> dict[str, list[Any]]:
+        if (combinations := prod(map(len, factors.values()))) > MOST_VARIANTS:
+            raise ValueError(f"expected at most {MOST_VARIANTS} combinations, got {combinations}")
+        return factors
 
     @field_validator("leave_one_out", "add_one_in", "pairwise")
     @classmethod
@@ -151,7 +163,7 @@ class Profile(Config):
     """Changes over the study's base, by section."""
     seeds: Seeds | None = None
     """Seeds, replacing the study's."""
-    minutes: Annotated[float, Field(gt=0)] | None = None
+    minutes: Minutes | None = None
     """Training time of a run in minutes, replacing the study's."""
     references: References | None = None
     """References, replacing the study's."""
@@ -177,17 +189,6 @@ class StudyFile(StudyConfig):
 
     profiles: Profiles = Field(default_factory=dict)
     """Names of profiles in profiles.yaml beside the file, or a mapping of names to changes over them or to new ones."""
-
-
-class _UniqueKeyLoader(yaml.SafeLoader):
-    """Rejects duplicate keys, of which YAML would silently use the last."""
-
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
-        keys = [self.construct_object(key, deep=True) for key, _ in node.value]
-        for key in keys:
-            if keys.count(key) > 1:
-                raise yaml.constructor.ConstructorError(None, None, f"duplicate key '{key}'", node.start_mark)
-        return super().construct_mapping(node, deep)
 
 
 def read_study_file(path: str | Path, profile: str | None = None) -> StudyConfig:
@@ -217,9 +218,9 @@ def read_study_file(path: str | Path, profile: str | None = None) -> StudyConfig
 
 def _read_mapping(path: Path, schema: type[Config] | None = None) -> dict[str, Any]:
     try:
-        content = yaml.load(path.read_text(), _UniqueKeyLoader)
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise StudyError(f"{path} is not valid YAML: {' '.join(str(error).split())}") from None
+        content = parse_yaml(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise StudyError(f"{path} is not valid YAML: {error}") from None
     if not isinstance(content, dict):
         keys = f" with the keys {', '.join(schema.model_fields)}" if schema else ""
         raise StudyError(f"{path}: expected a mapping{keys}, got {type(content).__name__}")

@@ -1,0 +1,41 @@
+"""Devices and machines that a training cannot have are refused before it starts."""
+
+import os
+
+import pytest
+import torch
+
+from asid.config import TrainConfig
+from asid.training.devices import check_devices
+
+
+@pytest.fixture(autouse=True)
+def _two_cores(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A machine with two cores and no GPU, on which nothing has started other machines."""
+    monkeypatch.setattr(os, "cpu_count", lambda: 2)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 0)
+    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: False)
+    for name in ("SLURM_NTASKS", "TORCHELASTIC_RUN_ID", "NODE_RANK", "GROUP_RANK", "OMPI_COMM_WORLD_SIZE"):
+        monkeypatch.delenv(name, raising=False)
+
+
+@pytest.mark.parametrize(
+    ("settings", "words"),
+    [
+        ({"accelerator": "gpu"}, "train.accelerator"),
+        ({"accelerator": "mps"}, "train.accelerator"),
+        ({"devices": 3}, "2 CPU cores"),
+        ({"num_nodes": 2}, "torchrun or SLURM"),
+    ],
+)
+def test_what_this_machine_lacks_is_refused(settings: dict[str, object], words: str) -> None:
+    with pytest.raises(ValueError, match=words):
+        check_devices(TrainConfig.model_validate(settings))
+
+
+def test_what_it_has_is_not(monkeypatch: pytest.MonkeyPatch) -> None:
+    check_devices(TrainConfig(devices=2, accelerator="cpu"))
+    monkeypatch.setenv("TORCHELASTIC_RUN_ID", "none")
+    check_devices(TrainConfig(num_nodes=2))
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 8)
+    check_devices(TrainConfig(devices=8, accelerator="gpu"))

@@ -7,7 +7,7 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
-from asid.config import preset
+from asid.config import PlainCNNConfig, preset
 from asid.interpret.attention_maps import (
     entropy,
     extract_attention_maps,
@@ -17,6 +17,7 @@ from asid.interpret.attention_maps import (
 )
 from asid.model.attention import WindowAttention
 from asid.model.network import ASID
+from asid.model.plain_cnn import PlainCNN
 
 PIXELS = [(0, 0), (13, 22), (31, 39)]
 
@@ -338,3 +339,8 @@ def test_the_grid_attends_to_copies_of_a_texture_and_the_meso_window_does_not() 
     assert grid[copied].sum() > 0.5
     assert all(meso[copy] == 0 for copy in copies), "copies lie in other windows"
     assert meso[query] == meso.max()
+
+
+def test_a_network_without_attention_maps_is_refused() -> None:
+    with pytest.raises(ValueError, match=r"PlainCNN.* no attention maps"):
+        extract_attention_maps(PlainCNN(PlainCNNConfig(num_features=4)), np.zeros((9, 9, 3), np.uint8))

@@ -10,7 +10,7 @@ import yaml
 from paths import ROOT
 
 from asid.ablation.engine import cost as costs
-from asid.ablation.engine.cost import Speed, VariantCost, disk_megabytes, estimate, measure_speed
+from asid.ablation.engine.cost import Speed, VariantCost, disk_megabytes, estimate, measure_speed, with_steps
 from asid.ablation.engine.preflight import check_networks
 from asid.ablation.study.expand import Study, expand, load_study
 from asid.ablation.study.study import PROFILES_FILE, StudyConfig, StudyError
@@ -153,7 +153,7 @@ def test_every_component_does_something() -> None:
 def test_no_axis_of_a_committed_study_does_nothing(path: Path) -> None:
     for profile in yaml.safe_load(path.read_text()).get("profiles") or [None]:
         study = load_study(path, profile)
-        assert list(check_networks(study)) == list(study.variants)
+        assert list(check_networks(study)) == study.run_names
 
 
 # Speed
@@ -228,6 +228,15 @@ def test_an_estimate_describes_its_variant(tiny_run: Callable[..., RunConfig]) -
         ("b", "num groups: 2, esa: off, steps: 9", 2, 20, 9, 1.5),
     ]
     assert [row.macs for row in rows] == [count_macs(study.run_config(name, 0).model) for name in study.variants]
+
+
+def test_a_trained_reference_has_its_cost_and_the_steps_of_the_base() -> None:
+    study = make(references=["plain-cnn"], seeds=[0, 1], minutes=1)
+    speeds = {"base": SPEED, "plain-cnn": Speed(seconds_a_step=0.1, seconds_a_pixel=0.001)}
+    base, cnn = estimate(with_steps(study, speeds), check_networks(study), speeds)
+    assert (cnn.variant, cnn.seeds, cnn.steps) == ("plain-cnn", 2, base.steps)
+    assert cnn.parameters == pytest.approx(base.parameters, rel=0.05)
+    assert 0 < cnn.hours < base.hours
 
 
 def test_the_hours_are_those_of_all_seeds(cost: Callable[..., VariantCost]) -> None:

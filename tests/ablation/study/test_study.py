@@ -898,3 +898,13 @@ def test_the_schema_refuses_what_is_not_loaded(text: str, tmp_path: Path) -> Non
     assert messages(write(tmp_path, HEAD + text))
     with pytest.raises(jsonschema.ValidationError):
         SCHEMA.validate(yaml.safe_load(HEAD + text))
+
+
+def test_the_quick_study_and_the_laptop_profile_train_by_the_same_recipe() -> None:
+    """The recipe of docs/recipe.md; the quick study is shorter, and its average follows more closely."""
+    recipes = []
+    for name, profile in (("quick", None), ("sharing", "laptop")):
+        base = load_study(ROOT / "ablations" / f"{name}.yaml", profile).config.base
+        train = {key: value for key, value in base["train"].items() if not key.endswith("_every")}
+        recipes.append(({**train, "steps": None, "ema_decay": None}, base["data"]))
+    assert recipes[0] == recipes[1]

@@ -18,8 +18,8 @@ from asid.model.complexity import count_macs
 
 _WARMUP, _TIMED = 1, 3
 """Repetitions before and during a measurement, of which the fastest counts."""
-_START = 10.0
-"""Seconds of a run apart from training and evaluation: kernel, imports, plots."""
+_START = 5.0
+"""Seconds of a run apart from training and evaluation: kernel, references, plots."""
 _NOTEBOOK = 1.5
 """Megabytes of an executed notebook, curves and record."""
 

@@ -32,6 +32,7 @@ def execute_run(
     import papermill
     from papermill.exceptions import PapermillExecutionError
 
+    from asid.ablation.engine.forked import imports_of
     from asid.ablation.engine.kernel import forget_kernel, tied_kernel_manager
 
     try:
@@ -44,7 +45,7 @@ def execute_run(
                 parameters=notebook_parameters(run),
                 cwd=working_folder,
                 kernel_name="python3",
-                kernel_manager_class=tied_kernel_manager(str(run.folder), environment or {}),
+                kernel_manager_class=tied_kernel_manager(str(run.folder), environment or {}, imports_of(notebook)),
                 progress_bar=False,
                 shutdown_kernel="immediate",  # the record is written; a regular shutdown takes two seconds
                 extra_arguments=["--IPKernelApp.log_level=40"],  # hides a warning about TCP on the loopback interface

@@ -19,25 +19,31 @@ from typing import Any
 from jupyter_client.kernelspec import KernelSpec, KernelSpecManager
 from jupyter_client.manager import AsyncKernelManager
 from jupyter_client.provisioning import KernelProvisionerFactory, LocalProvisioner
-from traitlets import Dict, Unicode, default
+from traitlets import Dict, List, Unicode, default
+
+from asid.ablation.engine.forked import fork_kernel
 
 _PROVISIONER = "asid-tied-provisioner"
 _PROCESSES: dict[str, int] = {}
 """Process ids of the kernels that this process has started, by run folder."""
 
 
-def tied_kernel_manager(folder: str, environment: dict[str, str]) -> type[AsyncKernelManager]:
+def tied_kernel_manager(
+    folder: str, environment: dict[str, str], modules: list[str] | None = None
+) -> type[AsyncKernelManager]:
     """A class of kernel managers whose kernels die with this process.
 
     Args:
         folder: Folder of the run, by which :func:`kill_kernel` finds the kernel.
         environment: Variables that are added to the environment of this process.
+        modules: What the kernel should have imported when it begins (:mod:`asid.ablation.engine.forked`).
     """
     factory = KernelProvisionerFactory.instance()
     factory.provisioners[_PROVISIONER] = EntryPoint(
         _PROVISIONER, f"{__name__}:TiedProvisioner", KernelProvisionerFactory.GROUP_NAME
     )
-    stanza = {"provisioner_name": _PROVISIONER, "config": {"folder": folder, "environment": environment}}
+    config = {"folder": folder, "environment": environment, "modules": modules or []}
+    stanza = {"provisioner_name": _PROVISIONER, "config": config}
 
     class Specs(KernelSpecManager):
         def get_kernel_spec(self, kernel_name: str) -> KernelSpec:
@@ -73,6 +79,7 @@ class TiedProvisioner(LocalProvisioner):
 
     folder = Unicode()
     environment = Dict()
+    modules = List(Unicode())
 
     async def pre_launch(self, **kwargs: Any) -> dict[str, Any]:
         """Add the environment and, on Linux, the death signal."""
@@ -83,7 +90,12 @@ class TiedProvisioner(LocalProvisioner):
 
     async def launch_kernel(self, cmd: list[str], **kwargs: Any) -> Any:
         """Start the kernel, and note its process id."""
-        connection = await super().launch_kernel(cmd, **kwargs)
+        forked = fork_kernel(cmd, kwargs["env"], kwargs.get("cwd"), self.modules)
+        if forked is not None:
+            self.process, self.pid, self.pgid = forked, forked.pid, None
+            connection = self.connection_info
+        else:
+            connection = await super().launch_kernel(cmd, **kwargs)
         if self.pid is not None:
             _PROCESSES[self.folder] = self.pid
         return connection

@@ -4,18 +4,23 @@ from pathlib import Path
 
 import pytest
 import torch
+from paths import ROOT
 
 import asid
 from asid.config import preset
+from asid.data.linear import fit_linear_filters, linear_upscale
+from asid.data.sources import find_images
+from asid.evaluation.metrics import comparable, psnr
 from asid.files import WEIGHTS
 from asid.model.find import find_checkpoint, packaged_models
+from asid.runs.record import read_record
 
 
 @pytest.mark.parametrize("name", packaged_models())
 def test_packaged_weights(name: str) -> None:
     model = asid.load_model(name, "cpu")
     assert not model.training
-    assert model.config.num_features == 16
+    assert model.config.num_features == (48 if name == "asid" else 16)
     assert sum(parameter.abs().sum() for parameter in model.parameters()) > 0
 
 
@@ -31,7 +36,7 @@ def test_a_file_and_the_folder_of_a_run(as_type: type, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("model", "message"),
-    [("nowhere", "one of asid-tiny"), ("asid-d8", "preset asid-d8 has no packaged"), (".", "finished run")],
+    [("nowhere", "one of asid, asid-tiny"), ("asid-d8", "preset asid-d8 has no packaged"), (".", "finished run")],
 )
 def test_no_such_model(model: str, message: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
@@ -42,10 +47,31 @@ def test_no_such_model(model: str, message: str, tmp_path: Path, monkeypatch: py
 def test_a_preset_is_not_the_folder_of_its_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """In a checkout, ``asid`` is the folder of the package."""
     monkeypatch.chdir(tmp_path)
-    path = asid.save_checkpoint(asid.ASID(preset("asid-tiny", num_groups=1)), Path("asid") / WEIGHTS)
-    with pytest.raises(FileNotFoundError, match="preset asid has no packaged"):
-        find_checkpoint("asid")
-    assert find_checkpoint("./asid") == path
+    path = asid.save_checkpoint(asid.ASID(preset("asid-tiny", num_groups=1)), Path("asid-d8") / WEIGHTS)
+    with pytest.raises(FileNotFoundError, match="preset asid-d8 has no packaged"):
+        find_checkpoint("asid-d8")
+    assert find_checkpoint("./asid-d8") == path
+
+
+def test_the_card_of_the_published_network_is_its_record() -> None:
+    record = read_record(ROOT / "results" / "reference" / "weights" / "asid")
+    means = record.score_table.groupby("data")[["psnr", "ssim", "psnr_uniform_maps"]].mean()
+    card = (ROOT / "asid" / "weights" / "README.md").read_text(encoding="utf-8")
+    row = next(line for line in card.splitlines() if line.startswith("| `asid` |"))
+    for name in ("Set5", "Set14", "B100"):
+        assert f"{means['psnr'][name]:.2f} / {means['ssim'][name]:.4f}" in row
+    assert f"| {means['psnr_uniform_maps']['Set5']:.2f} |" in row
+    assert record.config.model == asid.load_model("asid", "cpu").config
+
+
+def test_the_published_network_is_far_above_the_linear_filter() -> None:
+    photograph = find_images("samples")[0]
+    lr, hr = photograph.pair(2, "symmetric")
+    filters = fit_linear_filters(
+        [photograph.pair(2, "symmetric") for photograph in find_images("samples", split="train")], 2
+    )
+    network = psnr(*comparable(asid.upscale(asid.load_model("asid", "cpu"), lr), hr, crop=2))
+    assert network > psnr(*comparable(linear_upscale(lr, filters, 2), hr, crop=2)) + 0.5
 
 
 def test_no_such_device() -> None:

@@ -373,6 +373,8 @@ class TrainConfig(Config):
     """Steps between checkpoints from which an interrupted run resumes."""
     precision: Precision = "32-true"
     """Arithmetic of the training step, as Lightning names it."""
+    compile: bool = False
+    """Compile the network's groups with torch.compile, which delays the first step by minutes."""
     accelerator: Literal["auto", "cpu", "gpu", "mps"] = "auto"
     """Kind of device; auto: chosen by Lightning."""
     devices: Annotated[int, Field(ge=1, le=64)] | Literal["auto"] = 1

@@ -69,6 +69,7 @@ CHANGES: dict[type, dict[str, Any]] = {
         "validate_every": 10,
         "checkpoint_every": 10,
         "precision": "bf16-mixed",
+        "compile": True,
         "accelerator": "cpu",
         "devices": 2,
         "num_nodes": 2,

@@ -16,6 +16,7 @@ from asid.evaluation.inference import upscale
 from asid.evaluation.metrics import comparable, psnr
 from asid.model.base import Network
 from asid.model.build import build_network
+from asid.model.network import ASID
 from asid.training.checkpoints import recount_micro_batches, training_digest
 
 
@@ -78,6 +79,15 @@ class TrainingModule(L.LightningModule):
         self.run = config
         self.model = build_network(config.model, seed=config.seed, value_range=config.train.value_range)
 
+    def on_train_start(self) -> None:
+        """Mark what the first step compiles, if this is wanted.
+
+        Groups are compiled apart: those that make maps once, those that reuse them once, however many there are.
+        """
+        if self.run.train.compile:
+            for part in self.model.groups if isinstance(self.model, ASID) else [self.model]:
+                part.compile(dynamic=False)
+
     def training_step(self, batch: tuple[Tensor, Tensor], index: int) -> Tensor:
         """L1 loss of a micro-batch: LR (B, 3, p, p) and HR (B, 3, sp, sp) in [0, 1]."""
         low, high = self.model.value_range
@@ -101,7 +111,9 @@ class TrainingModule(L.LightningModule):
     def validation_step(self, batch: tuple[RGBImage, RGBImage], index: int) -> None:
         """PSNR of one image by the default protocol: LR (h, w, 3) and HR (sh, sw, 3), uint8."""
         lr, hr = batch
-        value = psnr(*comparable(upscale(self.model, lr), hr, crop=self.run.model.scale))
+        with torch.compiler.set_stance("force_eager"):  # images of many sizes are not worth compiling for
+            sr = upscale(self.model, lr)
+        value = psnr(*comparable(sr, hr, crop=self.run.model.scale))
         self.log("psnr", value, prog_bar=True, batch_size=1, on_epoch=True)
 
     def configure_optimizers(self) -> Any:

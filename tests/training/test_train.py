@@ -5,6 +5,7 @@ import errno
 import shutil
 import weakref
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+from torch._dynamo.testing import CompileCounter
 
 from asid.ablation.study.references import plain_cnn_run
 from asid.config import ModelConfig, RunConfig, TrainConfig, preset
@@ -136,6 +138,26 @@ def test_a_killed_training_resumes_to_the_same_weights(
     assert actual["seconds"].is_monotonic_increasing
     assert read_execution(tmp_path / "whole") == {"micro_batch": 2, "threads": 1, "resumed_at": []}
     assert read_execution(tmp_path / "killed") == {"micro_batch": 2, "threads": 1, "resumed_at": [4]}
+
+
+def test_a_compiled_training_compiles_each_kind_of_group_once_and_resumes(
+    tiny_run: MakeRun, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The compiler is one that changes nothing, so that neither time nor a C++ compiler is needed."""
+    compiler = CompileCounter()
+    monkeypatch.setattr(torch, "compile", partial(torch.compile, backend=compiler, fullgraph=True))
+    torch.compiler.reset()
+    options: dict[str, Any] = {
+        "model": {"num_groups": 3, "distillation_steps": 1, "channel_windows": []},
+        "ema_decay": 0.5,
+    }
+    whole = train(tiny_run(**options), tmp_path / "plain", progress=False)
+    assert compiler.frame_count == 0
+    config = tiny_run(**options, compile=True)
+    train_until(5, config, tmp_path / "killed")
+    assert compiler.frame_count == 2, "the group that makes maps, and those that reuse them; validation compiles none"
+    assert same(weights(train(config, tmp_path / "killed", progress=False)), weights(whole))
+    assert read_execution(tmp_path / "killed")["resumed_at"] == [4]
 
 
 def test_a_resumed_training_keeps_the_number_of_threads(tiny_run: MakeRun, tmp_path: Path) -> None:

@@ -431,16 +431,23 @@ def trials() -> Iterator[Trial]:
                     schedule="cosine", steps=1000, score_every=50)  # fmt: skip
     yield Trial("Set5: before, asid", 0, **old, network="asid", steps=600, score_every=100)
     detailed: dict[str, Any] = {"choose_from": 4, "difficulty": "detail"}
-    hard: dict[str, dict[str, Any]] = {
+    short: dict[str, dict[str, Any]] = {
         "recipe": {},
         "best of 4 patches by detail": detailed,
         "best of 4 patches by error": {"choose_from": 4},
         "Muon": {"optimizer": "muon"},
         "Muon, best of 4 patches by detail": {"optimizer": "muon", **detailed},
+        "schedule-free": {"optimizer": "schedule-free", "schedule": "constant"},
+        "no weight decay": {"weight_decay": 0.0},
+        "weight decay 0.01": {"weight_decay": 0.01},
+        "warm-up 60": {"warmup_steps": 60},
+        "branches × 0.3": {"branch_scale": 0.3},
+        "branches × 3": {"branch_scale": 3.0},
+        "clip 0.1": {"clip": 0.1},
     }
     for seed in range(3):
-        for name, change in hard.items():
-            yield Trial(f"quick: {name}", seed, **{"steps": 300, **change})
+        for name, change in short.items():
+            yield Trial(f"300 steps: {name}", seed, steps=300, **change)
     changes: dict[str, dict[str, Any]] = {
         "recipe": {},
         "rate 0.0025": {"learning_rate": 0.0025},
@@ -485,10 +492,6 @@ def trials() -> Iterator[Trial]:
     for seed in range(3):
         for name, change in changes.items():
             yield Trial(f"samples: {name}", seed, seconds=60, **change)
-    for seconds in (30, 120):
-        for seed in range(3):
-            for name in ("recipe", "CNN", "rate 0.01", "batch 2", "Muon 0.02", "best of 2 patches"):
-                yield Trial(f"samples: {name}", seed, seconds=seconds, **changes[name])
 
 
 KEPT = ("last", "0.96", "0.99 rising")
@@ -550,35 +553,32 @@ def tables(table: Path) -> dict[str, str]:
             }
         )
     timed = rows[rows["trial"].str.startswith("samples")]
-    minute = timed[timed["seconds allowed"] == 60].set_index(["trial", "seed"])
-    base = minute.loc["samples: recipe"]
-    one_minute = []
-    for name, group in minute.groupby(level="trial", sort=False):
+    found = {
+        "set5": set5,
+        "minute": _changes(timed[timed["seconds allowed"] == 60], "samples: ", score),
+        "steps": _changes(rows[rows["trial"].str.startswith("300 steps")], "300 steps: ", score),
+    }
+    return {name: _markdown(pd.DataFrame(content)) for name, content in found.items()}
+
+
+def _changes(rows: pd.DataFrame, prefix: str, score: str) -> list[dict[str, Any]]:
+    """Each change against the recipe, paired by seed, the best first."""
+    by_seed = rows.set_index(["trial", "seed"])
+    base = by_seed.loc[f"{prefix}recipe"]
+    table = []
+    for name, group in by_seed.groupby(level="trial", sort=False):
         change = (group.droplevel("trial")[score] - base[score]).dropna()
-        one_minute.append(
+        table.append(
             {
-                "training": str(name).removeprefix("samples: "),
+                "training": str(name).removeprefix(prefix),
                 "seeds": len(group),
                 "steps": round(group["steps"].mean()),
                 "PSNR (dB)": f"{group[score].mean():.2f}",
-                "Δ dB": _spread(change, 3, "+"),
+                "Δ dB": _spread(change, 2, "+"),
                 "map use (dB)": f"{group[f'map use {KEPT[-1]}'].mean():.2f}".replace("nan", "–"),
             }
         )
-    one_minute.sort(key=lambda row: -float(row["PSNR (dB)"]))
-    lengths = [
-        {
-            "training": name.removeprefix("samples: "),
-            **{
-                f"{limit:g} s": _spread(group.loc[group["seconds allowed"] == limit, score], 2)
-                for limit in (30, 60, 120)
-            },
-        }
-        for name, group in timed.groupby("trial", sort=False)
-        if group["seconds allowed"].nunique() == 3
-    ]
-    found = {"set5": set5, "minute": one_minute, "lengths": lengths}
-    return {name: _markdown(pd.DataFrame(content)) for name, content in found.items()}
+    return sorted(table, key=lambda row: -float(row["PSNR (dB)"]))
 
 
 def _spread(values: "pd.Series[float]", digits: int, sign: str = "") -> str:
@@ -604,7 +604,7 @@ def write_document(table: Path, document: Path) -> None:
 
 
 def main() -> None:
-    """Run the trials, and append a JSON line per trial to a file."""
+    """Run the trials that are not yet in a file, and append a JSON line for each."""
     parser = argparse.ArgumentParser(description=main.__doc__)
     parser.add_argument("--data", type=Path, help="folder with bsds500/ and Set5/")
     parser.add_argument(
@@ -630,6 +630,9 @@ def main() -> None:
         )
         for trial in chosen
     ]
+    done = [json.loads(line) for line in options.output.read_text().splitlines()] if options.output.exists() else []
+    measured = {(line["name"], line["seed"], line["seconds"]) for line in done}
+    chosen = [trial for trial in chosen if (trial.name, trial.seed, trial.seconds) not in measured]
     began = time.time()
     with multiprocessing.get_context("fork").Pool(options.jobs, maxtasksperchild=1) as pool:
         for result in pool.imap_unordered(_work, chosen):

@@ -89,7 +89,7 @@ def test_a_checkpoint_that_cannot_be_written_leaves_the_previous_one(
     config = tiny_run()
     with monkeypatch.context() as patch:
         patch.setattr(Path, "write_bytes", fill_up)
-        with pytest.raises(OSError, match="(?i)no space left"):
+        with pytest.raises(OSError, match=r"(?i)no space left"):
             train(config, tmp_path / "full", progress=False)
     assert torch.load(tmp_path / "full" / CHECKPOINT, weights_only=True)["global_step"] == 2
     assert not list((tmp_path / "full").glob("*.partial"))

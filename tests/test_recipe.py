@@ -1,0 +1,49 @@
+"""docs/recipe.md shows the tables of docs/recipe.csv, and the loop that made them runs."""
+
+import importlib.util
+import sys
+from types import ModuleType
+
+import pytest
+import torch
+from paths import ROOT
+
+from asid.data.images import RGBImage
+from asid.data.sources import find_images
+
+DOCS = ROOT / "docs"
+
+
+@pytest.fixture(scope="module")
+def recipe() -> ModuleType:
+    spec = importlib.util.spec_from_file_location("recipe", DOCS / "recipe.py")
+    assert spec
+    assert spec.loader
+    module = importlib.util.module_from_spec(spec)
+    sys.modules["recipe"] = module  # dataclasses look their module up
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_the_page_shows_the_tables_of_the_records(recipe: ModuleType) -> None:
+    page = (DOCS / "recipe.md").read_text(encoding="utf-8")
+    tables = recipe.tables(DOCS / "recipe.csv")
+    assert tables
+    for name, table in tables.items():
+        assert f"<!-- {name} -->\n{table}\n<!-- end -->" in page
+
+
+@pytest.mark.parametrize(
+    "change", [{"optimizer": "muon"}, {"optimizer": "schedule-free"}, {"choose_from": 2}, {"network": "cnn"}], ids=str
+)
+def test_a_trial_is_measured(change: dict[str, object], recipe: ModuleType) -> None:
+    pairs: list[tuple[RGBImage, RGBImage]] = []
+    for photograph in find_images("samples", split="train")[:2]:
+        lr, hr = photograph.pair(2, "symmetric")
+        pairs.append((lr[:40, :40], hr[:80, :80]))
+    changes = {"rates": {}} if change.get("network") else {"model": {"num_features": 12, "num_groups": 1}}
+    trial = recipe.Trial("test", steps=2, batch=1, patch=16, score_every=1, **changes, **change)
+    with torch.random.fork_rng():
+        result = recipe.run(trial, pairs, pairs)
+    assert [point["step"] for point in result["curve"]] == [0, 1, 2]
+    assert 10 < result["psnr"]["0.99 rising"] < 60

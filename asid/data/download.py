@@ -1,10 +1,12 @@
 """Downloading data sets: checksums, resuming, safe unpacking. A failure never leaves an incomplete data set behind."""
 
+import lzma
 import os
 import stat
 import tarfile
 import tempfile
 import zipfile
+import zlib
 from collections.abc import Iterator
 from pathlib import Path, PurePosixPath, PureWindowsPath
 
@@ -138,6 +140,13 @@ class _Resuming:
             raise requests.ConnectionError(f"the connection ended after {self.part.stat().st_size} of {total} bytes")
 
 
+_UNPACKING: tuple[type[Exception], ...] = (
+    *(ValueError, OSError, EOFError, KeyError, NotImplementedError, RuntimeError, lzma.LZMAError, zlib.error),
+    *(tarfile.TarError, zipfile.BadZipFile),
+)
+"""What the standard library makes of damaged archives, names that the disk does not take, passwords."""
+
+
 def _unpack(file: Path, target: Path) -> None:
     """Unpack a zip or tar file in one step: into a temporary folder beside ``target`` that is renamed at the end."""
     target.parent.mkdir(parents=True, exist_ok=True)
@@ -148,7 +157,7 @@ def _unpack(file: Path, target: Path) -> None:
                 _check_member(name, plain)
             unpack = pooch.Unzip if zipfile.is_zipfile(file) else pooch.Untar
             unpack(extract_dir=str(folder))(str(file), "download", None)
-        except (ValueError, tarfile.TarError, zipfile.BadZipFile) as error:
+        except _UNPACKING as error:
             raise ValueError(f"{file} was not unpacked: {error}") from None
         # Most archives contain one folder with the name of the target; anything beside it, such as __MACOSX, is
         # dropped.

@@ -264,5 +264,5 @@ def plot_crops(
     axes = figure.subplots(1, len(images), squeeze=False)[0]
     for ax, (title, image) in zip(axes, images.items(), strict=True):
         ax.imshow(image[top : top + height, left : left + width], interpolation="nearest")
-        ax.set_title(f"{title}\n{notes.get(title, '')}", fontsize=7.5)
+        ax.set_title(f"{title}\n{notes.get(title, '')}", fontsize=7.5, parse_math=False)
         ax.set_axis_off()

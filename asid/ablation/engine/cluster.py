@@ -1,9 +1,12 @@
 """Where runs are executed: a Dask cluster on this machine, an existing one, or SLURM."""
 
+import asyncio
 import os
+import shutil
 import signal
 import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any
@@ -13,6 +16,9 @@ from pydantic import Field
 from asid.config import Config
 from asid.files import parse_yaml
 from asid.process import chosen_threads
+
+ANSWER = 10.0
+"""Seconds that an existing scheduler has to answer."""
 
 
 class ClusterConfig(Config):
@@ -72,15 +78,7 @@ def open_cluster(config: ClusterConfig, workers: int, threads: int = 1) -> Itera
     if config.scheduler and config.slurm:
         raise ValueError("expected a scheduler or a SLURM profile, got both: give one")
     if config.scheduler:
-        from distributed import Client
-
-        try:
-            client = Client(config.scheduler, timeout="10s")
-        except OSError as error:
-            raise OSError(
-                f"no Dask scheduler answers at {config.scheduler}: {error}; start one with 'dask scheduler'"
-            ) from None
-        with client:
+        with _connect(config.scheduler) as client:
             yield client
     elif config.slurm:
         with _slurm_cluster(config.slurm, workers) as client:
@@ -88,6 +86,25 @@ def open_cluster(config: ClusterConfig, workers: int, threads: int = 1) -> Itera
     else:
         with _local_cluster(workers, threads) as client:
             yield client
+
+
+def _connect(address: str) -> Any:
+    """A client of the scheduler at ``address``, which has to answer within :data:`ANSWER`, in Dask's protocol."""
+    from distributed import Client
+    from distributed.comm import connect
+
+    async def shake_hands() -> None:
+        # A client alone waits for ever for a server that accepts the connection and says nothing.
+        comm = await asyncio.wait_for(connect(address, timeout=ANSWER), ANSWER)
+        await comm.close()
+
+    try:
+        with ThreadPoolExecutor(1) as thread:  # in a notebook, this one has an event loop already
+            thread.submit(lambda: asyncio.run(shake_hands())).result()
+        return Client(address, timeout=ANSWER)
+    except (OSError, ValueError, TypeError, MemoryError) as error:  # a server of another kind
+        reason = str(error)[:300] or f"no answer within {ANSWER:g} s"
+        raise OSError(f"no Dask scheduler answers at {address}: {reason}; start one with 'dask scheduler'") from None
 
 
 @contextmanager
@@ -138,6 +155,8 @@ def _slurm_cluster(profile: Path, workers: int) -> Iterator[Any]:
         raise ValueError("SLURM needs dask-jobqueue: pip install 'asid[cluster]'") from None
     from distributed import Client
 
+    if shutil.which("sbatch") is None:
+        raise ValueError("SLURM's command sbatch is not on this machine: run the study where jobs are submitted")
     try:
         options = parse_yaml(profile.read_text(encoding="utf-8"))
     except ValueError as error:

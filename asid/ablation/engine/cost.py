@@ -4,10 +4,11 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import torch
 import torch.nn.functional as F
+from pydantic import Field, TypeAdapter, ValidationError
 
 from asid.ablation.study.expand import Study
 from asid.config import ModelConfig, RunConfig
@@ -22,16 +23,20 @@ _START = 5.0
 """Seconds of a run apart from training and evaluation: kernel, references, plots."""
 _NOTEBOOK = 1.5
 """Megabytes of an executed notebook, curves and record."""
+Seconds = Annotated[float, Field(gt=0, lt=1e9)]
 
 
 @dataclass(frozen=True)
 class Speed:
     """The speed of a network on this machine with a given number of threads."""
 
-    seconds_a_step: float
+    seconds_a_step: Seconds
     """Seconds per training step."""
-    seconds_a_pixel: float
+    seconds_a_pixel: Seconds
     """Seconds of the forward pass per LR pixel."""
+
+
+_SPEED = TypeAdapter(Speed)
 
 
 def measure_speed(config: RunConfig, threads: int) -> Speed:
@@ -98,7 +103,10 @@ def measure_speeds(study: Study, threads: int, folder: Path, *, store: bool) -> 
         key = f"{config.model.digest()} {config.train.batch_size}×{config.data.patch_size} {threads} threads"
         if key not in stored:
             stored[key] = asdict(measure_speed(config, threads))
-        speeds[name] = Speed(**stored[key])
+        try:
+            speeds[name] = _SPEED.validate_python(stored[key])
+        except ValidationError:
+            raise ValueError(f"{path} is damaged at '{key}': delete it, and the speeds are measured again") from None
     if store:
         write_json(path, stored)
     return speeds

@@ -40,8 +40,8 @@ def execute_run(
         (run.folder / ERROR).unlink(missing_ok=True)
         with heartbeat(run.folder, run.run_id):
             papermill.execute_notebook(
-                notebook,
-                run.folder / NOTEBOOK,
+                _literal(notebook),
+                _literal(run.folder / NOTEBOOK),
                 parameters=notebook_parameters(run),
                 cwd=working_folder,
                 kernel_name="python3",
@@ -58,6 +58,11 @@ def execute_run(
     finally:
         forget_kernel(str(run.folder))
     return None
+
+
+def _literal(path: Path) -> str:
+    """``path`` for papermill, which fills in ``{parameter}``."""
+    return str(path).replace("{", "{{").replace("}", "}}")
 
 
 def stop_run(folder: str) -> bool:
@@ -90,5 +95,5 @@ def _store_error(run: PlannedRun, error: str, traceback: str = "") -> str:
         _STOPPED.discard(str(run.folder))
         return "stopped"
     with suppress(OSError):
-        (run.folder / ERROR).write_text((traceback or error) + "\n")
+        (run.folder / ERROR).write_text((traceback or error) + "\n", encoding="utf-8", errors="replace")
     return error

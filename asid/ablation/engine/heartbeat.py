@@ -7,8 +7,10 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Annotated
 
 import psutil
+from pydantic import BaseModel, Field
 
 from asid.files import HEARTBEAT, read_json, write_json
 
@@ -16,6 +18,14 @@ BEAT = 5.0
 """Seconds between two heartbeats of a running run."""
 LOST = 60.0
 """Seconds without a heartbeat after which a run on another machine counts as dead."""
+
+
+class _Beat(BaseModel):
+    """Content of the file."""
+
+    host: str
+    pid: Annotated[int, Field(ge=0, lt=2**31)]
+    started: float
 
 
 @contextmanager
@@ -49,15 +59,14 @@ def is_alive(folder: Path) -> bool | None:
     """
     path = folder / HEARTBEAT
     try:
-        content, beaten = read_json(path), path.stat().st_mtime
-        host, pid, started = content["host"], content["pid"], content["started"]
+        beat, beaten = _Beat.model_validate(read_json(path)), path.stat().st_mtime
     except OSError:
         return None
-    except (ValueError, KeyError):  # damaged
+    except ValueError:  # damaged
         return False
-    if host != socket.gethostname():
-        return time.time() - beaten < LOST
-    with suppress(psutil.Error, TypeError):
-        process = psutil.Process(pid)
-        return abs(process.create_time() - started) < 1 and process.status() != psutil.STATUS_ZOMBIE
+    if beat.host != socket.gethostname():
+        return abs(time.time() - beaten) < LOST  # its clock may be ahead
+    with suppress(psutil.Error):
+        process = psutil.Process(beat.pid)
+        return abs(process.create_time() - beat.started) < 1 and process.status() != psutil.STATUS_ZOMBIE
     return False

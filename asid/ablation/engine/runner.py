@@ -2,13 +2,14 @@
 
 import ast
 import errno
-import json
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any, Literal
 
 from filelock import FileLock, Timeout
+from pydantic import BaseModel, ValidationError
 
 from asid.ablation.engine.cluster import ClusterConfig, open_cluster, runs_at_once, threads_each
 from asid.ablation.engine.dispatcher import Dispatcher
@@ -18,9 +19,9 @@ from asid.ablation.study.expand import Study
 from asid.ablation.study.plan import Plan, PlannedRun, plan_study, write_plan
 from asid.ablation.study.references import TRAINED, Reference
 from asid.ablation.study.study import StudyError
-from asid.config import RunConfig, digest
+from asid.config import RunConfig, describe_errors, digest
 from asid.data.images import RGBImage
-from asid.files import IMAGES, STUDY_LOCK
+from asid.files import IMAGES, STUDY_LOCK, read_json
 from asid.runs.identity import Identity, Manifests, data_manifests, evaluation_ids
 from asid.runs.record import Record, RecordError, provenance, read_record, to_rows, write_record
 
@@ -123,6 +124,24 @@ def _reuse(run: PlannedRun, output: Path, progress: Progress) -> Outcome | None:
     return Outcome(run.label, origin=origin, folder=run.folder)
 
 
+class _Tags(BaseModel):
+    tags: list[str] = []
+
+
+class _Cell(BaseModel):
+    cell_type: Literal["code", "markdown", "raw"]
+    metadata: _Tags
+    source: str | list[str]
+
+
+class _Notebook(BaseModel):
+    """What is read of a notebook's file, and what papermill needs."""
+
+    nbformat: Literal[4]
+    metadata: dict[str, Any]
+    cells: list[_Cell]
+
+
 def _check_notebook(notebook: Path) -> None:
     """Reject a notebook that does not declare one of its parameters: papermill would only warn and run the default."""
     if not notebook.is_file():
@@ -134,11 +153,14 @@ def _check_notebook(notebook: Path) -> None:
 
 def _declared_parameters(notebook: Path) -> set[str]:
     """Names that are assigned in the cell tagged ``parameters``. Importing papermill for this would take seconds."""
-    cells = json.loads(notebook.read_text(encoding="utf-8"))["cells"]
-    tagged = [cell for cell in cells if "parameters" in cell["metadata"].get("tags", ())]
     try:
-        body = ast.parse("".join(tagged[0]["source"])).body if tagged else []
-    except SyntaxError as error:
+        cells = _Notebook.model_validate(read_json(notebook)).cells
+    except ValidationError as error:
+        raise ValueError(f"{notebook} is not a notebook: " + "; ".join(describe_errors(error))) from None
+    tagged = [cell.source for cell in cells if "parameters" in cell.metadata.tags]
+    try:
+        body = ast.parse("".join(tagged[0])).body if tagged else []
+    except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
         raise ValueError(f"{notebook}: the cell tagged 'parameters' is not valid Python: {error}") from None
     targets = [target for node in body if isinstance(node, ast.Assign) for target in node.targets]
     targets += [node.target for node in body if isinstance(node, ast.AnnAssign)]

@@ -72,7 +72,7 @@ def run_state(run: PlannedRun) -> RunState:
     if alive:
         return state("running")
     if (folder / ERROR).exists():
-        lines = (folder / ERROR).read_text().strip().splitlines()
+        lines = (folder / ERROR).read_text(encoding="utf-8", errors="replace").strip().splitlines()
         return state("failed", lines[-1] if lines else "no error was written")
     if problem:
         return state("stale", problem)

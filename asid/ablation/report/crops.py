@@ -96,7 +96,7 @@ def draw_crops(results: StudyResults, examples: Sequence[Example], why: str = ""
     figure = style.new_figure(WIDTH, (0.6 + 0.12 * lines + WIDTH / columns) * len(rows))
     parts = figure.subfigures(len(rows), 1, squeeze=False)[:, 0]
     for part, example, row in zip(parts, examples, rows, strict=True):
-        part.suptitle(example.reason, x=0.01, ha="left", fontsize=9)
+        part.suptitle(example.reason, x=0.01, ha="left", fontsize=9, parse_math=False)
         pixels = {image.title: image.pixels for image in row}
         notes = {image.title: image.note for image in row}
         plots.plot_crops(pixels, part, most_detailed_box(row[0].pixels, _SIDE), notes)

@@ -2,15 +2,19 @@
 
 import json
 import os
+import socket
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
 from paths import TRAIN_VARIANT
 
+from asid.ablation.engine import cluster
 from asid.ablation.engine.cluster import ClusterConfig, environment_of, open_cluster, threads_each
 from asid.ablation.engine.runner import run_study
 from asid.ablation.report.results import load_results
@@ -105,6 +109,36 @@ def test_a_scheduler_that_does_not_answer_is_reported(tmp_path: Path) -> None:
         pass
 
 
+@pytest.mark.parametrize("greeting", [None, b"HTTP/1.1 400 Bad Request\r\n\r\n"], ids=["silent", "foreign"])
+def test_a_server_that_is_no_scheduler_is_given_up(greeting: bytes | None, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cluster, "ANSWER", 1.0)
+    connections = []
+
+    def answer() -> None:
+        with suppress(OSError):
+            while True:
+                connections.append(server.accept()[0])
+                if greeting:
+                    connections[-1].sendall(greeting)
+
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        threading.Thread(target=answer, daemon=True).start()
+        address = f"tcp://127.0.0.1:{server.getsockname()[1]}"
+        with (
+            pytest.raises(OSError, match="no Dask scheduler answers"),
+            open_cluster(ClusterConfig(scheduler=address), 1),
+        ):
+            pass
+    for connection in connections:
+        connection.close()
+
+
+def test_slurm_without_its_commands_is_reported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(ValueError, match="sbatch"), open_cluster(ClusterConfig(slurm=tmp_path / "slurm.yaml"), 1):
+        pass
+
+
 def test_a_study_runs_through_slurm(study: Study, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The commands of SLURM are stand-ins; the job scripts, the workers in them and the study are real."""
     for name, text in (("sbatch", SBATCH.format(tmp_path)), ("scancel", SCANCEL)):
@@ -128,9 +162,12 @@ def test_a_study_runs_through_slurm(study: Study, tmp_path: Path, monkeypatch: p
         ("corse: 1", "corse|cores"),
     ],
 )
-def test_a_slurm_profile_that_makes_no_sense_is_reported(text: str, words: str, tmp_path: Path) -> None:
+def test_a_slurm_profile_that_makes_no_sense_is_reported(
+    text: str, words: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     profile = tmp_path / "slurm.yaml"
     profile.write_text(text)
+    monkeypatch.setattr("shutil.which", lambda _: "sbatch")
     with pytest.raises(ValueError, match=words) as caught, open_cluster(ClusterConfig(slurm=profile), 1):
         pass
     assert str(profile) in str(caught.value)

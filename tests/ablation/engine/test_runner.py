@@ -108,7 +108,7 @@ def watched_listeners() -> Iterator[set[str]]:
 
 @pytest.fixture(scope="module")
 def finished(crops: Path, tmp_path_factory: pytest.TempPathFactory) -> Finished:
-    folder = tmp_path_factory.mktemp("study")
+    folder = tmp_path_factory.mktemp("a {study} with 'quotes' of é")
     path = folder / "pair.yaml"
     path.write_text(STUDY.format(crops, TRAIN_VARIANT))
     study = load_study(path)
@@ -418,3 +418,41 @@ def test_a_process_that_dies_is_one_failed_run_and_is_run_again_alone(
 
     monkeypatch.setattr(runner, "open_cluster", no_cluster)
     assert run_study(study, notebook, out) == [Outcome(outcome.label, skipped=True) for outcome in outcomes]
+
+
+CELL = {"cell_type": "code", "metadata": {"tags": ["parameters"]}, "source": "study: str = ''", "outputs": []}
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"",
+        b"\xff{",
+        b"[]",
+        b"{}",
+        *(
+            json.dumps({"nbformat": 4, "metadata": {}, "cells": cells}).encode()
+            for cells in (
+                None,
+                3,
+                ["x"],
+                [{**CELL, "metadata": None}],
+                [{**CELL, "metadata": {"tags": 1}}],
+                [{**CELL, "source": 1}],
+                [{**CELL, "source": [1]}],
+                [{**CELL, "source": "def ("}],
+                [{**CELL, "source": "a\0b"}],
+                [{**CELL, "source": "(" * 5000}],
+                [{**CELL, "cell_type": "x"}],
+                [CELL],
+            )
+        ),
+    ],
+    ids=lambda content: content[36:80].decode(errors="replace"),
+)
+def test_a_file_that_is_no_notebook_for_runs_is_refused_by_name(content: bytes, tmp_path: Path) -> None:
+    path = tmp_path / "run.ipynb"
+    path.write_bytes(content)
+    with pytest.raises(ValueError, match=r"run\.ipynb") as caught:
+        runner._check_notebook(path)
+    assert len(str(caught.value)) < 3000

@@ -134,13 +134,18 @@ def test_another_process_with_the_same_number_is_not_the_one_that_began(differen
     assert is_alive(tmp_path) is False
 
 
-@pytest.mark.parametrize(("age", "alive"), [(5, True), (600, False)], ids=["fresh", "old"])
+@pytest.mark.parametrize(("age", "alive"), [(5, True), (600, False), (-600, False)], ids=["fresh", "old", "ahead"])
 def test_on_another_machine_the_age_of_the_heartbeat_counts(age: float, alive: bool, tmp_path: Path) -> None:
     beat(tmp_path, host="elsewhere", pid=1, started=0, age=age)
     assert is_alive(tmp_path) is alive
 
 
-@pytest.mark.parametrize("text", ["", "{", "[]", "{}", "3", '{"host": "h", "pid": 3}'])
+@pytest.mark.parametrize(
+    "text",
+    ["", "{", "[]", "{}", "3", '{"host": "h", "pid": 3}', '{"a":' * 5000]
+    + [f'{{"host": "h", "pid": {pid}, "started": 1}}' for pid in ('"x"', "[]", "1e30")],
+    ids=lambda text: text[:40],
+)
 def test_a_damaged_heartbeat_is_no_sign_of_life(text: str, tmp_path: Path) -> None:
     (tmp_path / HEARTBEAT).write_text(text)
     assert is_alive(tmp_path) is False

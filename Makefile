@@ -3,6 +3,7 @@
 # make test          lint, types, and all tests that take seconds
 # make check         the part of make test that takes less than a minute: no processes, no training
 # make test-slow     the tests that take minutes: a study that is killed ten times
+# make fuzz          thousands of damaged files for every reader (ASID_FUZZ=1000 for each)
 # make test-browser  the notebooks in Chromium, which it installs if possible
 # make lab           JupyterLab with the notebooks (PORT=8888)
 # make dashboard     notebooks 04 and 05 as web pages without code (PORT=8866)
@@ -16,7 +17,7 @@ INSTALL = $(BIN)/pip install --quiet --disable-pip-version-check -c constraints.
 AS_ROOT := $(if $(filter 0,$(shell id -u)),--allow-root)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup ablation test check test-slow test-browser browser lint lab dashboard gallery hooks constraints clean
+.PHONY: help setup ablation test check test-slow fuzz test-browser browser lint lab dashboard gallery hooks constraints clean
 
 help:
 	@sed -n 's/^# make/make/p' Makefile
@@ -47,6 +48,9 @@ check: lint
 
 test-slow: setup
 	$(BIN)/pytest -m slow
+
+fuzz: setup
+	ASID_FUZZ=$(or $(ASID_FUZZ),1000) $(BIN)/pytest -n 2 tests/test_fuzz.py
 
 test-browser: browser
 	$(BIN)/pytest -m browser tests/browser

@@ -24,6 +24,7 @@ from asid.data.sources import find_images
 from asid.evaluation import metrics
 from asid.evaluation.evaluate import bicubic_upscaler, evaluate
 from asid.files import CHECKPOINT, CONFIG, HISTORY, WEIGHTS, read_json
+from asid.model.checkpoint import save_checkpoint
 from asid.model.network import ASID
 from asid.training.checkpoints import read_execution
 from asid.training.history import read_history
@@ -118,12 +119,16 @@ def test_the_loss_decreases_and_the_network_is_saved(tiny_run: MakeRun, tmp_path
         {"ema_decay": 0.5, "start": "linear", "value_range": [-1, 1], "rates": {"deep": 0.1, "groups.0": 2}},
         {"warmup_steps": 3, "gradient_clip": 0.1, "schedule": "step", "loader_workers": 1},
         {"model": {"network": "plain-cnn", "num_features": 4}, "ema_decay": 0.5},
+        {"pretrained": "given"},
     ],
-    ids=["plain", "ema and start", "options", "plain CNN"],
+    ids=["plain", "ema and start", "options", "plain CNN", "pretrained"],
 )
 def test_a_killed_training_resumes_to_the_same_weights(
     options: dict[str, Any], tiny_run: MakeRun, tmp_path: Path
 ) -> None:
+    if "pretrained" in options:
+        given = ASID(tiny_run().model, seed=9)
+        options = {"pretrained": str(save_checkpoint(given, tmp_path / "given.safetensors"))}
     config = tiny_run(**options)  # 6 steps, a checkpoint after every second
     whole = train(config, tmp_path / "whole", progress=False)
     train_until(1, config, tmp_path / "killed")  # before the first checkpoint: starts again

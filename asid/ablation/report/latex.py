@@ -5,6 +5,7 @@ from typing import Any
 
 import pandas as pd
 
+from asid.ablation.report.escape import tex_comment
 from asid.ablation.report.results import StudyResults
 from asid.ablation.report.sentences import ALPHA, describe
 from asid.ablation.report.tables import COVERAGE, HALF_WIDTH, alignment, best_values, to_text
@@ -36,7 +37,7 @@ def to_latex(results: StudyResults) -> str:
         caption=_caption(results),
         environment="table*",
     )
-    return "".join(f"% {comment}\n" for comment in comments) + latex
+    return "".join(f"% {tex_comment(comment)}\n" for comment in comments) + latex
 
 
 def _rows(results: StudyResults) -> pd.DataFrame:

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+from asid.ablation.report.escape import markdown
 from asid.ablation.report.results import StudyResults
 from asid.ablation.report.sentences import conclude, describe, explain
 from asid.ablation.report.tables import alignment, to_text
@@ -15,9 +16,9 @@ def to_markdown(results: StudyResults, figures: Sequence[str] = (), notes: Seque
         figures: Names of the figures to show.
         notes: Further sentences, e.g. why a figure is missing.
     """
-    shown = to_text(results.table)
+    shown = to_text(results.table).map(markdown)
     table = shown.to_markdown(index=False, disable_numparse=True, colalign=alignment(shown.columns))
     groups = conclude(results), explain(results), [*describe(results), *notes]
-    lists = ["\n".join(f"- {sentence}" for sentence in sentences) for sentences in groups if sentences]
+    lists = ["\n".join(f"- {markdown(sentence)}" for sentence in sentences) for sentences in groups if sentences]
     images = [f"![{name}](figures/{name}.png)" for name in figures]
-    return "\n\n".join([f"# {results.plan.name}", results.plan.question, table, *lists, *images]) + "\n"
+    return "\n\n".join([f"# {results.plan.name}", markdown(results.plan.question), table, *lists, *images]) + "\n"

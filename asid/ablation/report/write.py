@@ -6,6 +6,7 @@ from pathlib import Path
 from matplotlib import rc_context
 
 from asid.ablation.report.crops import draw_best_and_worst
+from asid.ablation.report.escape import to_csv
 from asid.ablation.report.figures import ReportFigure, draw_figures
 from asid.ablation.report.latex import to_latex
 from asid.ablation.report.markdown import to_markdown
@@ -37,11 +38,11 @@ def write_report(results: StudyResults) -> list[Path]:
         folder = results.folder / "figures"
         drawn = [file for figure in figures for file in style.save_figure(figure.figure, folder / figure.name)]
     texts = {
-        "comparison.csv": results.table.to_csv(index=False),
+        "comparison.csv": to_csv(results.table),
         "comparison.json": to_json(results),
         "comparison.tex": to_latex(results),
-        "scores.csv": results.scores.to_csv(index=False),
-        "timings.csv": results.timings.to_csv(index=False),
+        "scores.csv": to_csv(results.scores),
+        "timings.csv": to_csv(results.timings),
         "comparison.md": to_markdown(results, [figure.name for figure in figures], notes),
         "report.html": to_html(results, figures, notes),
     }

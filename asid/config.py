@@ -374,7 +374,8 @@ class TrainConfig(Config):
     precision: Precision = "32-true"
     """Arithmetic of the training step, as Lightning names it."""
     compile: bool = False
-    """Compile the network's groups with torch.compile, which delays the first step by minutes."""
+    """Compile the network's groups with torch.compile. For asid-tiny on two CPU cores that takes minutes (less when the
+    compiler's cache has them) and then a fifth off each step: worth it from some 5000 steps on."""
     accelerator: Literal["auto", "cpu", "gpu", "mps"] = "auto"
     """Kind of device; auto: chosen by Lightning."""
     devices: Annotated[int, Field(ge=1, le=64)] | Literal["auto"] = 1

@@ -29,8 +29,8 @@ preset: asid-tiny
 base:
   model: {{num_groups: 2}}
   data: {{train: '{0}/train', validation: '{0}/validation', patch_size: 16}}
-  train:
-    {{steps: {2}, batch_size: 4, validate_every: 20, checkpoint_every: 10, ema_decay: 0.9, start: linear, accelerator: cpu}}
+  train: {{steps: {2}, batch_size: 4, ema_decay: 0.9, start: linear, accelerator: cpu,
+          validate_every: 20, checkpoint_every: 10}}
   evaluate: {{data: ['{0}/validation']}}
 variants:
   no-sharing: {{model: {{attention_sharing: none}}}}

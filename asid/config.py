@@ -489,14 +489,17 @@ class RunConfig(Config):
 
         How often a training saves a checkpoint and how many processes load its patches change neither.
         """
-        content = self.to_dict()
-        data = {name: value for name, value in content["data"].items() if name not in ("train", "validation")}
-        train = {
-            name: value
-            for name, value in content["train"].items()
-            if name not in ("checkpoint_every", "loader_workers", "pretrained")
-        }
-        return {"model": content["model"], "data": data, "train": train, "seed": self.seed}
+        return training_settings(self.to_dict())
+
+
+def training_settings(config: dict[str, Any]) -> dict[str, Any]:
+    """:meth:`RunConfig.training_settings` of a configuration as JSON values, also one of another version."""
+    others = {"data": ("train", "validation"), "train": ("checkpoint_every", "loader_workers", "pretrained")}
+    sections = {
+        section: {name: value for name, value in config[section].items() if name not in left_out}
+        for section, left_out in others.items()
+    }
+    return {"model": config["model"], **sections, "seed": config["seed"]}
 
 
 PRESETS: dict[str, dict[str, Any]] = {

@@ -131,6 +131,35 @@ def write_json(path: str | Path, content: Any) -> Path:
     return write_text(path, json_text(content))
 
 
+def write_sealed(path: str | Path, content: dict[str, Any]) -> Path:
+    """:func:`write_json` with a digest of the content beside it, by which :func:`read_sealed` notices an edit."""
+    return write_json(path, {**content, _SEAL: _seal(content)})
+
+
+def read_sealed(path: str | Path) -> dict[str, Any]:
+    """The content that :func:`write_sealed` was given, as JSON values.
+
+    The digest guards against accidents and careless hands. It is no signature: who wants to can compute it again.
+
+    Raises:
+        FileNotFoundError: There is no such file.
+        ValueError: The file is damaged, or was changed after it was written; the message names it.
+    """
+    content = read_json(path)
+    if (seal := content.pop(_SEAL, None)) != (found := _seal(content)):
+        raise ValueError(f"{path} is damaged or was edited: its content has the digest {found}, it says {seal}")
+    return content
+
+
+_SEAL = "digest"
+
+
+def _seal(content: dict[str, Any]) -> str:
+    """SHA-256 of the content as JSON, whatever its layout."""
+    text = json.dumps(_finite(content), sort_keys=True, separators=(",", ":"), allow_nan=False)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
 def read_json(path: str | Path) -> dict[str, Any]:
     """Read a JSON file that holds an object. An infinite number comes back as the text ``inf`` or ``-inf``.
 

@@ -1,5 +1,7 @@
 """A study's folder with hand-written records and a known correct report."""
 
+import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +11,7 @@ from asid.ablation.study.plan import Plan, PlannedRun, write_plan
 from asid.ablation.study.study import StudyConfig
 from asid.config import RunConfig
 from asid.data.images import write_image
+from asid.files import write_sealed
 from asid.runs.identity import Identity, data_manifests
 from asid.runs.record import Record, write_record
 
@@ -29,6 +32,14 @@ LINEAR = {"ant": 28.5, "bee": 29.0}
 REFERENCES = {"bicubic": BICUBIC, "linear": LINEAR}
 QUESTION = "What does 50 % of_that do & why?"
 FINISHED = "2030-01-02T03:04:05+00:00"
+
+
+def edit_file(path: Path, change: Callable[[Any], Any]) -> None:
+    """Change the content of a record or a plan, as if it had been written so."""
+    content = json.loads(path.read_text())
+    del content["digest"]
+    change(content)
+    write_sealed(path, content)
 
 
 def seeded(changes: dict[str, list[float]]) -> Psnr:
@@ -96,7 +107,7 @@ def make_study(
                     variant=variant,
                     seed=seed,
                     identity=Identity(training=run_id, evaluations={}),
-                    config=RunConfig(seed=seed),
+                    config=_run_config(photographs, variant, seed),
                     data={},
                     source="",
                     folder=path,
@@ -127,6 +138,19 @@ def make_study(
     return study
 
 
+def _run_config(photographs: list[Path], variant: str, seed: int) -> RunConfig:
+    sources = list(map(str, photographs))
+    return RunConfig.model_validate(
+        {
+            "model": {"network": "plain-cnn"} if variant == "plain-cnn" else {},
+            "data": {"train": sources[0], "validation": sources[0]},
+            "train": {"steps": 70},
+            "evaluate": {"data": sources},
+            "seed": seed,
+        }
+    )
+
+
 def _write_run(
     folder: Path,
     photographs: list[Path],
@@ -138,16 +162,7 @@ def _write_run(
     seconds: dict[str, float],
     map_use: dict[str, float],
 ) -> None:
-    sources = list(map(str, photographs))
-    config = RunConfig.model_validate(
-        {
-            "model": {"network": "plain-cnn"} if variant == "plain-cnn" else {},
-            "data": {"train": sources[0], "validation": sources[0]},
-            "train": {"steps": 70},
-            "evaluate": {"data": sources},
-            "seed": seed,
-        }
-    )
+    config = _run_config(photographs, variant, seed)
     parameters = PARAMETERS.get(variant, 50000 + 1000 * len(variant))
     macs = parameters * 10**5
     complexity = {

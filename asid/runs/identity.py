@@ -16,7 +16,7 @@ from pathlib import Path, PurePath
 from typing import Any
 
 import asid
-from asid.config import Config, RunConfig, digest
+from asid.config import Config, RunConfig, digest, training_settings
 from asid.data.pairs import describe_pairs
 from asid.data.photographs import manifest_hash
 from asid.data.sources import find_images, find_pairs
@@ -61,6 +61,15 @@ class Identity(Config):
         return self.digest()
 
 
+class Code(Config):
+    """The code that made a record, as hashes."""
+
+    weights: str
+    """Of its weights, see :data:`WEIGHTS`."""
+    scores: str
+    """Of its other numbers, see :data:`SCORES`."""
+
+
 def run_identity(config: RunConfig, manifests: Manifests | None = None) -> Identity:
     """The identity of a run.
 
@@ -71,44 +80,58 @@ def run_identity(config: RunConfig, manifests: Manifests | None = None) -> Ident
     Raises:
         ImageError: Images are missing.
     """
-    manifests = manifests or data_manifests(config)
-    training = training_id(config, manifests)
-    return Identity(training=training, evaluations=evaluation_ids(config, manifests, training))
+    return stored_identity(config.to_dict(), manifests or data_manifests(config), current_code())
 
 
-def training_id(config: RunConfig, manifests: Manifests) -> str:
-    """Twelve hexadecimal digits over everything that can change the weights and the curves of a training."""
-    return digest(
-        {
-            **config.training_settings(),
-            "images": {use: manifests[use]["manifest"] for use in ("train", "validation")},
-            "pretrained": manifests["pretrained"]["manifest"] if "pretrained" in manifests else None,
-            "code": weights_code(),
-        }
-    )
-
-
-def evaluation_ids(config: RunConfig, manifests: Manifests, upscaler: str) -> dict[str, str]:
-    """For each evaluation set, by its name: twelve hexadecimal digits over everything that can change its scores.
+def reference_identity(config: RunConfig, manifests: Manifests, upscaler: str) -> Identity:
+    """The identity of the scores of a method without training.
 
     Args:
-        config: Configuration of the run.
+        config: Configuration of a run, of which scale and evaluation count.
         manifests: Its data.
-        upscaler: What is evaluated: the identity of a training, or the name of a method without training, such as
-            ``bicubic``.
+        upscaler: The method and what it depends on, such as ``bicubic``.
     """
-    applied = {name: value for name, value in config.evaluate.to_dict().items() if name != "data"}
+    return stored_identity(config.to_dict(), manifests, current_code(), upscaler)
+
+
+def stored_identity(config: dict[str, Any], manifests: Manifests, code: Code, upscaler: str | None = None) -> Identity:
+    """The identity that belongs to the content of a record, which another version of the package may have written.
+
+    Args:
+        config: Configuration of the run, as JSON values.
+        manifests: Its data.
+        code: The code that made it.
+        upscaler: See :func:`reference_identity`; ``None`` for a training.
+
+    Raises:
+        KeyError: Something is missing.
+    """
+    if upscaler is None:
+        upscaler = digest(
+            {
+                **training_settings(config),
+                "images": {use: manifests[use]["manifest"] for use in ("train", "validation")},
+                "pretrained": manifests["pretrained"]["manifest"] if "pretrained" in manifests else None,
+                "code": code.weights,
+            }
+        )
+    return Identity(training=upscaler, evaluations=_evaluation_ids(config, manifests, code, upscaler))
+
+
+def _evaluation_ids(config: dict[str, Any], manifests: Manifests, code: Code, upscaler: str) -> dict[str, str]:
+    """For each evaluation set, by its name: twelve hexadecimal digits over everything that can change its scores."""
+    applied = {name: value for name, value in config["evaluate"].items() if name != "data"}
     ids = {}
-    for source in config.evaluate.data:
+    for source in config["evaluate"]["data"]:
         manifest = manifests[f"evaluate {source}"]
         ids[set_name(source)] = digest(
             {
                 "upscaler": upscaler,
-                "scale": config.model.scale,
+                "scale": config["model"]["scale"],
                 "evaluate": applied,
                 "set": set_name(source),
                 "images": [manifest["manifest"], manifest["lr_manifest"]],
-                "code": scores_code(),
+                "code": code.scores,
             }
         )
     return ids
@@ -168,6 +191,11 @@ def weights_code() -> str:
 def scores_code() -> str:
     """Hash of the code that makes the other numbers of a record from weights, :data:`SCORES`."""
     return code_digest(PACKAGE, **SCORES)
+
+
+def current_code() -> Code:
+    """The code of this installation."""
+    return Code(weights=weights_code(), scores=scores_code())
 
 
 def source_hash() -> str:

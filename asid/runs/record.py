@@ -1,4 +1,7 @@
-"""Records: what a run measured, and everything that its numbers depend on. A run with a record is done."""
+"""Records: what a run measured, and everything that its numbers depend on. A run with a record is done.
+
+A record is refused if it was edited, or if its identity is not that of its configuration, data and code.
+"""
 
 import os
 import platform
@@ -6,21 +9,28 @@ import subprocess
 from datetime import UTC, datetime
 from importlib import metadata
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, NotRequired
+from typing import TYPE_CHECKING, Annotated, Any, Literal, NotRequired
 
 from pydantic import ConfigDict, Field, ValidationError
 from typing_extensions import TypedDict
 
 from asid.config import Config, RunConfig, describe_errors
-from asid.files import RECORD, read_json, write_json
-from asid.runs.identity import PACKAGE, Identity, source_hash
+from asid.files import RECORD, read_sealed, write_sealed
+from asid.runs.identity import PACKAGE, Code, Identity, source_hash, stored_identity
 
 if TYPE_CHECKING:
     import pandas as pd
 
 
 class RecordError(ValueError):
-    """A record that is damaged or belongs to another run."""
+    """A record that is damaged, was edited, or belongs to another run."""
+
+
+Psnr = Annotated[float, Field(ge=0)]
+"""In dB; infinite for identical images."""
+Finite = Annotated[float, Field(allow_inf_nan=False)]
+NotNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+Count = Annotated[int, Field(gt=0)]
 
 
 class Score(TypedDict):
@@ -32,13 +42,13 @@ class Score(TypedDict):
     """Name of the evaluation set."""
     image: str
     """Name of the image."""
-    psnr: float
-    """PSNR in dB; infinite for identical images."""
-    ssim: float
+    psnr: Psnr
+    """PSNR."""
+    ssim: Annotated[float, Field(ge=-1, le=1)]
     """SSIM."""
     lr: NotRequired[str]
     """How the LR image was made."""
-    psnr_uniform_maps: NotRequired[float | None]
+    psnr_uniform_maps: NotRequired[Psnr | None]
     """PSNR in dB with uniform spatial attention maps; null for a network without spatial attention."""
 
 
@@ -47,17 +57,29 @@ class HistoryRow(TypedDict):
 
     __pydantic_config__ = ConfigDict(extra="forbid")  # type: ignore[misc]
 
-    step: int
-    loss: float | None
-    learning_rate: float
-    psnr: float | None
-    seconds: float
+    step: Count
+    loss: Finite | None
+    learning_rate: NotNegative
+    psnr: Psnr | None
+    seconds: NotNegative
+
+
+class Counts(TypedDict):
+    """The size of a network, see :class:`asid.model.complexity.Complexity`."""
+
+    __pydantic_config__ = ConfigDict(extra="forbid")  # type: ignore[misc]
+
+    parameters: Count
+    macs_torch: Count
+    macs_ptflops: Count
+    macs_fvcore: Count
+    output: list[Count]
 
 
 class Record(Config):
     """One finished run, or one reference row."""
 
-    format: Literal[2] = 2
+    format: Literal[3] = 3
     """Version of this layout."""
     study: str
     """Study that the run belongs to."""
@@ -67,19 +89,21 @@ class Record(Config):
     """Study that trained the network, if not this one."""
     identity: Identity
     """What weights and scores depend on, as hashes; for a reference row, its training is the name of the method."""
+    code: Code | None = None
+    """The code that made it; null for a record of which it is not known: its identity is then taken as it is."""
     config: RunConfig
     """Configuration of the run; for a reference row only its evaluation and scale count."""
     protocol: str
     """Protocol of the scores."""
     data: dict[str, dict[str, Any]]
     """For each use (train, validation, evaluate …) the images and a hash over their bytes."""
-    complexity: dict[str, Any] | None
+    complexity: Counts | None
     """Parameters and multiply-adds; null for a reference row."""
     scores: list[Score]
     """PSNR and SSIM of each image."""
     history: list[HistoryRow]
     """Training curves."""
-    seconds: dict[str, float]
+    seconds: dict[str, NotNegative]
     """Wall-clock seconds: ``train``; per evaluation set ``evaluate <set>`` and, in the network, ``upscale <set>``.
 
     ``evaluate`` includes the second pass with uniform attention maps, ``upscale`` does not.
@@ -152,8 +176,8 @@ def _commit() -> str | None:
 
 
 def write_record(record: Record, folder: str | Path) -> Path:
-    """Write a record, atomically. Returns its path."""
-    return write_json(Path(folder) / RECORD, record.to_dict())
+    """Write a record with a digest of its content, atomically. Returns its path."""
+    return write_sealed(Path(folder) / RECORD, record.to_dict())
 
 
 def read_record(folder: str | Path, run_id: str | None = None) -> Record:
@@ -165,15 +189,33 @@ def read_record(folder: str | Path, run_id: str | None = None) -> Record:
 
     Raises:
         FileNotFoundError: There is no record.
-        RecordError: It is damaged, or not that of ``run_id``.
+        RecordError: It is damaged, was edited, or is not that of ``run_id``.
     """
     path = Path(folder) / RECORD
     try:
-        record = Record.model_validate(read_json(path))
+        content = read_sealed(path)
+        record = Record.model_validate(content)
     except ValidationError as error:
-        raise RecordError(f"{path}: " + "; ".join(describe_errors(error))) from None
+        raise RecordError(f"{path}: {'; '.join(describe_errors(error))}; {_REMEDY}") from None
     except ValueError as error:
-        raise RecordError(f"{error}; delete its folder and run the study again") from None
+        raise RecordError(f"{error}; {_REMEDY}") from None
+    if record.code is not None and (found := _identity_of(record, record.code, content)) != record.identity:
+        raise RecordError(
+            f"{path}: its configuration, data and code have the identity {found and found.run_id}, "
+            f"it says {record.run_id}; {_REMEDY}"
+        )
     if run_id is not None and record.run_id != run_id:
         raise RecordError(f"{path} is the record of run {record.run_id}, expected {run_id}")
     return record
+
+
+_REMEDY = "restore the file, or delete it and run the study again: it trains nothing twice"
+
+
+def _identity_of(record: Record, code: Code, content: dict[str, Any]) -> Identity | None:
+    """The identity that belongs to a record's ``content``: JSON values, perhaps those of another version."""
+    upscaler = None if record.complexity else record.identity.training
+    try:
+        return stored_identity(content["config"], record.data, code, upscaler)
+    except KeyError:  # a use of data is missing
+        return None

@@ -16,7 +16,7 @@ from asid.files import IMAGES
 from asid.model.base import Network
 from asid.model.complexity import Complexity
 from asid.runs.counted import complexity_once
-from asid.runs.identity import Identity, Manifests, data_manifests, run_identity, set_name
+from asid.runs.identity import Identity, Manifests, current_code, data_manifests, run_identity, set_name
 from asid.runs.lock import exclusive
 from asid.runs.record import Record, provenance, read_record, to_rows, write_record
 from asid.training.checkpoints import read_execution
@@ -49,15 +49,17 @@ class Run:
     def write_record(self, study: str, variant: str) -> Record:
         """Write the run's record, the last step: from then on the run counts as done."""
         identity, before, now = run_identity(self.config, self.manifests), self.previous, provenance()
+        counts: Any = self.complexity.to_dict()
         record = Record(
             study=study,
             variant=variant,
             origin=before.origin if before else None,
             identity=identity,
+            code=current_code(),
             config=self.config,
             protocol=self.config.evaluate.protocol,
             data=self.manifests,
-            complexity=self.complexity.to_dict(),
+            complexity=counts,
             scores=to_rows(self.scores),
             history=to_rows(self.history),
             seconds=self.seconds,

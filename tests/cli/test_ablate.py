@@ -13,6 +13,7 @@ import pytest
 from command_line import Call
 from filelock import FileLock
 from paths import TRAIN_VARIANT
+from written_study import edit_file
 
 from asid.ablation.engine import cost, runner
 from asid.ablation.engine.cluster import ClusterConfig
@@ -660,9 +661,7 @@ def test_a_study_of_minutes_is_resumed_with_its_steps(
 
 
 def test_a_study_with_a_damaged_plan_is_not_resumed(call: Call, folder: Path, runs: list[SimpleNamespace]) -> None:
-    content = json.loads((folder / STUDY).read_text())
-    del content["study"]
-    (folder / STUDY).write_text(json.dumps(content))
+    edit_file(folder / STUDY, lambda plan: plan.pop("study"))
     ended = call("resume", folder)
     assert ended.status == 2
     assert f"{folder / STUDY} is damaged: study" in ended.err
@@ -714,9 +713,7 @@ def test_two_runs_are_compared(call: Call, folder: Path) -> None:
 def test_brackets_in_names_are_not_markup(call: Call, tmp_path: Path, folder: Path) -> None:
     first = tmp_path / "a[bold]"
     shutil.copytree(run_folder(folder, "base", 0), first)
-    content = json.loads((first / RECORD).read_text())
-    content["data"]["evaluate [/x]"] = {"manifest": "[/y]"}
-    (first / RECORD).write_text(json.dumps(content))
+    edit_file(first / RECORD, lambda record: record["data"].update({"evaluate [/x]": {"manifest": "[/y]"}}))
     ended = call("diff", first, run_folder(folder, "base", 0))
     assert ended.status == 0
     for word in ("a[bold]", "data: evaluate [/x]", "[/y]"):

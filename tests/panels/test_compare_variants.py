@@ -9,13 +9,12 @@ import numpy as np
 import pandas as pd
 import pytest
 from PIL import Image
-from written_study import make_study
+from written_study import edit_file, make_study
 
 from asid.ablation.report.results import ReportError, load_results
 from asid.ablation.report.studies import find_studies
 from asid.ablation.report.write import write_report
 from asid.panels.compare_variants import Comparison, compare_variants
-from asid.runs.record import read_record, write_record
 
 pytestmark = pytest.mark.process
 
@@ -31,10 +30,13 @@ def move_study(study: Path, results: Path, name: str) -> Path:
     folder = results / name
     folder.parent.mkdir(parents=True, exist_ok=True)
     study.rename(folder)
+
+    def change(content: dict[str, Any]) -> None:
+        content["config"]["model"] |= SETTINGS.get(content["variant"], {})
+
     for file in folder.glob("runs/*/record.json"):
-        record = read_record(file.parent)
-        model = record.config.model.override(**SETTINGS.get(record.variant, {}))
-        write_record(record.override(config=record.config.override(model=model)), file.parent)
+        edit_file(file, change)
+    edit_file(folder / "study.json", lambda plan: [change(run) for run in plan["runs"]])
     return folder
 
 

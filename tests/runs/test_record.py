@@ -10,9 +10,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+from written_study import edit_file
 
 from asid.config import RunConfig
-from asid.runs.identity import Identity
+from asid.runs.identity import Code, Identity, current_code, run_identity, stored_identity
 from asid.runs.record import RECORD, Record, RecordError, read_record, to_rows, write_record
 
 IDENTITY = Identity(training="0123456789ab", evaluations={"samples": "ba9876543210"})
@@ -98,48 +99,86 @@ def test_a_record_is_flushed_before_it_is_renamed(tmp_path: Path, monkeypatch: p
     assert synced == [False]
 
 
-def _truncate(text: str) -> str:
-    return text[: len(text) // 2]
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (lambda record: record.update(psnrs=[]), "psnrs: unknown key"),
+        (lambda record: record.pop("scores"), "scores"),
+        (lambda record: record.update(format=4), "format"),
+        (lambda record: record["config"]["model"].update(depth=3), "config.model.depth: unknown key"),
+        (lambda record: record["scores"][0].update(psnr=-1.0), "scores.0.psnr"),
+        (lambda record: record["scores"][0].update(ssim=1.7), "scores.0.ssim"),
+        (lambda record: record["scores"][0].update(ssim="inf"), "scores.0.ssim"),
+        (lambda record: record["complexity"].update(parameters=0), "complexity.parameters"),
+        (lambda record: record["history"][0].update(step=0), "history.0.step"),
+        (lambda record: record["seconds"].update(train=-1.0), "seconds.train"),
+    ],
+)
+def test_a_record_that_makes_no_sense_is_refused(change: Callable[[Any], Any], words: str, tmp_path: Path) -> None:
+    path = write_record(make_record(), tmp_path)
+    edit_file(path, change)
+    with pytest.raises(RecordError) as caught:
+        read_record(tmp_path)
+    assert str(caught.value).startswith(f"{path}: {words}")
 
 
-def _add_field(text: str) -> str:
-    return json.dumps({**json.loads(text), "psnrs": []})
+@pytest.mark.parametrize("damage", [lambda text: text[: len(text) // 2], lambda _: "", lambda _: "[]", lambda _: "{}"])
+def test_a_damaged_record_is_reported_with_its_path(damage: Callable[[str], str], tmp_path: Path) -> None:
+    path = write_record(make_record(), tmp_path)
+    path.write_text(damage(path.read_text()))
+    with pytest.raises(RecordError, match="damaged") as caught:
+        read_record(tmp_path)
+    assert str(caught.value).startswith(str(path))
 
 
-def _drop_field(text: str) -> str:
-    return json.dumps({key: value for key, value in json.loads(text).items() if key != "scores"})
+def test_the_layout_of_a_record_may_change(tmp_path: Path) -> None:
+    """For example its line ends, or its order."""
+    path = write_record(make_record(), tmp_path)
+    path.write_text(json.dumps(json.loads(path.read_text()), sort_keys=True))
+    assert read_record(tmp_path) == make_record()
 
 
-def _newer_format(text: str) -> str:
-    return json.dumps({**json.loads(text), "format": 3})
-
-
-def _add_model_field(text: str) -> str:
-    content = json.loads(text)
-    content["config"]["model"]["depth"] = 3
-    return json.dumps(content)
+def record_with_identity(**config: Any) -> Record:
+    """A record of this code, with the identity that belongs to it."""
+    content = RunConfig.model_validate(config)
+    manifest = {"source": "samples", "images": ["a.png"], "manifest": "ba9876543210", "lr_manifest": None}
+    data = dict.fromkeys(("train", "validation", "evaluate samples"), manifest)
+    return make_record(run_identity(content, data), config=content, data=data, code=current_code())
 
 
 @pytest.mark.parametrize(
-    ("damage", "word"),
+    "change",
     [
-        (_truncate, "damaged"),
-        (lambda _: "", "damaged"),
-        (lambda _: "[]", "record"),
-        (_add_field, "psnrs: unknown key"),
-        (_drop_field, "scores"),
-        (_newer_format, "format"),
-        (_add_model_field, "config.model.depth: unknown key"),
+        lambda record: record["config"].update(seed=7),
+        lambda record: record["config"]["train"].update(steps=123),
+        lambda record: record["config"]["model"].update(esa=False),
+        lambda record: record["config"]["evaluate"].update(ensemble=True),
+        lambda record: record["data"]["train"].update(manifest="0" * 12),
+        lambda record: record["data"]["evaluate samples"].update(lr_manifest="0" * 12),
+        lambda record: record["data"].pop("validation"),
+        lambda record: record["code"].update(scores="0" * 12),
+        lambda record: record["identity"].update(training="0" * 12),
     ],
-    ids=["truncated", "empty", "a list", "unknown field", "missing field", "newer format", "unknown model field"],
 )
-def test_a_damaged_record_is_reported_with_its_path(damage: Callable[[str], str], word: str, tmp_path: Path) -> None:
-    path = write_record(make_record(), tmp_path)
-    path.write_text(damage(path.read_text()))
-    with pytest.raises(RecordError) as caught:
+def test_the_identity_of_a_record_belongs_to_its_content(change: Callable[[Any], Any], tmp_path: Path) -> None:
+    record = record_with_identity()
+    path = write_record(record, tmp_path)
+    assert read_record(tmp_path) == record
+    edit_file(path, change)
+    with pytest.raises(RecordError, match="its configuration, data and code have the identity") as caught:
         read_record(tmp_path)
-    assert str(path) in str(caught.value)
-    assert word in str(caught.value)
+    assert str(caught.value).startswith(str(path))
+
+
+def test_a_record_of_another_version_is_read(tmp_path: Path) -> None:
+    """Its configuration lacks a field that came later, and its code has another hash."""
+    record, code = record_with_identity(), Code(weights="1" * 12, scores="2" * 12)
+    config = record.config.to_dict()
+    del config["data"]["candidates"]
+    identity = stored_identity(config, record.data, code)
+    path = write_record(record, tmp_path)
+    edit_file(path, lambda old: old.update(config=config, code=code.to_dict(), identity=identity.to_dict()))
+    assert read_record(tmp_path, identity.run_id).config == record.config
 
 
 def test_a_record_that_is_not_text_is_damaged(tmp_path: Path) -> None:

@@ -22,7 +22,7 @@ from asid.ablation.study.study import StudyError
 from asid.config import RunConfig, describe_errors, digest
 from asid.data.images import RGBImage
 from asid.files import IMAGES, STUDY_LOCK, read_json
-from asid.runs.identity import Identity, Manifests, data_manifests, evaluation_ids
+from asid.runs.identity import Identity, Manifests, current_code, data_manifests, reference_identity
 from asid.runs.record import Record, RecordError, provenance, read_record, to_rows, write_record
 
 
@@ -214,6 +214,7 @@ def _score_references(plan: Plan, output: Path) -> None:
             study=plan.name,
             variant=name,
             identity=identity,
+            code=current_code(),
             config=config,
             protocol=config.evaluate.protocol,
             data={use: manifests[use] for use in _data_of(name, manifests)},
@@ -240,7 +241,7 @@ def _reference_identity(name: Reference, config: RunConfig, manifests: Manifests
     upscaler: str = name
     if name == "linear":
         upscaler += f"-{digest({'images': manifests['train']['manifest'], 'border': config.data.border})}"
-    return Identity(training=upscaler, evaluations=evaluation_ids(config, manifests, upscaler))
+    return reference_identity(config, manifests, upscaler)
 
 
 def _data_of(name: Reference, manifests: Manifests) -> list[str]:

@@ -5,8 +5,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from asid.ablation.study.plan import Plan
+from asid.ablation.study.plan import Plan, PlannedRun
 from asid.ablation.study.references import TRAINED
+from asid.config import RunConfig
+from asid.files import RECORD
 from asid.runs.record import Record, RecordError, read_record
 
 
@@ -26,24 +28,54 @@ def read_records(folder: Path, plan: Plan) -> tuple[tuple[StoredRecord, ...], tu
     """Read the records that a plan asks for.
 
     Returns:
-        The records in the order of the plan, references first; and a label for each record that is missing, damaged,
-        or that of a different run.
+        The records in the order of the plan, references first; and a label for each record that is missing, or that
+        of a different run.
 
     Raises:
-        ReportError: If runs were evaluated in different ways.
+        ReportError: If a record is damaged, was edited or is not what was planned, or if runs were evaluated in
+            different ways.
     """
     untrained = [name for name in plan.references if name not in TRAINED]
-    planned: list[tuple[Path, str | None, str]] = [(folder / "references" / name, None, name) for name in untrained]
+    planned: list[tuple[Path, PlannedRun | str]] = [(folder / "references" / name, name) for name in untrained]
     runs = sorted(plan.runs, key=lambda run: run.variant not in TRAINED)  # stable: the order of the plan otherwise
-    planned += [(run.folder, run.run_id, run.label) for run in runs]
+    planned += [(run.folder, run) for run in runs]
     records, missing = [], []
-    for path, run_id, label in planned:
-        try:
-            records.append(StoredRecord(path, read_record(path, run_id)))
-        except (FileNotFoundError, RecordError):
-            missing.append(label)
+    for path, run in planned:
+        record = _read(path)
+        if record is None or (isinstance(run, PlannedRun) and record.run_id != run.run_id):
+            missing.append(run if isinstance(run, str) else run.label)
+            continue
+        _check_planned(path, record, run)
+        records.append(StoredRecord(path, record))
     _check_comparable(records)
     return tuple(records), tuple(missing)
+
+
+def _read(folder: Path) -> Record | None:
+    try:
+        return read_record(folder)
+    except FileNotFoundError:
+        return None
+    except RecordError as error:
+        raise ReportError(str(error)) from None
+
+
+def _check_planned(folder: Path, record: Record, run: PlannedRun | str) -> None:
+    """Raise :class:`ReportError` if a record is not what the plan says: a run, or the name of a reference."""
+    is_run = isinstance(run, PlannedRun)
+    expected = {"variant": run.variant, **_settings(run.config)} if is_run else {"variant": run}
+    got = {"variant": record.variant, **_settings(record.config)}
+    for name, value in expected.items():
+        if got.get(name) != value:
+            raise ReportError(f"{folder / RECORD}: expected {name} {value} as planned, got {got.get(name)}")
+
+
+def _settings(config: RunConfig) -> dict[str, Any]:
+    """What a run shares with its plan, by name. Data that was moved stays the same data: its hashes are compared."""
+    sections = {**config.training_settings(), "evaluate": config.evaluate.to_dict() | {"data": None}}
+    seed = sections.pop("seed")
+    fields = {f"{name}.{field}": value for name, section in sections.items() for field, value in section.items()}
+    return {"seed": seed, **fields}
 
 
 def _check_comparable(records: Sequence[StoredRecord]) -> None:

@@ -10,7 +10,7 @@ from asid.ablation.study.references import Reference
 from asid.ablation.study.study import StudyConfig
 from asid.ablation.study.variants import Dropped, describe_delta
 from asid.config import Config, RunConfig, describe_errors
-from asid.files import STUDY, read_json, write_json
+from asid.files import STUDY, read_sealed, write_sealed
 from asid.runs.identity import Identity, data_manifests, run_identity, source_hash
 from asid.runs.record import RecordError, read_record
 from asid.runs.reuse import run_folder
@@ -157,13 +157,13 @@ def plan_study(study: Study, output: str | Path, notebook: Path, command: str | 
 
 
 def write_plan(plan: Plan, folder: str | Path) -> Path:
-    """Write ``study.json`` atomically; paths in it are relative to ``folder``."""
+    """Write ``study.json`` with a digest of its content, atomically; paths in it are relative to ``folder``."""
     folder = Path(folder)
     content = plan.to_dict()
     for run, described in zip(plan.runs, content["runs"], strict=True):
         described["folder"] = run.folder.relative_to(folder).as_posix()
     content["notebook"] = Path(os.path.relpath(plan.notebook.resolve(), folder.resolve())).as_posix()
-    return write_json(folder / STUDY, content)
+    return write_sealed(folder / STUDY, content)
 
 
 def read_plan(folder: str | Path) -> Plan:
@@ -171,14 +171,14 @@ def read_plan(folder: str | Path) -> Plan:
 
     Raises:
         FileNotFoundError: There is no study in ``folder``.
-        ValueError: ``study.json`` is damaged.
+        ValueError: ``study.json`` is damaged or was edited.
     """
     folder = Path(folder)
     path = folder / STUDY
     if not path.is_file():
         raise FileNotFoundError(f"no study in {folder}: expected {STUDY} there; 'asid ablate run' writes it")
     try:
-        plan = Plan.model_validate(read_json(path))
+        plan = Plan.model_validate(read_sealed(path))
     except ValidationError as error:
         problem = f"{path} is damaged: " + "; ".join(describe_errors(error))
     except ValueError as error:

@@ -1,12 +1,11 @@
 """The page: what it shows, and that it needs nothing else."""
 
-import json
 import re
 from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
-from written_study import make_study
+from written_study import edit_file, make_study
 
 from asid.ablation.report.page import to_html
 from asid.ablation.report.results import StudyResults, load_results
@@ -120,7 +119,7 @@ def test_the_page_says_why_a_run_has_no_record(tmp_path: Path) -> None:
 def test_the_page_shows_a_resumed_run(tmp_path: Path) -> None:
     folder = make_study(tmp_path, seconds={"train": 7200.0, "evaluate": 3.0, "upscale": 0.5})
     path = folder / "runs" / "base-1" / RECORD
-    path.write_text(json.dumps({**json.loads(path.read_text()), "execution": {"exit": "done", "resumed_at": [40]}}))
+    edit_file(path, lambda record: record.update(execution={"exit": "done", "resumed_at": [40]}))
     text = words(page(load_results(folder)))
     assert "base 0 done 2 h 0 min 3 s 250 2030-01-02 03:04 runs/base-0" in text
     assert "base 1 done, resumed at step 40 2 h 0 min" in text

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-from written_study import PARAMETERS, PSNR, SSIM, make_study, seeded
+from written_study import PARAMETERS, PSNR, SSIM, edit_file, make_study, seeded
 
 import asid
 from asid.ablation.report import stats
@@ -21,12 +21,14 @@ def rows(table: pd.DataFrame) -> dict[str, dict[str, Any]]:
 
 
 def edit(path: Path, **changes: Any) -> None:
-    """Change entries of a JSON file, ``section__field`` one deep."""
-    content = json.loads(path.read_text())
-    for name, value in changes.items():
-        section, _, field = name.rpartition("__")
-        (content[section] if section else content)[field] = value
-    path.write_text(json.dumps(content))
+    """Change entries of a record or plan, ``section__field`` one deep, as if it had been written so."""
+
+    def change(content: dict[str, Any]) -> None:
+        for name, value in changes.items():
+            section, _, field = name.rpartition("__")
+            (content[section] if section else content)[field] = value
+
+    edit_file(path, change)
 
 
 def edit_scores(folder: Path, changes: list[dict[str, Any]]) -> None:
@@ -57,12 +59,10 @@ def test_a_damaged_plan_is_reported(tmp_path: Path) -> None:
         load_results(folder)
 
 
-def test_missing_damaged_and_foreign_records_are_listed(tmp_path: Path) -> None:
+def test_missing_and_foreign_records_are_listed(tmp_path: Path) -> None:
     folder = make_study(tmp_path, missing=(("no_sharing", 1),))
-    damaged, foreign = folder / "runs" / "base-1" / RECORD, folder / "runs" / "100%-meso-0" / RECORD
-    damaged.write_text(damaged.read_text()[:-50])
-    foreign.write_text(foreign.read_text().replace('"100%-meso-0"', '"another"'))
-    assert load_results(folder).missing == ("base seed 1", "no_sharing seed 1", "100%-meso seed 0")
+    edit(folder / "runs" / "100%-meso-0" / RECORD, identity__training="another")
+    assert load_results(folder).missing == ("no_sharing seed 1", "100%-meso seed 0")
 
 
 def test_a_missing_reference_is_listed(tmp_path: Path) -> None:
@@ -89,21 +89,18 @@ def test_a_study_names_its_seeds_and_variants(tmp_path: Path) -> None:
 )
 def test_a_table_never_mixes_two_ways_of_evaluating(section: str, field: str, value: object, tmp_path: Path) -> None:
     folder = make_study(tmp_path)
-    path = folder / "runs" / "no_sharing-1" / RECORD
-    content = json.loads(path.read_text())
-    content["config"][section][field] = value
-    path.write_text(json.dumps(content))
-    with pytest.raises(ReportError, match=rf"no_sharing-1 .* {field} {value}, .*bicubic"):
+    edit_file(
+        folder / "references" / "bicubic" / RECORD, lambda record: record["config"][section].update({field: value})
+    )
+    with pytest.raises(ReportError, match=rf"base-0 .* {field} .*bicubic with {value}"):
         load_results(folder)
 
 
 @pytest.mark.parametrize("manifest", ["manifest", "lr_manifest"])
 def test_a_table_never_mixes_two_sets_of_images(manifest: str, tmp_path: Path) -> None:
     folder = make_study(tmp_path)
-    path = folder / "runs" / "no_sharing-1" / RECORD
-    content = json.loads(path.read_text())
-    content["data"][f"evaluate {tmp_path / 'set_5'}"][manifest] = "0123"
-    path.write_text(json.dumps(content))
+    use = f"evaluate {tmp_path / 'set_5'}"
+    edit_file(folder / "runs" / "no_sharing-1" / RECORD, lambda record: record["data"][use].update({manifest: "0123"}))
     with pytest.raises(ReportError, match=r"no_sharing-1 .* images .*0123"):
         load_results(folder)
 

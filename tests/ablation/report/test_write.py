@@ -17,6 +17,7 @@ from asid.ablation.report.results import ReportError, load_results
 from asid.ablation.report.sentences import conclude, describe, explain
 from asid.ablation.report.write import to_json, write_report
 from asid.files import RECORD
+from asid.runs.record import read_record, write_record
 
 pytestmark = pytest.mark.process
 
@@ -82,11 +83,11 @@ def test_another_process_writes_the_same_bytes_and_needs_no_torch(written: Path)
 def test_the_tables_are_the_same_on_another_machine_and_the_times_are_not(tmp_path: Path, written: Path) -> None:
     first = contents(written)
     folder = shutil.copytree(written, tmp_path / "results")
+    elsewhere = {"machine": "another", "cpus": 3, "finished": "2031-01-01T00:00:00+00:00"}
     for path in (folder / "runs").rglob(RECORD):
-        content = json.loads(path.read_text())
-        content["seconds"] = {"train": 60.0, "evaluate": 3.0, "upscale": 0.5}
-        content["provenance"] |= {"machine": "another", "cpus": 3, "finished": "2031-01-01T00:00:00+00:00"}
-        path.write_text(json.dumps(content))
+        record = read_record(path.parent)
+        seconds = {"train": 60.0, "evaluate": 3.0, "upscale": 0.5}
+        write_record(record.override(seconds=seconds, provenance={**record.provenance, **elsewhere}), path.parent)
     write_report(load_results(folder))
     second = contents(folder)
     assert {name for name in FILES if second[name] != first[name]} == {

@@ -157,13 +157,9 @@ class StudyResults:
 
     @cached_property
     def statistics(self) -> dict[str, Statistics]:
-        """The comparisons with the base; each evaluation set is its own family. Empty if the base has no record."""
+        """The comparisons with the base on each evaluation set, one family. Empty if the base has no record."""
         references = score_arrays(self.scores, [self.plan.base, *self.trained_references], self.seeds)
-        compared = {
-            data: compare_with_base(scores, self.plan.base, self.plan.margin, references[data])
-            for data, scores in self.arrays.items()
-        }
-        return {data: statistics for data, statistics in compared.items() if statistics}
+        return compare_with_base(self.arrays, self.plan.base, self.plan.margin, references)
 
     @cached_property
     def table(self) -> pd.DataFrame:

@@ -1,6 +1,6 @@
 """Scores as arrays with named axes, and their changes against the base: pure functions of tables."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -41,7 +41,7 @@ class Statistics:
     references: dict[str, stats.Difference]
     """For each trained reference that shares a seed with the base: a difference without a test."""
     family: int
-    """Number of comparisons that could be tested, and for which p-values are adjusted."""
+    """Number of comparisons, over all evaluation sets, that could be tested, and for which p-values are adjusted."""
 
 
 def score_arrays(scores: pd.DataFrame, variants: Sequence[str], seeds: Sequence[int]) -> dict[str, Scores]:
@@ -61,35 +61,39 @@ def score_arrays(scores: pd.DataFrame, variants: Sequence[str], seeds: Sequence[
     return arrays
 
 
-def compare_with_base(scores: Scores, base: str, margin: float, references: Scores) -> Statistics | None:
-    """Compare every variant with the base on one evaluation set.
+def compare_with_base(
+    sets: Mapping[str, Scores], base: str, margin: float, references: Mapping[str, Scores]
+) -> dict[str, Statistics]:
+    """Compare every variant with the base on every evaluation set: one family of tests.
 
     Args:
-        scores: PSNR of all variants.
+        sets: PSNR of all variants on each set.
         base: Name of the base.
         margin: Change in dB below which two variants count as equivalent.
-        references: PSNR of the base, first, and of the trained references: they change nothing about the variants.
+        references: On each set, PSNR of the base, first, and of the trained references: they change nothing about the
+            variants.
 
     Returns:
-        None if the base has no record, or if no image is left to compare.
+        Those of each set on which the base has a record, and an image is left to compare.
     """
-    perfect = np.isposinf(scores.psnr).any(axis=(0, 1))
-    psnr = scores.psnr[:, :, ~perfect]
-    if base not in scores.variants or not psnr.size:
-        return None
-    index = scores.variants.index(base)
-    results = zip(scores.variants, stats.compare(psnr, index, margin, LEVEL), strict=True)
-    comparisons = {variant: result for variant, result in results if result}
-    return Statistics(
-        images=scores.images,
-        left_out=[scores.images[image] for image in np.flatnonzero(perfect)],
-        seeds=scores.seeds,
-        base_seeds=int((~np.isnan(psnr[index]).all(axis=1)).sum()),
-        noise=stats.noise_floor(psnr[index]),
-        comparisons=comparisons,
-        references=_reference_differences(references),
-        family=sum(result.n > 1 for result in comparisons.values()),
-    )
+    perfect = {data: np.isposinf(scores.psnr).any(axis=(0, 1)) for data, scores in sets.items()}
+    compared = {data: scores for data, scores in sets.items() if base in scores.variants and not perfect[data].all()}
+    psnr = {data: scores.psnr[:, :, ~perfect[data]] for data, scores in compared.items()}
+    index = next((scores.variants.index(base) for scores in compared.values()), 0)
+    results = dict(zip(psnr, stats.compare(list(psnr.values()), index, margin, LEVEL), strict=True))
+    return {
+        data: Statistics(
+            images=scores.images,
+            left_out=[scores.images[image] for image in np.flatnonzero(perfect[data])],
+            seeds=scores.seeds,
+            base_seeds=int((~np.isnan(psnr[data][index]).all(axis=1)).sum()),
+            noise=stats.noise_floor(psnr[data][index]),
+            comparisons={name: result for name, result in zip(scores.variants, results[data], strict=True) if result},
+            references=_reference_differences(references[data]),
+            family=sum(result is not None and result.n > 1 for of_set in results.values() for result in of_set),
+        )
+        for data, scores in compared.items()
+    }
 
 
 def _reference_differences(scores: Scores) -> dict[str, stats.Difference]:

@@ -154,9 +154,9 @@ def explain(results: StudyResults) -> list[str]:
     return [
         f"Δ dB: mean change of PSNR against {results.plan.base}, paired by seed. "
         f"Interval: {COVERAGE}, Student's t over seeds, so for new trainings on these images; for each variant alone.",
-        f"p: paired t-test over seeds, Holm-adjusted for {family} variant{'s' if family > 1 else ''}; better or worse: "
-        f"p below {ALPHA}. Equivalent: two one-sided t-tests at {ALPHA} put the change within "
-        f"±{results.plan.margin:g} dB, where the {_NARROWER} interval lies, too.",
+        f"p: paired t-test over seeds, Holm-adjusted for all {family} comparisons of this study, every variant on "
+        f"every evaluation set: one family. Better or worse: p below {ALPHA}. Equivalent: two one-sided t-tests at "
+        f"{ALPHA} put the change within ±{results.plan.margin:g} dB, where the {_NARROWER} interval lies, too.",
     ]
 
 

@@ -9,6 +9,7 @@ and a statement about a variant rests on trainings: images are no repetitions of
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import Literal
 
 import numpy as np
@@ -51,7 +52,7 @@ class Comparison:
     p_t: float
     """Paired t-test over seeds."""
     p_holm: float
-    """``p_t``, Holm-adjusted for all variants compared with this base."""
+    """``p_t``, Holm-adjusted for all variants compared with this base on all evaluation sets."""
     p_flip: float
     """Sign-flip test over seeds, not adjusted; see :func:`can_reach`."""
     p_equivalent: float
@@ -189,10 +190,16 @@ def smallest_detectable(differences: ArrayLike, alpha: float = 0.05, power: floa
     _, error, df = _moments(_checked(differences).mean(axis=1))
     if df == 0:
         return math.nan
+    return _detectable_shift(df, alpha, power) * error
+
+
+@cache
+def _detectable_shift(df: int, alpha: float, power: float) -> float:
+    """:func:`smallest_detectable` in standard errors."""
     critical = stats.t.isf(alpha / 2, df)
     enough = (1 + power) / 2  # noise and spread are each below this quantile, so together with probability > power
     bound = critical * math.sqrt(stats.chi2.ppf(enough, df) / df) + stats.norm.ppf(enough)
-    return float(optimize.brentq(lambda shift: stats.nct.sf(critical, df, shift) - power, 0, bound) * error)
+    return float(optimize.brentq(lambda shift: stats.nct.sf(critical, df, shift) - power, 0, bound))
 
 
 def noise_floor(base_scores: ArrayLike) -> float:
@@ -239,37 +246,49 @@ def paired_differences(variant: ArrayLike, base: ArrayLike) -> NDArray[np.float6
     return differences[~missing]
 
 
-def compare(scores: ArrayLike, base: int, margin: float = 0.05, level: float = 0.95) -> list[Comparison | None]:
-    """Compare each variant with variant ``base``.
+def compare(
+    sets: Sequence[ArrayLike], base: int, margin: float = 0.05, level: float = 0.95
+) -> list[list[Comparison | None]]:
+    """Compare each variant with variant ``base`` on each evaluation set.
 
-    None stands for the base itself and for a variant without a seed in common with it. Pairs and errors: see
-    :func:`paired_differences`.
+    All these comparisons are one family: their p-values are adjusted together. None stands for the base itself and for
+    a variant without a seed in common with it. Pairs and errors: see :func:`paired_differences`.
 
     ``verdict``, with α = 1 - ``level``, is the first that holds: "one seed" where there is one pair only; "better" or
     "worse", by the sign of the change, where ``p_holm`` < α; "equivalent" where ``p_equivalent`` < α; else "undecided".
-    In a study that changes nothing, any variant at all is called better or worse with a chance of at most α;
+    In a study that changes nothing, any variant at all is called better or worse on any set with a chance of at most α;
     "equivalent" is wrong with at most that chance for each alone. It rests on the t-test, since the sign-flip test
     needs 6 seeds to reach 0.05, and more for several variants. The price: it supposes normal changes, which few seeds
     cannot show; ``p_flip`` stands beside it. A change can be "better" and still within the margin.
 
     Args:
-        scores: Scores (variants, seeds, images) in dB, all NaN where a run is missing.
+        sets: For each evaluation set the scores (variants, seeds, images) in dB, all NaN where a run is missing.
         base: Index of the base.
         margin: Half the width of the band of equivalence, in dB.
         level: Coverage of the intervals.
+
+    Returns:
+        For each set, the comparison of each variant.
     """
+    pairs = [_pairs(scores, base) for scores in sets]
+    p_values = iter(holm([t_p(pair) if len(pair) else math.nan for of_set in pairs for pair in of_set]).tolist())
+
+    def compared(pair: NDArray[np.float64], p: float) -> Comparison | None:
+        return _compare(pair, p, margin, level) if len(pair) else None
+
+    return [[compared(pair, next(p_values)) for pair in of_set] for of_set in pairs]
+
+
+def _pairs(scores: ArrayLike, base: int) -> list[NDArray[np.float64]]:
+    """The paired differences of each variant from the base; none for the base itself."""
     array = np.asarray(scores, dtype=np.float64)
     if array.ndim != 3 or not 0 <= base < len(array):
         raise ValueError(
             "expected scores (variants, seeds, images) and the index of the base, "
             f"got shape {array.shape} and base {base}"
         )
-    pairs = [
-        paired_differences(variant, array[base])[: 0 if index == base else None] for index, variant in enumerate(array)
-    ]
-    adjusted = holm([t_p(differences) if len(differences) else math.nan for differences in pairs])
     return [
-        _compare(pair, float(p), margin, level) if len(pair) else None for pair, p in zip(pairs, adjusted, strict=True)
+        paired_differences(variant, array[base])[: 0 if index == base else None] for index, variant in enumerate(array)
     ]
 
 

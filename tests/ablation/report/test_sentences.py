@@ -107,7 +107,7 @@ def test_the_method_is_explained_with_its_family_and_margin(five: StudyResults) 
     for words in (
         "paired by seed",
         "95 %, Student's t over seeds",
-        "Holm-adjusted for 4 variants",
+        "Holm-adjusted for all 4 comparisons",
         "within ±0.05 dB",
         "new trainings",
     ):

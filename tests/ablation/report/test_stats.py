@@ -231,7 +231,7 @@ def test_a_study_that_changes_nothing_seldom_finds_a_change(n: int) -> None:
     assert wrong <= 0.05 + TOLERANCE
     assert (p < 0.05).any(axis=1).mean() > 0.1  # what the adjustment is for
     for scores, family in zip(means[:20], p, strict=False):
-        results = compare(scores, base=0)
+        results = compare([scores], base=0)[0]
         assert [result.p_holm for result in results if result] == holm(family).tolist()
         assert all((result.verdict in ("better", "worse")) == (result.p_holm < 0.05) for result in results if result)
 
@@ -283,7 +283,7 @@ def test_the_order_of_seeds_and_images_changes_nothing(differences: np.ndarray, 
     ],
 )
 def test_verdicts(change: list[float], verdict: str) -> None:
-    none, result = compare(study([0.0] * 3, change), base=0)
+    none, result = compare([study([0.0] * 3, change)], base=0)[0]
     assert none is None
     assert result is not None
     assert result.verdict == verdict
@@ -293,7 +293,7 @@ def test_verdicts(change: list[float], verdict: str) -> None:
 
 def test_a_comparison_gathers_the_functions() -> None:
     scores = np.random.default_rng(0).normal(30, 0.05, (3, 4, 5))
-    first, none, last = compare(scores, base=1, margin=0.07, level=0.9)
+    first, none, last = compare([scores], base=1, margin=0.07, level=0.9)[0]
     assert none is None
     assert first is not None
     assert last is not None
@@ -306,14 +306,21 @@ def test_a_comparison_gathers_the_functions() -> None:
     assert [first.p_holm, last.p_holm] == holm([first.p_t, last.p_t]).tolist()
 
 
+def test_all_sets_are_one_family() -> None:
+    sets = list(np.random.default_rng(0).normal(30, 0.05, (2, 3, 4, 5)))
+    first, second = (compare([scores], 0)[0][1:] for scores in sets)
+    together = [result for of_set in compare(sets, 0) for result in of_set if result]
+    assert [result.p_holm for result in together] == holm([r.p_t for r in (*first, *second) if r]).tolist()
+
+
 def test_the_level_decides() -> None:
     scores = study([0.0] * 3, [0.10, 0.11, 0.14])
     assert 0.005 < t_p(scores[1] - scores[0]) < 0.05
-    assert [result.verdict for level in (0.95, 0.995) for result in compare(scores, 0, level=level) if result] == [
+    assert [result.verdict for level in (0.95, 0.995) for result in compare([scores], 0, level=level)[0] if result] == [
         "better",
         "undecided",
     ]
-    assert [result.verdict for result in compare(scores, 0, margin=1, level=0.995) if result] == ["equivalent"]
+    assert [result.verdict for result in compare([scores], 0, margin=1, level=0.995)[0] if result] == ["equivalent"]
 
 
 def test_missing_runs_drop_their_pair_only() -> None:
@@ -321,7 +328,7 @@ def test_missing_runs_drop_their_pair_only() -> None:
     scores = study(
         [0.0, 0.1, gap, 0.3], [0.1, gap, 0.2, 0.5], [0.3, 0.4, 0.5, 0.7], [gap, gap, 0.2, gap], [0.1, gap, gap, gap]
     )
-    _, partial, full, nothing, single = compare(scores, base=0)
+    _, partial, full, nothing, single = compare([scores], base=0)[0]
     assert nothing is None
     assert partial is not None
     assert full is not None
@@ -332,7 +339,7 @@ def test_missing_runs_drop_their_pair_only() -> None:
         [partial.p_t, full.p_t]
     ).tolist()  # a family of two: the others have no test
     assert math.isnan(single.p_holm)
-    assert compare(np.full((2, 3, 4), np.nan), base=0) == [None, None]
+    assert compare([np.full((2, 3, 4), np.nan)], base=0) == [[None, None]]
 
 
 def test_images_identical_to_the_truth() -> None:
@@ -360,9 +367,9 @@ def test_images_identical_to_the_truth() -> None:
             "nan and nan for seed 0, image 1",
         ),
         (lambda: paired_differences(noise(3), noise(2)), r"shape.* \(3, 4\) and \(2, 4\)"),
-        (lambda: compare(noise(3), base=0), r"shape \(3, 4\)"),
-        (lambda: compare(np.zeros((2, 3, 4)), base=2), r"base 2"),
-        (lambda: compare(np.zeros((2, 3, 4)), base=-1), "base -1"),
+        (lambda: compare([noise(3)], base=0), r"shape \(3, 4\)"),
+        (lambda: compare([np.zeros((2, 3, 4))], base=2), r"base 2"),
+        (lambda: compare([np.zeros((2, 3, 4))], base=-1), "base -1"),
     ],
 )
 def test_bad_input(call: Callable[[], object], message: str) -> None:

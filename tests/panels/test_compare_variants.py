@@ -174,7 +174,7 @@ def test_fewer_variants_change_picture_and_table_but_no_number(panel: Comparison
     assert "100%-meso" not in panel.table.value
     assert "2 of 3 variants" in panel.table.value
     pd.testing.assert_frame_equal(panel.selection.table, everything[everything["variant"] != "100%-meso"])
-    assert "Holm-adjusted for 2 variants" in panel.table.value
+    assert "Holm-adjusted for all 4 comparisons" in panel.table.value
     assert panel.drawing is not None
     assert set(panel.drawing[1]["scores_variant"]) == {"bicubic", "base", "no_sharing"}
 

@@ -23,14 +23,14 @@ _START = 5.0
 """Seconds of a run apart from training and evaluation: kernel, references, plots."""
 _NOTEBOOK = 1.5
 """Megabytes of an executed notebook, curves and record."""
-Seconds = Annotated[float, Field(gt=0, lt=1e9)]
+Seconds = Annotated[float, Field(ge=0, lt=1e9)]
 
 
 @dataclass(frozen=True)
 class Speed:
     """The speed of a network on this machine with a given number of threads."""
 
-    seconds_a_step: Seconds
+    seconds_a_step: Annotated[Seconds, Field(gt=0)]
     """Seconds per training step."""
     seconds_a_pixel: Seconds
     """Seconds of the forward pass per LR pixel."""

@@ -323,6 +323,8 @@ class DataConfig(Config):
     """Training photographs: samples (from scikit-image), DIV2K, Flickr2K, DF2K, BSDS500, or a folder of images."""
     validation: Line = "samples"
     """Validation photographs: samples, a benchmark's name, or a folder of images."""
+    allow_overlap: bool = False
+    """Train even if training photographs are among those of validation or evaluation."""
     patch_size: Annotated[int, Field(ge=8, le=512)] = 64
     """Side of an LR training patch, in pixels."""
     candidates: Annotated[int, Field(ge=1, le=64)] = 1
@@ -494,7 +496,10 @@ class RunConfig(Config):
 
 def training_settings(config: dict[str, Any]) -> dict[str, Any]:
     """:meth:`RunConfig.training_settings` of a configuration as JSON values, also one of another version."""
-    others = {"data": ("train", "validation"), "train": ("checkpoint_every", "loader_workers", "pretrained")}
+    others = {
+        "data": ("train", "validation", "allow_overlap"),
+        "train": ("checkpoint_every", "loader_workers", "pretrained"),
+    }
     sections = {
         section: {name: value for name, value in config[section].items() if name not in left_out}
         for section, left_out in others.items()

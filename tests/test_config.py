@@ -47,6 +47,7 @@ CHANGES: dict[type, dict[str, Any]] = {
     DataConfig: {
         "train": "photos",
         "validation": "photos",
+        "allow_overlap": True,
         "patch_size": 48,
         "candidates": 2,
         "augment": False,

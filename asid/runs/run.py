@@ -11,6 +11,7 @@ import pandas as pd
 from lightning.pytorch.utilities import rank_zero_only
 
 from asid.config import RunConfig
+from asid.data.overlap import check_overlap
 from asid.evaluation.evaluate import check_sets, evaluate
 from asid.files import IMAGES
 from asid.model.base import Network
@@ -95,13 +96,15 @@ def train_and_score(
         ValueError: Another process is working in ``folder``, or it holds another training.
         TrainingDivergedError: See :func:`asid.training.train.train`.
         MemoryError: See :func:`asid.training.train.train`.
-        ImageError: Images are missing, damaged or too small.
+        ImageError: Images are missing, damaged or too small, or the training photographs are among those of validation
+            or evaluation.
     """
     folder = Path(folder)
     # Cheap, and fails early: nothing is trained if images are missing or the operations of a network cannot be counted.
     manifests = data_manifests(config)
     identity = run_identity(config, manifests)
     check_sets(config.evaluate, config.model.scale)
+    check_overlap(config)
     complexity = complexity_once(config.model)
     is_first = not rank_zero_only.rank  # type: ignore[attr-defined]
     # The processes of a distributed training share the folder.

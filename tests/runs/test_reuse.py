@@ -47,8 +47,9 @@ def config(tiny_run: MakeRun) -> RunConfig:
 
 
 def with_sets(config: RunConfig, *sets: Path) -> RunConfig:
-    """``config`` with other evaluation sets."""
-    return config.override(evaluate={"data": list(map(str, sets))})
+    """``config`` with other evaluation sets, perhaps the training photographs."""
+    data = {**config.data.to_dict(), "allow_overlap": True}
+    return config.override(data=data, evaluate={"data": list(map(str, sets))})
 
 
 def run_in(results: Path, study: str, variant: str, config: RunConfig) -> Record:

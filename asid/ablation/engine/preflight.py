@@ -13,6 +13,7 @@ from asid.ablation.study.expand import Study
 from asid.ablation.study.plan import plan_runs
 from asid.ablation.study.study import StudyError
 from asid.config import RunConfig
+from asid.data.overlap import check_overlap
 from asid.evaluation.evaluate import check_sets
 from asid.model.build import build_network
 from asid.model.complexity import count_parameters
@@ -41,6 +42,8 @@ def prepare(study: Study, folder: Path, cluster: ClusterConfig) -> Study:
     """
     base = study.run_config(study.base_name)
     check_sets(base.evaluate, base.model.scale)  # the same for all variants
+    for config in {config.data: config for config in map(study.run_config, study.variants)}.values():
+        check_overlap(config)
     if not (cluster.scheduler or cluster.slurm):
         for name in study.variants:
             check_devices(study.run_config(name).train)

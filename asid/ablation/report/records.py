@@ -62,8 +62,9 @@ def _read(folder: Path) -> Record | None:
 
 def _check_planned(folder: Path, record: Record, run: PlannedRun | str) -> None:
     """Raise :class:`ReportError` if a record is not what the plan says: a run, or the name of a reference."""
-    is_run = isinstance(run, PlannedRun)
-    expected = {"variant": run.variant, **_settings(run.config)} if is_run else {"variant": run}
+    expected: dict[str, Any] = {"variant": run}
+    if isinstance(run, PlannedRun):
+        expected = {"variant": run.variant, **_settings(run.config)}
     got = {"variant": record.variant, **_settings(record.config)}
     for name, value in expected.items():
         if got.get(name) != value:

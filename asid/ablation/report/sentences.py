@@ -9,6 +9,7 @@ from asid.ablation.report.tables import COVERAGE, show_interval
 from asid.ablation.study.references import REFERENCES
 from asid.ablation.study.variants import format_value
 from asid.config import PlainCNNConfig
+from asid.runs.identity import set_name
 
 ALPHA = f"{1 - LEVEL:g}"
 _NARROWER = f"{2 * LEVEL - 1:.0%}".replace("%", " %")
@@ -189,6 +190,7 @@ def describe(results: StudyResults) -> list[str]:
         f"Multiply-adds for an output of {width}×{height}.",
         f"asid {record.provenance['asid']}, commit {', '.join(commits)}; torch {record.provenance['torch']}.",
     ]
+    sentences += _describe_overlap(results)
     if results.table["map_use"].notna().any():
         sentences.insert(
             2,
@@ -198,6 +200,21 @@ def describe(results: StudyResults) -> list[str]:
     if results.plan.profile:
         sentences.insert(0, f"Profile: {results.plan.profile}.")
     return [*sentences, *_describe_references(results), *_exceptions(results)]
+
+
+def _describe_overlap(results: StudyResults) -> list[str]:
+    """Which images have more than one use."""
+    data, sentences = results.first.data, []
+    validation = data.get("validation", {}).get("manifest")
+    same = [use for use in data if use.startswith("evaluate ") and data[use]["manifest"] == validation]
+    if names := [set_name(data[use]["source"]) for use in same]:
+        sentences.append(f"Validated on the images of {', '.join(names)}; no checkpoint is chosen by it.")
+    if any(stored.record.config.data.allow_overlap for stored in results.runs):
+        sentences.append(
+            "data.allow_overlap: the training photographs were not compared with those of validation and evaluation, "
+            "and may be among them; scores on such images say nothing about others."
+        )
+    return sentences
 
 
 def _describe_references(results: StudyResults) -> list[str]:

@@ -75,7 +75,8 @@ def steps(monkeypatch: pytest.MonkeyPatch) -> list[int]:
 def make(crops: Path, name: str, *variants: str, sets: Sequence[Path] = (), **content: Any) -> Study:
     base = {
         "model": {"num_groups": 1},
-        "data": {"train": str(crops / "train"), "validation": str(crops / "validation"), "patch_size": 16},
+        "data": {"train": str(crops / "train"), "validation": str(crops / "validation"), "patch_size": 16}
+        | {"allow_overlap": True},
         "train": {"steps": 2, "batch_size": 2, "validate_every": 2, "checkpoint_every": 2, "accelerator": "cpu"},
         "evaluate": {"data": list(map(str, sets or [crops / "validation"]))},
     }

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 import pytest
-from written_study import PROTOCOL, make_study, seeded
+from written_study import PROTOCOL, edit_file, make_study, seeded
 
 from asid.ablation.report.results import StudyResults, load_results
 from asid.ablation.report.sentences import conclude, describe, explain, limits
@@ -174,3 +174,13 @@ def test_controls_dropped_variants_and_the_profile_are_listed(tmp_path: Path) ->
     assert "Controls of matched size, the same change at the size of base: 100%-meso for no_sharing." in sentences
     assert "Dropped by the rule esa: false: x, y." in sentences
     assert "Dropped by the rule ratio 0: z." in sentences
+
+
+def test_images_with_two_uses_are_told(tmp_path: Path) -> None:
+    folder = make_study(tmp_path)
+    text = " ".join(describe(load_results(folder)))
+    assert "Validated on the images of set_5; no checkpoint is chosen by it." in text
+    assert "allow_overlap" not in text
+    path = folder / "runs" / "base-1" / RECORD
+    edit_file(path, lambda record: record["config"]["data"].update(allow_overlap=True))
+    assert "data.allow_overlap: the training photographs were not compared" in " ".join(describe(load_results(folder)))

@@ -79,20 +79,27 @@ def train(
     console.print(f"[green]done[/green]: {escape(str(output))}/record.json")
 
 
+_NAME = 26
+"""Columns of a terminal in which the names of variants are not broken."""
+
+
 @app.command()
 def report(folder: Annotated[Path, typer.Argument(help="Folder of a study, e.g. results/quick.")]) -> None:
     """Write a study's report: a page (HTML), tables (Markdown, LaTeX, CSV, JSON) and figures (PNG, SVG)."""
     from asid.ablation.report.results import load_results
     from asid.ablation.report.sentences import conclude, describe, explain
-    from asid.ablation.report.tables import alignment, to_text
+    from asid.ablation.report.tables import HALF_WIDTH, alignment, to_text
     from asid.ablation.report.write import write_report
 
     results = load_results(folder)
     files = write_report(results)
     shown = to_text(results.table, compact=True).drop(columns=["change", "data"])
     shown = shown.rename(columns={"p (Holm)": "p", "map use (dB)": "map use"})
-    for name in ("SD", "seeds", "SSIM", "MACs (G)", "params"):  # dropped one by one until the table fits
-        if sum(2 + max(map(len, [column, *shown[column]])) for column in shown) > console.width:
+    widths = {column: 2 + max(map(len, [column, *shown[column]])) for column in shown}
+    widths["variant"] = min(widths["variant"], _NAME)
+    # Dropped one by one until the table fits; variant, PSNR, change and verdict stay.
+    for name in ("SD", "seeds", "SSIM", "MACs (G)", "params", "map use", "p", HALF_WIDTH):
+        if sum(widths[column] for column in shown) > console.width:
             shown = shown.drop(columns=name)
     title = escape(results.plan.question)
     table = Table(title=title, title_justify="left", box=SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False)

@@ -94,7 +94,8 @@ def _table_of_set(results: StudyResults, data: str) -> dict[str, Any]:
     rows = results.rows(data).reset_index(drop=True)
     shown, best = to_text(rows), best_values(rows)
     changes = dict(zip(shown["variant"], shown["change"], strict=True))
-    shown = shown.drop(columns=["change", "data"])
+    first = ["variant", "verdict"]
+    shown = shown[first + [name for name in shown if name not in (*first, "change", "data")]]
     body = [
         [
             {"column": name, "text": text if name in TEXT_COLUMNS else _typeset(text), "best": (index, name) in best}

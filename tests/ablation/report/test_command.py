@@ -71,6 +71,23 @@ def test_the_command_prints_a_table_that_fits(
     assert lines[-1] == f"Written: 0 files; start with {folder}/report.html"
 
 
+@pytest.mark.parametrize("width", [60, 80])
+def test_psnr_and_verdict_stay_beside_long_names(
+    width: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    name = "attention-sharing-none_distillation-ratio-0"
+    folder = make_study(tmp_path, seeded({name: [0.1, 0.2, 0.15]}), map_use={"set_5": 0.1})
+    monkeypatch.setattr(cli, "console", Console(width=width))
+    monkeypatch.setattr(write, "write_report", lambda folder: [])
+    cli.report(folder)
+    lines = capsys.readouterr().out.splitlines()
+    (header,) = [line for line in lines if line.split()[:1] == ["variant"]]
+    assert {"PSNR (dB)", "Δ dB", "verdict"} <= set(re.split(r"\s{2,}", header.strip()))
+    (row,) = [line for line in lines if "30.66" in line]
+    assert row.split()[-1] in ("better", "undecided")
+    assert "…" not in row
+
+
 def test_the_command_names_each_evaluation_set(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

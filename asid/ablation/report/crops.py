@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from asid.ablation.report.figures import WIDTH, ReportFigure
@@ -18,6 +19,8 @@ from asid.files import IMAGES
 from asid.plots import study as plots
 from asid.plots import style
 
+CROPS = "crops"
+"""Stem of the figure's files."""
 _SIDE = 64
 """Side of a crop, in HR pixels."""
 _COLUMNS = 8
@@ -73,9 +76,23 @@ def draw_best_and_worst(results: StudyResults) -> ReportFigure:
         ImageError: If HR or SR images no longer exist.
     """
     examples = find_examples(results)
+    return draw_crops(results, examples, _why(results, examples))
+
+
+def drawn_before(results: StudyResults) -> ReportFigure:
+    """What belongs to the files of :func:`draw_best_and_worst` that were drawn while the images existed.
+
+    Its figure is empty.
+    """
+    examples = find_examples(results)
+    shown = [_choose_runs(results, example, examples) for example in examples]
+    return _report_figure(style.new_figure(WIDTH, 1), shown, _why(results, examples))
+
+
+def _why(results: StudyResults, examples: Sequence[Example]) -> str:
     base = results.plan.base
     why = f"Chosen among all images and variants by the change of PSNR against {base} in the mean over seeds. "
-    return draw_crops(results, examples, why if examples[0].variants else "")
+    return why if examples[0].variants else ""
 
 
 def draw_crops(results: StudyResults, examples: Sequence[Example], why: str = "") -> ReportFigure:
@@ -100,12 +117,16 @@ def draw_crops(results: StudyResults, examples: Sequence[Example], why: str = ""
         pixels = {image.title: image.pixels for image in row}
         notes = {image.title: image.note for image in row}
         plots.plot_crops(pixels, part, most_detailed_box(row[0].pixels, _SIDE), notes)
+    return _report_figure(figure, shown, why)
+
+
+def _report_figure(figure: Figure, shown: Sequence[Sequence[StoredRecord]], why: str) -> ReportFigure:
     seeds = sorted({run.record.config.seed for runs in shown for run in runs if run.record.complexity})
     caption = (
         f"The {_SIDE}×{_SIDE} pixels with the strongest edges of each image, and the PSNR of the whole image. {why}"
         f"From the SR images of the runs with seed {' and '.join(map(str, seeds))}."
     )
-    return ReportFigure("crops", figure, "Best and worst images", caption)
+    return ReportFigure(CROPS, figure, "Best and worst images", caption)
 
 
 def _choose_runs(results: StudyResults, example: Example, examples: Sequence[Example]) -> list[StoredRecord]:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from matplotlib import rc_context
 
-from asid.ablation.report.crops import draw_best_and_worst
+from asid.ablation.report.crops import CROPS, draw_best_and_worst, drawn_before
 from asid.ablation.report.escape import to_csv
 from asid.ablation.report.figures import ReportFigure, draw_figures
 from asid.ablation.report.latex import to_latex
@@ -33,15 +33,17 @@ def write_report(results: StudyResults) -> list[Path]:
     Returns:
         The files.
     """
+    scores = to_csv(results.scores)
     with rc_context(style.STYLE):
-        figures, notes = _draw(results)
+        figures, kept, notes = _draw(results, scores)
         folder = results.folder / "figures"
         drawn = [file for figure in figures for file in style.save_figure(figure.figure, folder / figure.name)]
+    figures = [*figures, *kept]
     texts = {
         "comparison.csv": to_csv(results.table),
         "comparison.json": to_json(results),
         "comparison.tex": to_latex(results),
-        "scores.csv": to_csv(results.scores),
+        "scores.csv": scores,
         "timings.csv": to_csv(results.timings),
         "comparison.md": to_markdown(results, [figure.name for figure in figures], notes),
         "report.html": to_html(results, figures, notes),
@@ -51,13 +53,22 @@ def write_report(results: StudyResults) -> list[Path]:
     return [*(results.folder / name for name in texts), *drawn]
 
 
-def _draw(results: StudyResults) -> tuple[list[ReportFigure], list[str]]:
-    """The figures, and a sentence for each that could not be drawn."""
-    figures = draw_figures(results)
+def _draw(results: StudyResults, scores: str) -> tuple[list[ReportFigure], list[ReportFigure], list[str]]:
+    """The figures to save; those that were drawn before and stay; and a sentence for each that cannot be drawn.
+
+    Crops need images, which need not be kept. Without them, crops that were drawn from the same ``scores`` stay, and
+    others are deleted.
+    """
+    figures, before = draw_figures(results), results.folder / "scores.csv"
     try:
-        return [*figures, draw_best_and_worst(results)], []
+        return [*figures, draw_best_and_worst(results)], [], []
     except ImageError as error:
-        return figures, [f"No crops: {error}."]
+        files = [results.folder / "figures" / f"{CROPS}.{kind}" for kind in ("png", "svg")]
+        if all(file.is_file() for file in (before, *files)) and before.read_text(encoding="utf-8") == scores:
+            return figures, [drawn_before(results)], []
+        for file in files:
+            file.unlink(missing_ok=True)
+        return figures, [], [f"No crops: {error}.".replace(f"{results.folder}/", "")]
 
 
 def to_json(results: StudyResults) -> str:

@@ -70,7 +70,7 @@ def test_the_page_shows_tables_statistics_and_where_they_come_from(written: Path
     for sentence in [*conclude(results), *explain(results), *describe(results)]:
         assert sentence.replace("'", "&#39;") in text
     for expected in (
-        "no_sharing attention sharing: none ▲ better 60 964 6.10 30.75 0.707 0.9100 – +0.750 [+0.750, +0.750] &lt;0.001",
+        "attention sharing: none ▲ better 60 964 6.10 30.75 0.707 0.9100 – +0.750 [+0.750, +0.750] &lt;0.001",
         "does not cover new trainings",
         "Change of PSNR against base.",
         "From 6 records.",

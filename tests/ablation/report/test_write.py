@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from paths import ROOT
 from PIL import Image
 from written_study import FINISHED, PSNR, make_study, seeded
 
@@ -166,3 +167,26 @@ def test_infinite_scores_are_valid_json(tmp_path: Path) -> None:
     results = load_results(make_study(tmp_path, {"base": {0: {"ant": np.inf, "bee": 30.0}}}))
     content = json.loads(to_json(results), parse_constant=lambda name: pytest.fail(name))
     assert content["table"][1]["psnr"] == "inf"
+
+
+def test_the_committed_study_reports_itself_byte_for_byte_anywhere(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its SR images are not committed: the crops that were drawn from them stay."""
+    reference = ROOT / "results" / "reference" / "quick"
+    folder = shutil.copytree(reference, tmp_path / "quick")
+    monkeypatch.chdir(tmp_path)
+    write_report(load_results(folder))
+    assert contents(folder) == contents(reference)
+    assert str(tmp_path) not in (folder / "report.html").read_text()
+
+
+def test_crops_of_other_scores_are_not_kept(tmp_path: Path, written: Path) -> None:
+    folder = shutil.copytree(written, tmp_path / "results")
+    shutil.rmtree(folder / "runs" / "base-0" / "images")
+    write_report(load_results(folder))
+    assert contents(folder)["figures/crops.png"] == contents(written)["figures/crops.png"]
+    (folder / "scores.csv").write_text("")
+    write_report(load_results(folder))
+    assert not list((folder / "figures").glob("crops.*"))
+    assert "No crops: no image at runs/base-0/images" in (folder / "comparison.md").read_text()

@@ -30,7 +30,10 @@ ALLOWED = {
     "plots": BASICS,
     "panels": NUMBERS
     | {"evaluation", "training", "runs", "ablation.study", "ablation.engine", "ablation.report", "interpret", "plots"},
-    "cli": NUMBERS | {"evaluation", "training", "runs", "ablation.study", "ablation.engine", "ablation.report"},
+    "bench": NUMBERS
+    | {"evaluation", "training", "runs", "ablation.study", "ablation.engine", "ablation.report", "interpret", "plots"},
+    "cli": NUMBERS
+    | {"evaluation", "training", "runs", "ablation.study", "ablation.engine", "ablation.report", "bench"},
 }
 """For each part of the package the parts that it may import, besides itself."""
 

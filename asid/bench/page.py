@@ -59,8 +59,8 @@ def _head(bench: dict[str, Any]) -> str:
     ]
     if bench["quick"]:
         lines.append(
-            "**This is a quick bench**: small sizes, at most two rounds. It shows that everything works, and roughly "
-            "how sides compare; for numbers to rely on, run `asid bench` on a quiet machine."
+            "**This is a quick bench**: mostly small sizes, at most two rounds. It shows that everything works, and "
+            "roughly how sides compare; for numbers to rely on, run `asid bench` on a quiet machine."
         )
     if loads and (most := max(loads)) > machine["cores"]:
         lines.append(
@@ -134,5 +134,5 @@ def _draw_growth(bench: dict[str, Any]) -> list[tuple[str, Any]]:
         return []
     figure = new_figure(2 * len(rows), 2)
     costs = {row["grows"]: (row["sizes"], row["ms"], row["exponent of time"]) for row in rows}
-    plot_growth(costs, list(figure.subplots(1, len(rows), squeeze=False)[0]))
+    plot_growth(costs, list(figure.subplots(1, len(rows), squeeze=False, sharey=True)[0]))
     return [("growth", figure)]

@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 
 from matplotlib.axes import Axes
+from matplotlib.ticker import LogLocator, NullFormatter, ScalarFormatter
 
 from asid.plots.style import colours
 
@@ -42,6 +43,9 @@ def plot_growth(costs: Mapping[str, tuple[Sequence[float], Sequence[float], floa
         ax.loglog(sizes, milliseconds, "o-", color=colour, ms=4)
         ax.set_xticks(sizes, [f"{size:g}" for size in sizes])
         ax.set_xticks([], minor=True)
+        ax.yaxis.set_major_formatter(ScalarFormatter())
+        ax.yaxis.set_major_locator(LogLocator(subs=(1, 3)))
+        ax.yaxis.set_minor_formatter(NullFormatter())
         ax.set_xlabel(name)
         ax.set_title(f"exponent {power:.2f}")
     axes[0].set_ylabel("ms")

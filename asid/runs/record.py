@@ -144,8 +144,12 @@ def to_rows(table: "pd.DataFrame") -> list[Any]:
     return [{str(name): value for name, value in row.items()} for row in rows]
 
 
-def provenance() -> dict[str, Any]:
-    """Versions, commit, machine and time, for the record."""
+def provenance(accelerator: str = "cpu") -> dict[str, Any]:
+    """Versions, commit, machine and time, for the record.
+
+    Args:
+        accelerator: ``train.accelerator``, what trained.
+    """
     import torch  # over a second, and reading records needs none
 
     packages = ("asid", "torch", "lightning", "numpy", "scikit-image", "pillow")
@@ -155,10 +159,23 @@ def provenance() -> dict[str, Any]:
         "python": platform.python_version(),
         **{package: metadata.version(package) for package in packages},
         "machine": f"{platform.system()} {platform.machine()}",
+        "cpu": _cpu_model(),
+        "capability": torch.backends.cpu.get_cpu_capability(),
+        "gpu": torch.cuda.get_device_name() if accelerator in ("auto", "gpu") and torch.cuda.is_available() else None,
         "cpus": os.cpu_count(),
         "threads": torch.get_num_threads(),
         "finished": datetime.now(UTC).isoformat(timespec="seconds"),
     }
+
+
+def _cpu_model() -> str:
+    """The processor, as its maker calls it: which of torch's kernels run depends on it, and so do the last digits."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+    except OSError:  # not Linux
+        lines = []
+    names = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
+    return next(names, platform.processor() or platform.machine())
 
 
 def _commit() -> str | None:

@@ -49,7 +49,11 @@ class Run:
 
     def write_record(self, study: str, variant: str) -> Record:
         """Write the run's record, the last step: from then on the run counts as done."""
-        identity, before, now = run_identity(self.config, self.manifests), self.previous, provenance()
+        identity, before, now = (
+            run_identity(self.config, self.manifests),
+            self.previous,
+            provenance(self.config.train.accelerator),
+        )
         counts: Any = self.complexity.to_dict()
         record = Record(
             study=study,

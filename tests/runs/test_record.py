@@ -10,11 +10,12 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 from written_study import edit_file
 
 from asid.config import RunConfig
 from asid.runs.identity import Code, Identity, current_code, run_identity, stored_identity
-from asid.runs.record import RECORD, Record, RecordError, read_record, to_rows, write_record
+from asid.runs.record import RECORD, Record, RecordError, provenance, read_record, to_rows, write_record
 
 IDENTITY = Identity(training="0123456789ab", evaluations={"samples": "ba9876543210"})
 
@@ -201,3 +202,13 @@ def test_missing_numbers_are_null(tmp_path: Path) -> None:
     path = write_record(make_record(history=to_rows(table)), tmp_path)
     json.loads(path.read_text(), parse_constant=lambda word: pytest.fail(f"{word} is not JSON"))
     assert [row["psnr"] for row in read_record(tmp_path).history] == [None, 30.0]
+
+
+def test_the_provenance_names_the_processor(monkeypatch: pytest.MonkeyPatch) -> None:
+    made = provenance()
+    assert made["cpu"]
+    assert made["capability"] == torch.backends.cpu.get_cpu_capability()
+    assert made["gpu"] is None
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "get_device_name", lambda: "Some GPU")
+    assert [provenance(kind)["gpu"] for kind in ("cpu", "auto", "gpu")] == [None, "Some GPU", "Some GPU"]

@@ -29,7 +29,7 @@ from asid.runs.record import Record
 _SYMBOLS = {"better": "▲", "worse": "▼", "equivalent": "≈", "undecided": "○"}
 _PROVENANCE = {
     "code": ("commit", "source", "asid"),
-    "machine": ("machine", "cpus", "threads"),
+    "machine": ("machine", "cpu", "capability", "gpu", "cpus", "threads"),
     "versions": ("python", "torch", "lightning", "numpy", "scikit-image", "pillow"),
 }
 

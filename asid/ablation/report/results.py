@@ -234,7 +234,8 @@ class StudyResults:
         """One row a run: how long it took, on which machine. Varies with the machine's load.
 
         Columns: variant, seed, train, evaluate, upscale (s; the last one: in the network, for all evaluation images),
-        latency (ms, upscale for one image), machine, cpus, threads, finished, commit. What a record lacks is missing.
+        latency (ms, upscale for one image), machine, cpu, capability, gpu, cpus, threads, finished,
+        commit. What a record lacks is missing.
         """
         rows = []
         for record in (stored.record for stored in self.runs):
@@ -268,7 +269,7 @@ class StudyResults:
         return Selection(self.folder, self.plan, records, self.missing, whole=self, data=data)
 
 
-_MACHINE = ("machine", "cpus", "threads", "finished", "commit")
+_MACHINE = ("machine", "cpu", "capability", "gpu", "cpus", "threads", "finished", "commit")
 
 
 @dataclass(frozen=True)

@@ -32,8 +32,31 @@ def conclude(results: StudyResults) -> list[str]:
 
 
 def limits(results: StudyResults) -> list[str]:
-    """What the study cannot show: with maps that are hardly used, few seeds, and different numbers of threads."""
-    return [*_unused_maps(results), *_few_seeds(results), *_different_threads(results)]
+    """What the study cannot show: with maps that are hardly used, few seeds, different machines or threads."""
+    return [
+        *_unused_maps(results),
+        *_few_seeds(results),
+        *_different_machines(results),
+        *_different_threads(results),
+    ]
+
+
+def _different_machines(results: StudyResults) -> list[str]:
+    """Where runs were trained on different processors."""
+    machines: dict[str, list[str]] = {}
+    for record in (stored.record for stored in results.runs):
+        made = record.provenance
+        parts = [made.get(name) for name in ("gpu", "cpu", "capability")]
+        machines.setdefault(", ".join(filter(None, parts)) or "unknown", []).append(
+            f"{record.variant} seed {record.config.seed}"
+        )
+    if len(machines) < 2:
+        return []
+    named = "; ".join(f"{machine}: {', '.join(runs)}" for machine, runs in machines.items())
+    return [
+        "The runs were trained on different processors, which makes a seed another training: a change may come from "
+        f"the machine ({named})."
+    ]
 
 
 def _different_threads(results: StudyResults) -> list[str]:
@@ -190,6 +213,10 @@ def describe(results: StudyResults) -> list[str]:
         f"Multiply-adds for an output of {width}×{height}.",
         f"asid {record.provenance['asid']}, commit {', '.join(commits)}; torch {record.provenance['torch']}.",
     ]
+    sentences.append(
+        "On another processor a seed is another training: PSNR differs from the first decimal on, "
+        "and by as much as between seeds or more."
+    )
     sentences += _describe_overlap(results)
     if results.table["map_use"].notna().any():
         sentences.insert(

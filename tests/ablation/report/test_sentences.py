@@ -184,3 +184,12 @@ def test_images_with_two_uses_are_told(tmp_path: Path) -> None:
     path = folder / "runs" / "base-1" / RECORD
     edit_file(path, lambda record: record["config"]["data"].update(allow_overlap=True))
     assert "data.allow_overlap: the training photographs were not compared" in " ".join(describe(load_results(folder)))
+
+
+def test_different_machines_are_named(tmp_path: Path) -> None:
+    folder = make_study(tmp_path)
+    assert not [sentence for sentence in limits(load_results(folder)) if "processors" in sentence]
+    made = {"cpu": "Zen 7", "capability": "AVX512"}
+    edit_file(folder / "runs" / "base-1" / RECORD, lambda record: record["provenance"].update(made))
+    (sentence,) = [sentence for sentence in limits(load_results(folder)) if "processors" in sentence]
+    assert "Zen 7, AVX512: base seed 1" in sentence

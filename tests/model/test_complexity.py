@@ -42,6 +42,11 @@ def test_published_networks(name: str, scale: int, parameters: int, macs_torch: 
     assert result.to_dict()["output"] == [1280, 720]
 
 
+def test_every_multiply_add_of_the_published_network_is_counted() -> None:
+    """×4, 1280×720, to the last one: convolutions and the products of attention."""
+    assert measure(preset("asid", scale=4)).macs_torch == 20_794_782_840
+
+
 def test_a_plain_cnn_is_counted() -> None:
     cnn = measure(PlainCNNConfig(num_features=8, num_blocks=2), (60, 44))
     weights = 9 * (3 * 8 + 4 * 8 * 8 + 8 * 12)  # each is used once for each LR pixel

@@ -213,10 +213,7 @@ def describe(results: StudyResults) -> list[str]:
         f"Multiply-adds for an output of {width}×{height}.",
         f"asid {record.provenance['asid']}, commit {', '.join(commits)}; torch {record.provenance['torch']}.",
     ]
-    sentences.append(
-        "On another processor a seed is another training: PSNR differs from the first decimal on, "
-        "and by as much as between seeds or more."
-    )
+    sentences.append("On another processor a seed is another training: its PSNR may differ from the first decimal on.")
     sentences += _describe_overlap(results)
     if results.table["map_use"].notna().any():
         sentences.insert(

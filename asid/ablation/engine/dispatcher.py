@@ -82,7 +82,8 @@ class Dispatcher:
         Raises:
             ValueError: A worker has another version of the package.
         """
-        alive = list(self.client.scheduler_info(n_workers=-1)["workers"])
+        # Not scheduler_info: the client renews that in the background without workers, and may return it so.
+        alive = list(self.client.nthreads())
         if new := [address for address in alive if address not in self.positions]:
             for address, source in self.client.run(source_hash, workers=new, on_error="ignore").items():
                 if source != source_hash():

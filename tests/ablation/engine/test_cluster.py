@@ -16,6 +16,8 @@ from paths import TRAIN_VARIANT
 
 from asid.ablation.engine import cluster
 from asid.ablation.engine.cluster import ClusterConfig, environment_of, open_cluster, threads_each
+from asid.ablation.engine.dispatcher import Dispatcher
+from asid.ablation.engine.progress import Progress
 from asid.ablation.engine.runner import run_study
 from asid.ablation.report.results import load_results
 from asid.ablation.report.write import write_report
@@ -200,3 +202,15 @@ def test_workers_outlive_the_sleep_of_their_machine() -> None:
 def test_cpu_threads_are_shared_out_evenly(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("dask.system.CPU_COUNT", 8)
     assert [threads_each(workers) for workers in (1, 2, 3, 8, 20)] == [8, 4, 2, 1, 1]
+
+
+@pytest.mark.process
+def test_living_workers_are_found_while_the_client_renews_what_it_knows(tmp_path: Path) -> None:
+    """Dask's client replaces its list of workers by an empty one every other second."""
+    with open_cluster(ClusterConfig(), workers=1) as client:
+        client.wait_for_workers(1)
+        client._periodic_callbacks["scheduler-info"].callback_time = 0.1  # milliseconds: as on a busy machine
+        client._periodic_callbacks["scheduler-info"].stop()
+        client.loop.add_callback(client._periodic_callbacks["scheduler-info"].start)
+        dispatcher = Dispatcher(client, tmp_path / "unused.ipynb", 1, True, 0, Progress([]))
+        assert {len(dispatcher._find_workers()) for _ in range(300)} == {1}

@@ -120,7 +120,7 @@ def run_bench(
 
     Returns:
         JSON values: ``format``, ``quick``, ``against`` (the file's name), ``machine``, ``seconds`` in all, and
-        ``sections``: for each name ``rows``, ``seconds``, and ``load`` before and after. A section that this machine
+        ``sections``: for each name ``rows``, ``seconds``, ``load`` before and after, and ``commit``. A section that this machine
         or installation does not allow has no rows.
 
     Raises:
@@ -140,6 +140,7 @@ def run_bench(
             "rows": rows,
             "seconds": round(time.perf_counter() - began, 1),
             "load": [before, load()],
+            "commit": machine["commit"],
         }
     return {
         "format": FORMAT,
@@ -149,3 +150,21 @@ def run_bench(
         "seconds": round(time.perf_counter() - start, 1),
         "sections": sections,
     }
+
+
+def add_earlier(bench: dict[str, Any], earlier: dict[str, Any]) -> dict[str, Any]:
+    """``bench`` with the sections of an earlier one that it lacks.
+
+    Unchanged if the earlier one was made with another effort, plain network, machine or version of torch.
+    """
+
+    def made_by(content: dict[str, Any]) -> list[Any]:
+        machine = content["machine"]
+        return [content["quick"], content["against"], *(machine[name] for name in ("cpu", "cores", "python", "torch"))]
+
+    if earlier.get("format") != FORMAT or made_by(earlier) != made_by(bench):
+        return bench
+    both = {**earlier["sections"], **bench["sections"]}
+    sections = {name: both[name] for name in SECTIONS if name in both}
+    seconds = round(sum(section["seconds"] for section in sections.values()), 1)
+    return {**bench, "seconds": seconds, "sections": sections}

@@ -15,6 +15,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+import psutil
+
 from asid.bench.timing import Row, Work, median
 
 
@@ -26,6 +28,8 @@ class Cost:
     """Wall-clock time."""
     cpu: float
     """CPU time, of all threads."""
+    before_mb: float
+    """Resident memory before the work: of Python, the libraries, the network."""
     peak_mb: float
     """Peak resident memory of the process, with what it has imported."""
     faults: int
@@ -59,6 +63,7 @@ def summarise(costs: Sequence[Cost]) -> Row:
 
 
 def _measure(work: Work) -> Cost:
+    before = psutil.Process().memory_info().rss / 1e6
     start, cpu, faults = time.perf_counter(), time.process_time(), resource.getrusage(resource.RUSAGE_SELF).ru_minflt
     work()
     seconds, used, now = (
@@ -66,7 +71,7 @@ def _measure(work: Work) -> Cost:
         time.process_time() - cpu,
         resource.getrusage(resource.RUSAGE_SELF),
     )
-    return Cost(seconds, used, _peak_mb(now.ru_maxrss), now.ru_minflt - faults)
+    return Cost(seconds, used, before, _peak_mb(now.ru_maxrss), now.ru_minflt - faults)
 
 
 def _peak_mb(most: int) -> float:

@@ -36,7 +36,8 @@ def write_page(bench: dict[str, Any], path: Path) -> list[Path]:
         section = SECTIONS[name]
         table = to_markdown(measured["rows"]) if measured["rows"] else _NOT_HERE.get(name, "Not measured.")
         before, after = measured["load"]
-        how = f"Took {measured['seconds']:.0f} s; load average before and after: {before:g}, {after:g}."
+        how = f"Took {measured['seconds']:.0f} s; load average before and after: {before:g}, {after:g}"
+        how += f"; commit {measured['commit']}." if measured["commit"] != bench["machine"]["commit"] else "."
         parts += [f"## {section.title}", section.text, table, how]
         if name == "growth" and "growth" in plots:
             parts.append(f"![Time over size]({path.stem}/growth.png)")

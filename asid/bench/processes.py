@@ -28,10 +28,14 @@ def measure_memory(setting: Setting) -> list[Row]:
     sides = ["asid", *(["plain"] if against else [])]
 
     def peaks(work: str, arguments: dict[str, Any]) -> Row:
-        cost = {side: run_work(work, {"side": side, "against": against, **arguments}).peak_mb for side in sides}
-        return _peaks(cost["asid"], cost.get("plain"))
+        costs = {side: run_work(work, {"side": side, "against": against, **arguments}) for side in sides}
+        peak = costs["asid"].peak_mb
+        row = {"before it MB": costs["asid"].before_mb, "peak MB": peak}
+        if "plain" in costs:
+            row |= {"plain peak MB": costs["plain"].peak_mb, "asid / plain": peak / costs["plain"].peak_mb}
+        return row
 
-    sizes = [("asid", 4, 320, 180)] if setting.quick else [("asid", 4, 480, 270), ("asid", 2, 960, 540)]
+    sizes = [("asid", 4, 480, 270), ("asid", 2, 960, 540)][: 1 if setting.quick else None]
     rows = []
     for name, scale, width, height in sizes:
         work = f"{name} ×{scale}, untiled to {scale * width}×{scale * height}"
@@ -39,10 +43,6 @@ def measure_memory(setting: Setting) -> list[Row]:
         rows.append({"work": work} | peaks("inference", size))
     steps = {"preset": "asid", "count": 2, "choose_threads": False}
     return [*rows, {"work": "asid, training step"} | peaks("steps", steps)]
-
-
-def _peaks(mine: float, plain: float | None) -> Row:
-    return {"peak MB": mine} | ({"plain peak MB": plain, "asid / plain": mine / plain} if plain else {})
 
 
 def measure_allocator(setting: Setting) -> list[Row]:
@@ -125,7 +125,7 @@ def measure_starts(setting: Setting) -> list[Row]:
         subprocess.run([sys.executable, "-c", code], check=True, capture_output=True)
 
     works = {name: (lambda code=code: start(code)) for name, code in _STARTS.items()}
-    times = time_in_turn(works, setting.rounds(5), warm=not setting.quick)
+    times = time_in_turn(works, 1 if setting.quick else 5, warm=not setting.quick)
     rows = []
     for name, measured in times.items():
         over = [seconds - torch for seconds, torch in zip(measured, times["import torch"], strict=True)]

@@ -21,8 +21,8 @@ _SEEDS = 10
 
 def measure_tiles(setting: Setting) -> list[Row]:
     """Upscaling by tiles to outputs of growing size, in processes of their own."""
-    network, tile = ("asid-tiny", 64) if setting.quick else ("asid", 256)
-    sizes = [(160, 120), (320, 240)] if setting.quick else [(640, 360), (1920, 1080)]
+    network, tile = "asid-tiny" if setting.quick else "asid", 256
+    sizes = [(640, 360), (1920, 1080)]
     rows = []
     for width, height in sizes:
         cost = run_work("upscale", {"preset": network, "scale": 2, "height": height, "width": width, "tile": tile})
@@ -39,7 +39,7 @@ def measure_reports(setting: Setting) -> list[Row]:
     if not _REFERENCE.is_dir():
         return []
     costs = {}
-    for number in (50, 100) if setting.quick else (100, 300, 1000):
+    for number in (100, 1000) if setting.quick else (100, 300, 1000):
         with tempfile.TemporaryDirectory() as name:
             write_records(Path(name), number)
             costs[number] = run_work("report", {"folder": name})
@@ -92,7 +92,7 @@ def measure_studies(setting: Setting) -> list[Row]:
     """The plan of growing studies, and their state before the first run."""
     rows = []
     plans, states, costs = {}, {}, {}
-    for number in (50, 100) if setting.quick else (50, 150, 500):
+    for number in (50, 500) if setting.quick else (50, 150, 500):
         with tempfile.TemporaryDirectory() as name:
             folder = Path(name)
             study = folder / "study.yaml"

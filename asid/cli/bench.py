@@ -13,7 +13,10 @@ def bench(
     output: Annotated[Path, typer.Option("--json", help="JSON file for the measurements.")] = Path(
         "results/performance.json"
     ),
-    only: Annotated[str | None, typer.Option(help="Sections to measure, e.g. step,inference. Default: all.")] = None,
+    only: Annotated[
+        str | None,
+        typer.Option(help="Sections to measure, e.g. step,inference; the file keeps its others. Default: all."),
+    ] = None,
     quick: Annotated[
         bool, typer.Option("--quick", help="Small sizes, at most two rounds: whether it works, not to compare.")
     ] = False,
@@ -31,7 +34,7 @@ def bench(
     again: Annotated[bool, typer.Option("--again", help="Measure nothing: write the page from the JSON file.")] = False,
 ) -> None:
     """Measure training, inference, data, start-up, memory and growth, against a plain implementation. Takes minutes."""
-    from asid.bench.bench import run_bench
+    from asid.bench.bench import add_earlier, run_bench
     from asid.bench.page import to_markdown, write_page
     from asid.bench.setting import Setting, find_plain, load_plain
 
@@ -49,6 +52,8 @@ def bench(
         with errors.status("measuring the machine") as status:
             setting = Setting(quick=quick, against=plain)
             measured = run_bench(setting, names, lambda name: status.update(f"measuring: {name}"))
+        if names and path.is_file():
+            measured = add_earlier(measured, read_json(path))
         write_json(path, measured)
     for name, section in measured["sections"].items():
         say(f"\n{name}")

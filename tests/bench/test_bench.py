@@ -9,7 +9,7 @@ import pytest
 from command_line import Call
 
 from asid.ablation.report.results import load_results
-from asid.bench.bench import SECTIONS
+from asid.bench.bench import SECTIONS, add_earlier
 from asid.bench.child import run_work
 from asid.bench.page import to_markdown, write_page
 from asid.bench.processes import busy_loops
@@ -28,7 +28,9 @@ MACHINE |= {"python": "3.11", "torch": "2.6", "asid": "0.1.0", "commit": "abc", 
 
 def bench_of(sections: dict[str, Any], **changes: Any) -> dict[str, Any]:
     """What :func:`asid.bench.bench.run_bench` returns."""
-    measured = {name: {"rows": rows, "seconds": 1.0, "load": [0.5, 0.6]} for name, rows in sections.items()}
+    measured = {
+        name: {"rows": rows, "seconds": 1.0, "load": [0.5, 0.6], "commit": "abc"} for name, rows in sections.items()
+    }
     about = {"format": 1, "quick": False, "against": "plain.py", "machine": MACHINE, "seconds": 60.0}
     return about | {"sections": measured} | changes
 
@@ -64,6 +66,14 @@ def test_a_quick_bench_writes_its_measurements_and_the_page(cli: Call, tmp_path:
     page.unlink()
     assert cli("bench", "--again", "--write", page).status == 0  # the page needs nothing but the file
     assert page.read_text() == before
+
+
+def test_sections_are_measured_again_alone() -> None:
+    earlier = bench_of({"step": [STEP], "growth": [GROWTH]})
+    now = bench_of({"start": [], "step": []})
+    both = add_earlier(now, earlier)["sections"]
+    assert {name: section["rows"] for name, section in both.items()} == {"step": [], "start": [], "growth": [GROWTH]}
+    assert add_earlier(now, {**earlier, "machine": {**MACHINE, "cpu": "Y"}}) == now
 
 
 def test_the_page_has_every_section_and_both_plots(tmp_path: Path) -> None:

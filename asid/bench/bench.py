@@ -72,7 +72,8 @@ SECTIONS = {
     "start": Section("Start-up", "New Python processes, in turn.", processes.measure_starts),
     "memory": Section(
         "Peak memory",
-        "Peak resident memory of a process that does nothing else, with the libraries that it imports.",
+        "Peak resident memory of a process that does nothing else. What it holds before the work, the libraries and the "
+        "network, is part of both peaks.",
         processes.measure_memory,
     ),
     "allocator": Section(
@@ -120,8 +121,8 @@ def run_bench(
 
     Returns:
         JSON values: ``format``, ``quick``, ``against`` (the file's name), ``machine``, ``seconds`` in all, and
-        ``sections``: for each name ``rows``, ``seconds``, ``load`` before and after, and ``commit``. A section that this machine
-        or installation does not allow has no rows.
+        ``sections``: for each name ``rows``, ``seconds``, ``load`` before and after, and ``commit``. A section that
+        this machine or installation does not allow has no rows.
 
     Raises:
         ValueError: There is no such section.

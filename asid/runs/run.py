@@ -49,11 +49,8 @@ class Run:
 
     def write_record(self, study: str, variant: str) -> Record:
         """Write the run's record, the last step: from then on the run counts as done."""
-        identity, before, now = (
-            run_identity(self.config, self.manifests),
-            self.previous,
-            provenance(self.config.train.accelerator),
-        )
+        identity, before = run_identity(self.config, self.manifests), self.previous
+        now = provenance(self.config.train.accelerator)
         counts: Any = self.complexity.to_dict()
         record = Record(
             study=study,

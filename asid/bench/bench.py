@@ -72,8 +72,8 @@ SECTIONS = {
     "start": Section("Start-up", "New Python processes, in turn.", processes.measure_starts),
     "memory": Section(
         "Peak memory",
-        "Peak resident memory of a process that does nothing else. What it holds before the work, the libraries and the "
-        "network, is part of both peaks.",
+        "Peak resident memory of a process that does nothing else. What it holds before the work, the libraries and "
+        "the network, is part of both peaks.",
         processes.measure_memory,
     ),
     "allocator": Section(

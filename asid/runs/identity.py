@@ -1,8 +1,8 @@
 """Identity: what a training and an evaluation depend on, as hashes, so that neither is done twice. No torch in here.
 
-- A **training** is its network, its training configuration, the bytes of its images and of the
-  weights that it begins with, its seed, and the code that makes
-  weights. Its validation belongs to it, because the curves do: they are stored with the weights.
+- A **training** is its network, its training configuration, the bytes of its images and of the weights that it begins
+  with, its seed, and the code that makes weights. Its validation belongs to it, because the curves do: they are stored
+  with the weights.
 - An **evaluation** is a training, one evaluation set with the bytes of its images, how the network is applied, the
   protocol, and the code that makes scores.
 

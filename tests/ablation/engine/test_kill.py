@@ -68,7 +68,7 @@ def kill_at_random(study: Path, output: Path, kills: int, seed: int) -> dict[str
     done: dict[str, int] = {}
     for _ in range(kills):
         process = start(study, output)
-        time.sleep(chance.uniform(1, 25))
+        time.sleep(chance.uniform(1, 25 if kills < 10 else 45))  # many kills are to reach late steps, too
         alive = [] if process.poll() is not None else family(process)
         if alive:
             victim = chance.choice([alive[0], chance.choice(alive)])

@@ -284,22 +284,27 @@ def test_the_curve_ends_with_one_validation_of_what_is_saved(
     assert read_history(tmp_path)["psnr"].iloc[-1] == pytest.approx(scores["psnr"].mean(), rel=1e-6)
 
 
-def test_a_training_killed_in_its_last_validation_resumes_to_the_same_weights(
-    tiny_run: MakeRun, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    config = tiny_run(ema_decay=0.5)  # a checkpoint and a validation are due at the last step
-    whole = train(config, tmp_path / "whole", progress=False)
+def validate_until(step: int, config: RunConfig, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Train until the validation at a step, which kills the training."""
     validate = TrainingModule.validation_step
 
     def validation_step(self: TrainingModule, batch: Any, index: int) -> None:
-        if self.trainer.global_step == config.train.steps:
+        if self.trainer.global_step == step:
             raise KilledError
         validate(self, batch, index)
 
     with monkeypatch.context() as patch:
         patch.setattr(TrainingModule, "validation_step", validation_step)
         with pytest.raises(KilledError):
-            train(config, tmp_path / "killed", progress=False)
+            train(config, folder, progress=False)
+
+
+def test_a_training_killed_in_its_last_validation_resumes_to_the_same_weights(
+    tiny_run: MakeRun, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = tiny_run(ema_decay=0.5)  # a checkpoint and a validation are due at the last step
+    whole = train(config, tmp_path / "whole", progress=False)
+    validate_until(config.train.steps, config, tmp_path / "killed", monkeypatch)
     resumed = train(config, tmp_path / "killed", progress=False)
     assert same(weights(resumed), weights(whole))
     assert validations(tmp_path / "killed") == [3, 6]
@@ -310,17 +315,7 @@ def test_a_kill_during_a_validation_loses_no_point_of_the_curve(
 ) -> None:
     config = tiny_run(ema_decay=0.5, checkpoint_every=1)  # a checkpoint is due at each step, a validation at 3 and 6
     whole = train(config, tmp_path / "whole", progress=False)
-    validate = TrainingModule.validation_step
-
-    def validation_step(self: TrainingModule, batch: Any, index: int) -> None:
-        if self.trainer.global_step == 3:
-            raise KilledError
-        validate(self, batch, index)
-
-    with monkeypatch.context() as patch:
-        patch.setattr(TrainingModule, "validation_step", validation_step)
-        with pytest.raises(KilledError):
-            train(config, tmp_path / "killed", progress=False)
+    validate_until(3, config, tmp_path / "killed", monkeypatch)
     train_until(3, config, tmp_path / "killed")  # resumes, validates, and dies right after the checkpoint of step 3
     (tmp_path / "killed" / HISTORY).write_bytes(b"\0" * 100)  # as after a power failure
     resumed = train(config, tmp_path / "killed", progress=False)

@@ -95,10 +95,23 @@ def save_checkpoint(model: Network, path: str | Path, **metadata: Any) -> Path:
     header = {"format": FORMAT, "model": model.config.to_dict(), "value_range": list(model.value_range), **metadata}
     entries = {key: json.dumps(value) for key, value in header.items()}
     tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in model.state_dict().items()}
-    content = save(tensors, {**entries, CHECKSUM: _checksum(entries, tensors)})
+    content = _in_order(save(tensors, {**entries, CHECKSUM: _checksum(entries, tensors)}))
     with atomic_write(path) as partial:  # an unfinished write must not look like a checkpoint
         partial.write_bytes(content)
     return Path(path)
+
+
+def _in_order(content: bytes) -> bytes:
+    """The bytes of a safetensors file with its metadata in alphabetical order.
+
+    The library writes it in another order each time, and the files of equal networks are to be equal.
+    """
+    begin = 8 + int.from_bytes(content[:8], "little")
+    header = json.loads(content[8:begin])
+    header["__metadata__"] = dict(sorted(header["__metadata__"].items()))
+    text = json.dumps(header, separators=(",", ":"), ensure_ascii=False).encode()
+    text += b" " * (-len(text) % 8)  # tensors are aligned
+    return len(text).to_bytes(8, "little") + text + content[begin:]
 
 
 def load_checkpoint(path: str | Path) -> Network:

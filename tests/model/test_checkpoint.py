@@ -142,6 +142,12 @@ def test_round_trip(changes: dict[str, object], value_range: tuple[float, float]
         assert json.loads(file.metadata()["run"]) == {"seed": 3}
 
 
+def test_equal_networks_are_equal_files(tmp_path: Path) -> None:
+    network = ASID(preset("asid-tiny", num_groups=1), seed=1)
+    files = [save_checkpoint(network, tmp_path / f"{index}", run={"note": "Zoë \x1f"}) for index in range(3)]
+    assert len({path.read_bytes() for path in files}) == 1
+
+
 def test_a_failed_write_leaves_the_old_checkpoint(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = save_checkpoint(ASID(preset("asid-tiny"), seed=1), tmp_path / "model.safetensors")
     before = path.read_bytes()

@@ -24,8 +24,9 @@ ALLOWED = {
     "training": NUMBERS | {"evaluation"},
     "runs": NUMBERS | {"evaluation", "training"},
     "ablation.study": NUMBERS | {"runs"},
-    "ablation.engine": NUMBERS | {"evaluation", "training", "runs", "ablation.study"},
-    "ablation.report": BASICS | {"data", "runs", "ablation.study", "plots"},
+    "ablation.statistics": BASICS | {"runs", "ablation.study"},
+    "ablation.engine": NUMBERS | {"evaluation", "training", "runs", "ablation.study", "ablation.statistics"},
+    "ablation.report": BASICS | {"data", "runs", "ablation.study", "ablation.statistics", "plots"},
     "interpret": NUMBERS | {"evaluation"},
     "plots": BASICS,
     "panels": NUMBERS

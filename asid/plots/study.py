@@ -15,7 +15,7 @@ from numpy.typing import ArrayLike, NDArray
 from asid.plots.style import PALETTE, REFERENCE, signed
 
 VERDICTS = {"better": "#0173b2", "worse": "#d55e00", "equivalent": "#029e73", "undecided": "0.35", "one seed": "0.35"}
-"""A colour for each verdict of :mod:`asid.ablation.report.stats`."""
+"""A colour for each verdict of :mod:`asid.ablation.statistics.paired`."""
 _DASHES = ("--", ":", "-.")
 _MARKERS = "osD^vPXp"
 

@@ -275,7 +275,7 @@ def package(tmp_path_factory: pytest.TempPathFactory) -> Path:
         ("evaluation/verify.py", False, False),
         ("files.py", False, False),
         ("runs/run.py", False, False),
-        ("ablation/report/stats.py", False, False),
+        ("ablation/statistics/paired.py", False, False),
         ("plots/study.py", False, False),
         ("cli/main.py", False, False),
     ],

@@ -1,1 +1,1 @@
-"""The results of a study: statistics, tables, figures, page."""
+"""The results of a study: tables, figures, page."""

@@ -9,7 +9,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from asid.ablation.report.results import StudyResults, field_label
-from asid.ablation.report.scores import seed_means
+from asid.ablation.statistics.scores import seed_means
 from asid.plots import study as plots
 from asid.plots import style
 

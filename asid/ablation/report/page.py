@@ -13,7 +13,6 @@ from jinja2 import Environment, PackageLoader, StrictUndefined, Template
 from asid.ablation.report.figures import ReportFigure
 from asid.ablation.report.results import StudyResults
 from asid.ablation.report.sentences import conclude_set, describe, explain, limits
-from asid.ablation.report.stats import Comparison
 from asid.ablation.report.tables import (
     TEXT_COLUMNS,
     alignment,
@@ -23,6 +22,7 @@ from asid.ablation.report.tables import (
     show_p,
     to_text,
 )
+from asid.ablation.statistics.paired import Comparison
 from asid.files import ERROR
 from asid.runs.record import Record
 

@@ -8,8 +8,15 @@ from typing import Any
 
 import pandas as pd
 
-from asid.ablation.report.records import ReportError, StoredRecord, read_records
-from asid.ablation.report.scores import Scores, Statistics, compare_with_base, score_arrays, score_changes, seed_means
+from asid.ablation.statistics.records import ReportError, StoredRecord, read_records
+from asid.ablation.statistics.scores import (
+    Scores,
+    Statistics,
+    compare_with_base,
+    score_arrays,
+    score_changes,
+    seed_means,
+)
 from asid.ablation.study.plan import Plan, read_plan
 from asid.ablation.study.references import REFERENCES
 from asid.ablation.study.variants import format_value
@@ -151,7 +158,7 @@ class StudyResults:
 
     @cached_property
     def changes(self) -> pd.DataFrame:
-        """Change of PSNR against the base; see :func:`asid.ablation.report.scores.score_changes`."""
+        """Change of PSNR against the base; see :func:`asid.ablation.statistics.scores.score_changes`."""
         untrained = [name for name in self.references if name not in self.trained_references]
         return score_changes(self.scores, self.plan.base, untrained)
 
@@ -168,7 +175,7 @@ class StudyResults:
         Its columns are :data:`COLUMNS`: ``change`` as text, ``macs`` in G by torch's counter, ``psnr`` in dB, means
         over images and seeds, ``sd``: standard deviation of the seeds' means in dB, ``map_use``: the dB of ``psnr``
         that are lost with uniform attention maps, ``seeds`` that have a record; then, as in
-        :class:`asid.ablation.report.stats.Comparison`,
+        :class:`asid.ablation.statistics.paired.Comparison`,
         ``delta`` in dB, ``low`` and ``high`` over seeds, ``image_low`` and ``image_high`` over images, p-values,
         ``detectable`` in dB, and ``pairs``, the seeds shared with the base. None depends on the machine's speed.
         """

@@ -3,9 +3,9 @@
 import math
 
 from asid.ablation.report.results import StudyResults, field_label
-from asid.ablation.report.scores import LEVEL, Statistics
-from asid.ablation.report.stats import can_reach, smallest_p
 from asid.ablation.report.tables import COVERAGE, show_interval
+from asid.ablation.statistics.paired import can_reach, smallest_p
+from asid.ablation.statistics.scores import LEVEL, Statistics
 from asid.ablation.study.references import REFERENCES
 from asid.ablation.study.variants import format_value
 from asid.config import PlainCNNConfig

@@ -5,7 +5,7 @@ from typing import Any
 
 import pandas as pd
 
-from asid.ablation.report.scores import LEVEL
+from asid.ablation.statistics.scores import LEVEL
 from asid.ablation.study.references import REFERENCES
 
 COVERAGE = f"{LEVEL:.0%}".replace("%", " %")

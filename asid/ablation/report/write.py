@@ -12,8 +12,8 @@ from asid.ablation.report.latex import to_latex
 from asid.ablation.report.markdown import to_markdown
 from asid.ablation.report.page import to_html
 from asid.ablation.report.results import StudyResults
-from asid.ablation.report.scores import LEVEL
 from asid.ablation.report.sentences import conclude, describe, explain
+from asid.ablation.statistics.scores import LEVEL
 from asid.data.images import ImageError
 from asid.files import json_text, write_text
 from asid.plots import style

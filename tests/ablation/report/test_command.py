@@ -10,7 +10,8 @@ import pytest
 from rich.console import Console
 from written_study import PSNR, QUESTION, make_study, seeded
 
-from asid.ablation.report import stats, write
+from asid.ablation.report import write
+from asid.ablation.statistics import paired
 from asid.cli import main as cli
 from asid.files import RECORD, STUDY
 
@@ -23,7 +24,7 @@ def test_every_record_is_read_once_and_every_statistic_computed_once(
     folder = make_study(tmp_path, sets=("set_5", "set_14"))
     opened: Counter[str] = Counter()
     compared: list[object] = []
-    read, compare = io.open, stats.compare
+    read, compare = io.open, paired.compare
 
     def count_opened(file: Any, *args: Any, **options: Any) -> Any:
         opened[str(file)] += 1
@@ -35,7 +36,7 @@ def test_every_record_is_read_once_and_every_statistic_computed_once(
 
     monkeypatch.setattr(io, "open", count_opened)
     monkeypatch.setattr("builtins.open", count_opened)
-    monkeypatch.setattr(stats, "compare", count_compared)
+    monkeypatch.setattr(paired, "compare", count_compared)
     cli.report(folder)
     records = {str(path): 1 for path in folder.rglob(RECORD)}
     assert len(records) == 3 * 2 + 1

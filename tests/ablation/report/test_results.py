@@ -11,9 +11,9 @@ import pytest
 from written_study import PARAMETERS, PSNR, SSIM, edit_file, make_study, seeded
 
 import asid
-from asid.ablation.report import stats
 from asid.ablation.report.results import ReportError, load_results
-from asid.ablation.report.scores import Scores, compare_with_base
+from asid.ablation.statistics import paired
+from asid.ablation.statistics.scores import Scores, compare_with_base
 from asid.files import RECORD, STUDY
 
 
@@ -243,7 +243,7 @@ def test_the_table_holds_the_statistics_of_its_scores(tmp_path: Path) -> None:
         "noisy": "undecided",
     }
     array = np.array([[list(images.values()) for images in seeds.values()] for seeds in psnr.values()])
-    expected = stats.compare([array], 0, margin=0.05)[0][1]
+    expected = paired.compare([array], 0, margin=0.05)[0][1]
     assert expected is not None
     more = table["more"]
     assert more["delta"] == pytest.approx(0.104)
@@ -263,7 +263,7 @@ def test_the_margin_is_that_of_the_plan(tmp_path: Path) -> None:
 
 def test_all_evaluation_sets_are_one_family(tmp_path: Path) -> None:
     results = load_results(make_study(tmp_path, seeded(CHANGES), sets=("set_5", "set_14")))
-    np.testing.assert_allclose(results.table["p_holm"], stats.holm(results.table["p_t"]))
+    np.testing.assert_allclose(results.table["p_holm"], paired.holm(results.table["p_t"]))
     assert {statistics.family for statistics in results.statistics.values()} == {6}
 
 
@@ -281,7 +281,7 @@ def test_a_study_that_changes_nothing_seldom_reports_a_verdict_on_any_of_its_set
             for statistics in compare_with_base(sets, "base", 0.01, references).values()
         ]
         wrong += any(result.verdict in ("better", "worse") for of_set in results for result in of_set)
-        alone += any((stats.holm([result.p_t for result in of_set]) < 0.05).any() for of_set in results)
+        alone += any((paired.holm([result.p_t for result in of_set]) < 0.05).any() for of_set in results)
     assert wrong / 200 <= 0.05 + 2 * (0.05 * 0.95 / 200) ** 0.5
     assert alone / 200 > 0.1, "what one family is for"
 
@@ -324,7 +324,7 @@ def test_a_trained_reference_is_a_row_with_an_interval_and_changes_nothing_about
     results = load_results(make_study(tmp_path / "both", references=("bicubic", "linear"), plain_cnn=PLAIN_CNN))
     assert list(results.table["variant"]) == ["bicubic", "linear", "plain-cnn", *PSNR]
     row = rows(results.table)["plain-cnn"]
-    interval = stats.seed_interval([[1.5, 1.0], [1.0, 1.0]])
+    interval = paired.seed_interval([[1.5, 1.0], [1.0, 1.0]])
     assert (row["psnr"], row["seeds"], row["pairs"], row["delta"]) == (31.125, 2, 2, 1.125)
     assert row["sd"] == pytest.approx(np.std([30.75, 31.5], ddof=1))
     assert (row["low"], row["high"]) == pytest.approx((interval.low, interval.high))

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes, arrays
 from scipy import stats
 
-from asid.ablation.report.stats import (
+from asid.ablation.statistics.paired import (
     can_reach,
     compare,
     equivalence_p,

@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from asid.ablation.report import stats
+from asid.ablation.statistics import paired
 
 LEVEL = 0.95
 """Nominal coverage of every interval; verdicts err with probability 1 - LEVEL."""
@@ -36,9 +36,9 @@ class Statistics:
     """Number of seeds the base has a record for."""
     noise: float
     """Standard deviation of the base from seed to seed, in dB; NaN with one seed."""
-    comparisons: dict[str, stats.Comparison]
+    comparisons: dict[str, paired.Comparison]
     """For each variant that shares a seed with the base."""
-    references: dict[str, stats.Difference]
+    references: dict[str, paired.Difference]
     """For each trained reference that shares a seed with the base: a difference without a test."""
     family: int
     """Number of comparisons, over all evaluation sets, that could be tested, and for which p-values are adjusted."""
@@ -80,14 +80,14 @@ def compare_with_base(
     compared = {data: scores for data, scores in sets.items() if base in scores.variants and not perfect[data].all()}
     psnr = {data: scores.psnr[:, :, ~perfect[data]] for data, scores in compared.items()}
     index = next((scores.variants.index(base) for scores in compared.values()), 0)
-    results = dict(zip(psnr, stats.compare(list(psnr.values()), index, margin, LEVEL), strict=True))
+    results = dict(zip(psnr, paired.compare(list(psnr.values()), index, margin, LEVEL), strict=True))
     return {
         data: Statistics(
             images=scores.images,
             left_out=[scores.images[image] for image in np.flatnonzero(perfect[data])],
             seeds=scores.seeds,
             base_seeds=int((~np.isnan(psnr[data][index]).all(axis=1)).sum()),
-            noise=stats.noise_floor(psnr[data][index]),
+            noise=paired.noise_floor(psnr[data][index]),
             comparisons={name: result for name, result in zip(scores.variants, results[data], strict=True) if result},
             references=_reference_differences(references[data]),
             family=sum(result is not None and result.n > 1 for of_set in results.values() for result in of_set),
@@ -96,12 +96,12 @@ def compare_with_base(
     }
 
 
-def _reference_differences(scores: Scores) -> dict[str, stats.Difference]:
+def _reference_differences(scores: Scores) -> dict[str, paired.Difference]:
     """The differences of the trained references from the base, which is the first of ``scores``."""
     psnr = scores.psnr[:, :, ~np.isposinf(scores.psnr).any(axis=(0, 1))]
     results = zip(scores.variants[1:], psnr[1:], strict=True)
-    pairs = {name: stats.paired_differences(reference, psnr[0]) for name, reference in results if psnr.size}
-    return {name: stats.difference(changes, LEVEL) for name, changes in pairs.items() if len(changes)}
+    pairs = {name: paired.paired_differences(reference, psnr[0]) for name, reference in results if psnr.size}
+    return {name: paired.difference(changes, LEVEL) for name, changes in pairs.items() if len(changes)}
 
 
 def seed_means(scores: pd.DataFrame) -> pd.DataFrame:

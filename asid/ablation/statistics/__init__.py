@@ -1,0 +1,1 @@
+"""What the seeds of a study say: tests, looks and power. No torch in here."""

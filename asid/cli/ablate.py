@@ -15,8 +15,6 @@ from rich.live import Live
 from rich.markup import escape
 from rich.table import Table
 
-from asid.ablation.study.expand import Study, expand, load_study
-from asid.ablation.study.study import StudyFile
 from asid.cli.options import JsonOption, console, say
 from asid.cli.stopping import stops_cleanly
 from asid.files import ERROR, NOTEBOOK, json_text
@@ -25,6 +23,7 @@ if TYPE_CHECKING:
     from asid.ablation.engine.cluster import ClusterConfig
     from asid.ablation.engine.runner import Outcome
     from asid.ablation.engine.status import RunState
+    from asid.ablation.study.expand import Study
 
 app = typer.Typer(help="Plan, run, watch and resume studies of many variants.", no_args_is_help=True)
 
@@ -65,6 +64,8 @@ def run(
     smoke: SmokeOption = False,
 ) -> None:
     """Run a study: one notebook per run. Finished runs are skipped; a failed run does not stop the others."""
+    from asid.ablation.study.expand import load_study
+
     study = load_study(study_file, profile)
     folder = output or _default_folder(study, smoke)
     notebook = study_file.parent / study.config.notebook
@@ -86,6 +87,8 @@ def plan(
     as_json: JsonOption = False,
 ) -> None:
     """Show what a study runs and costs: parameters, multiply-adds, seconds per step, hours, disk. Trains nothing."""
+    from asid.ablation.study.expand import load_study
+
     study = load_study(study_file, profile)
     hours = _read_duration(budget) if budget else None
     from asid.ablation.engine.cluster import ClusterConfig
@@ -182,11 +185,7 @@ def resume(
     retry: RetryOption = 0,
 ) -> None:
     """Continue a study after an interruption: everything that is not done, trainings from their last checkpoint."""
-    from asid.ablation.study.plan import read_plan
-
-    stored = read_plan(folder)
-    cluster = _cluster_config(workers, scheduler, slurm)
-    _execute(expand(stored.study), stored.notebook, folder, cluster, retry=retry, command=stored.command)
+    _go_on(folder, _cluster_config(workers, scheduler, slurm), retry=retry)
 
 
 @app.command("retry")
@@ -198,15 +197,12 @@ def retry_failed(
 ) -> None:
     """Repeat the runs that failed, and no others."""
     from asid.ablation.engine.status import study_states
-    from asid.ablation.study.plan import read_plan
 
     failed = frozenset((state.variant, state.seed) for state in study_states(folder) if state.state == "failed")
     if not failed:
         say(f"no run in {folder} has failed")
         return
-    stored = read_plan(folder)
-    cluster = _cluster_config(workers, scheduler, slurm)
-    _execute(expand(stored.study), stored.notebook, folder, cluster, only=failed, command=stored.command)
+    _go_on(folder, _cluster_config(workers, scheduler, slurm), only=failed)
 
 
 @app.command()
@@ -234,11 +230,22 @@ def diff(
 @app.command()
 def schema() -> None:
     """Print the JSON Schema of study files, for editors."""
+    from asid.ablation.study.study import StudyFile
+
     typer.echo(json.dumps(StudyFile.model_json_schema(), indent=2))
 
 
+def _go_on(folder: Path, cluster: "ClusterConfig", **options: Any) -> None:
+    """Execute the study that was planned in ``folder``; the options are those of :func:`_execute`."""
+    from asid.ablation.study.expand import expand
+    from asid.ablation.study.plan import read_plan
+
+    stored = read_plan(folder)
+    _execute(expand(stored.study), stored.notebook, folder, cluster, command=stored.command, **options)
+
+
 def _execute(
-    study: Study,
+    study: "Study",
     notebook: Path,
     folder: Path,
     cluster: "ClusterConfig",
@@ -277,7 +284,7 @@ def _print_outcomes(outcomes: "list[Outcome]", total: int, folder: Path) -> None
         raise typer.Exit(1)
 
 
-def _default_folder(study: Study, smoke: bool) -> Path:
+def _default_folder(study: "Study", smoke: bool) -> Path:
     return Path("results") / (study.config.full_name + ("-smoke" if smoke else ""))
 
 

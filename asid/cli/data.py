@@ -8,9 +8,7 @@ import typer
 from rich.table import Table
 
 from asid.cli.options import JsonOption, RootOption, console, say
-from asid.data.benchmarks import BENCHMARKS, Benchmark
-from asid.data.images import ImageError
-from asid.data.sources import ROOT_VARIABLE, find_folders, find_pairs
+from asid.data.benchmarks import BENCHMARKS, ROOT_VARIABLE, Benchmark
 
 app = typer.Typer(help="List, check and download data sets; the cache of their images.", no_args_is_help=True)
 
@@ -96,6 +94,9 @@ def show_cache(
 
 def _describe(benchmark: Benchmark, root: Path | None) -> dict[str, Any]:
     """A row of the list as JSON values. ``folders`` is empty if the set is absent; ``problem``: why it is unusable."""
+    from asid.data.images import ImageError
+    from asid.data.sources import find_folders, find_pairs
+
     row = {"name": benchmark.name, "images": benchmark.images, "use": benchmark.use, "page": benchmark.page}
     row |= {"download": bool(benchmark.archives), "folders": [], "problem": None}
     try:

@@ -8,7 +8,7 @@ from rich.console import Console
 from rich.text import Text
 
 from asid.config import PRESETS, Config, EvalConfig, InferenceConfig, Protocol
-from asid.data.sources import ROOT_VARIABLE
+from asid.data.benchmarks import ROOT_VARIABLE
 from asid.files import parse_yaml, printable
 
 

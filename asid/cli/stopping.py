@@ -8,7 +8,6 @@ from contextlib import contextmanager, suppress
 from types import FrameType
 from typing import NoReturn
 
-import psutil
 from rich.console import Console
 
 
@@ -22,6 +21,8 @@ def stops_cleanly(console: Console) -> Iterator[None]:
     if threading.current_thread() is not threading.main_thread():
         yield
         return
+    import psutil  # noqa: F401  # now: not in a signal handler, which may interrupt another import
+
     asked = False
 
     def stop(number: int, frame: FrameType | None) -> None:
@@ -42,6 +43,8 @@ def stops_cleanly(console: Console) -> Iterator[None]:
 
 
 def _kill_all(status: int) -> NoReturn:
+    import psutil  # loaded by now
+
     for child in psutil.Process().children(recursive=True):
         with suppress(psutil.Error):
             child.kill()

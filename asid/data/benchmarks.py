@@ -4,6 +4,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+ROOT_VARIABLE = "ASID_DATA"
+"""Environment variable: the folder of all data sets."""
+
 
 @dataclass(frozen=True)
 class Archive:

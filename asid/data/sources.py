@@ -8,17 +8,15 @@ import re
 from difflib import get_close_matches
 from pathlib import Path
 
-from asid.data.benchmarks import BENCHMARKS, Benchmark, find_benchmark
+from asid.data.benchmarks import BENCHMARKS, ROOT_VARIABLE, Benchmark, find_benchmark
 from asid.data.images import ImageError
 from asid.data.layouts import Pair, pair_folder, subfolder
 from asid.data.photographs import Photograph
 from asid.data.samples import sample_paths
 
-ROOT_VARIABLE = "ASID_DATA"
-
 
 def data_root() -> Path | None:
-    """Return the folder of all data sets, from the environment variable ``ASID_DATA``; ``None`` if it is not set."""
+    """Return the folder of all data sets, from :data:`ROOT_VARIABLE`; ``None`` if that is not set."""
     value = os.environ.get(ROOT_VARIABLE)
     return Path(value) if value else None
 

@@ -52,8 +52,8 @@ def test_importing_the_package_is_light_and_has_no_effect(tmp_path: Path) -> Non
 
 
 def test_the_command_line_is_light(tmp_path: Path) -> None:
-    """Help and mistakes are answered before torch is loaded."""
-    heavy = "{'torch', 'lightning', 'matplotlib', 'pandas', 'dask', 'papermill'}"
+    """Help and mistakes are answered before anything large is loaded."""
+    heavy = "{'torch', 'lightning', 'matplotlib', 'numpy', 'pandas', 'dask', 'papermill', 'psutil', 'PIL'}"
     code = f"import sys, asid.cli.main\nprint({heavy} & set(sys.modules))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, cwd=tmp_path)
     assert (done.returncode, done.stdout) == (0, "set()\n"), done.stderr

@@ -6,7 +6,6 @@ G groups, S distillation steps, L layers per step (``config.spatial_windows``); 
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
-from typing import Literal
 
 import numpy as np
 import torch
@@ -15,6 +14,7 @@ from numpy.typing import NDArray
 from asid.config import ModelConfig
 from asid.data.images import RGBImage
 from asid.evaluation.inference import to_tensor
+from asid.interpret.similarity import Measure, row_similarity
 from asid.model.base import Network
 from asid.model.network import ASID
 from asid.model.observe import evaluation_mode
@@ -204,7 +204,7 @@ def _mean_over_pixels(maps: ImageAttentionMaps, measure: Callable[[Array, Array]
 
 
 def group_similarity(
-    maps: ImageAttentionMaps, *, step: int = 0, layer: int = 0, measure: Literal["cosine", "correlation"] = "cosine"
+    maps: ImageAttentionMaps, *, step: int = 0, layer: int = 0, measure: Measure = "cosine"
 ) -> NDArray[np.float64]:
     """Similarity of the maps of the groups, (G, G): the mean over pixels of the similarity between two groups' rows.
 
@@ -214,20 +214,12 @@ def group_similarity(
         maps: The maps of an image.
         step: Distillation step.
         layer: Layer of spatial attention in the step.
-        measure: ``cosine`` or ``correlation``; both are 1 for identical rows. All entries are positive, so the cosine
-            of unrelated rows is above 0; the correlation subtracts the mean of each row first, and is 0 for unrelated
-            rows.
+        measure: How two rows are compared.
 
     Raises:
         ValueError: The step, layer or measure does not exist.
     """
     maps.check_layer(step, layer)
-    if measure not in ("cosine", "correlation"):
-        raise ValueError(f"expected cosine or correlation, got {measure!r}")
     _, _, in_image = maps.image_tokens(layer)
-    units = []
-    for group in range(maps.config.num_groups):
-        rows = maps.spatial_maps[group][step][layer][in_image].astype(np.float64)  # (pixels, T)
-        rows = rows - rows.mean(-1, keepdims=True) if measure == "correlation" else rows
-        units.append(rows / np.maximum(np.linalg.norm(rows, axis=-1, keepdims=True), 1e-30))
-    return np.array([[(one * other).sum(-1).mean() for other in units] for one in units])
+    rows = [maps.spatial_maps[group][step][layer][in_image] for group in range(maps.config.num_groups)]  # (pixels, T)
+    return np.array([[row_similarity(one, other, measure).mean() for other in rows] for one in rows])

@@ -9,12 +9,34 @@ from asid.model.base import UNIT_RANGE
 from asid.model.observe import evaluation_mode
 
 
+def apply(model: nn.Module, images: Tensor) -> Tensor:
+    """Apply ``model`` in evaluation mode to a batch (B, 3, H, W) in [0, 1]: (B, 3, sH, sW) in [0, 1], not clipped.
+
+    Args:
+        model: From (B, 3, H, W) to (B, 3, sH, sW), both in ``model.value_range``, or in [0, 1] if the model does not
+            have this attribute.
+        images: On any device, in any float dtype; the model gets them on its own, and in its own.
+
+    Raises:
+        ValueError: The output is not a batch of RGB images.
+    """
+    parameter = next(model.parameters(), torch.empty(0))
+    low, high = getattr(model, "value_range", UNIT_RANGE)
+    with evaluation_mode(model):
+        output = model(images.to(parameter.device, parameter.dtype) * (high - low) + low)
+    if not isinstance(output, Tensor) or output.ndim != 4 or output.shape[:2] != images.shape[:2]:
+        shape = tuple(output.shape) if isinstance(output, Tensor) else type(output).__name__
+        raise ValueError(
+            f"expected a model that returns one RGB image for each input, ({len(images)}, 3, sH, sW), got {shape}"
+        )
+    return (output - low) / (high - low)
+
+
 def forward(model: nn.Module, image: NDArray[np.floating]) -> tuple[Tensor, Tensor]:
     """Run ``model`` on an image, in evaluation mode, so that gradients with respect to the image can be taken.
 
     Args:
-        model: From a batch (1, 3, H, W) to (1, 3, sH, sW), both in ``model.value_range``, or in [0, 1] if the model
-            does not have this attribute.
+        model: See :func:`apply`.
         image: (H, W, 3) RGB in [0, 1].
 
     Returns:
@@ -26,9 +48,5 @@ def forward(model: nn.Module, image: NDArray[np.floating]) -> tuple[Tensor, Tens
     """
     parameter = next(model.parameters(), torch.empty(0))
     leaf = torch.from_numpy(image).permute(2, 0, 1)[None].to(parameter.device, parameter.dtype).requires_grad_()
-    low, high = getattr(model, "value_range", UNIT_RANGE)
-    with evaluation_mode(model), torch.enable_grad():
-        output = (model(leaf * (high - low) + low) - low) / (high - low)
-    if output.ndim != 4 or output.shape[:2] != (1, 3):
-        raise ValueError(f"expected a model that returns one RGB image as (1, 3, sH, sW), got {tuple(output.shape)}")
-    return leaf, output
+    with torch.enable_grad():
+        return leaf, apply(model, leaf)

@@ -305,7 +305,7 @@ def test_shared_maps_are_identical_and_others_are_not() -> None:
 
 
 def test_an_unknown_measure_is_refused(model: ASID) -> None:
-    with pytest.raises(ValueError, match="cosine or correlation"):
+    with pytest.raises(ValueError, match="one of correlation, cosine"):
         group_similarity(extract_attention_maps(model, photograph()), measure="angle")  # type: ignore[arg-type]
 
 

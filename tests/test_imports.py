@@ -33,8 +33,9 @@ ALLOWED = {
     | {"evaluation", "training", "runs", "ablation.study", "ablation.engine", "ablation.report", "interpret", "plots"},
     "bench": NUMBERS
     | {"evaluation", "training", "runs", "ablation.study", "ablation.engine", "ablation.report", "interpret", "plots"},
+    "doctor": NUMBERS | {"training", "runs"},
     "cli": NUMBERS
-    | {"evaluation", "training", "runs", "ablation.study", "ablation.engine", "ablation.report", "bench"},
+    | {"evaluation", "training", "runs", "ablation.study", "ablation.engine", "ablation.report", "bench", "doctor"},
 }
 """For each part of the package the parts that it may import, besides itself."""
 

@@ -36,7 +36,7 @@ SIZE_VARIABLE = "ASID_CACHE_GB"
 
 _DEFAULT_GB = 20.0
 """DIV2K with LR images at one scale takes 8 GB, DF2K 36 GB."""
-_RESERVE = 2 * 10**9
+RESERVE = 2 * 10**9
 """Bytes of the disk that the cache leaves free: a training has to write its checkpoints."""
 _TRIM_AFTER = 500 * 10**6
 """Bytes that a process writes between two looks at the size of the cache."""
@@ -239,8 +239,8 @@ def _write(path: Path, pixels: Pixels) -> None:
     global _written
     pixels = np.ascontiguousarray(pixels)
     path.parent.mkdir(parents=True, exist_ok=True)
-    if shutil.disk_usage(path.parent).free < pixels.nbytes + _RESERVE:
-        raise OSError(errno.ENOSPC, f"less than {_RESERVE / 1e9:g} GB are free")
+    if shutil.disk_usage(path.parent).free < pixels.nbytes + RESERVE:
+        raise OSError(errno.ENOSPC, f"less than {RESERVE / 1e9:g} GB are free")
     _written += pixels.nbytes
     if _written > _TRIM_AFTER:
         trim_cache()

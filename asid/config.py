@@ -351,8 +351,12 @@ class TrainConfig(Config):
     value_range: tuple[float, float] = (0.0, 1.0)
     """Values of black and white in the images that the network takes and returns; the published weights use [-1, 1].
     The loss is minimised in these units; curves show it for images in [0, 1]."""
+    optimizer: Literal["adamw", "muon"] = "adamw"
+    """AdamW for all parameters (the paper's), or Muon for the matrices within the groups and AdamW for the rest."""
     learning_rate: Annotated[float, Field(gt=0, lt=1)] = 5e-4
     """Peak learning rate of AdamW."""
+    muon_rate: Annotated[float, Field(gt=0, lt=1)] = 0.02
+    """Peak learning rate of Muon: about the size of the change of a matrix's singular values in a step."""
     rates: dict[str, Annotated[float, Field(gt=0)]] = Field(default_factory=dict)
     """Factors of the learning rate by part of the network: beginnings of parameter names, e.g. {deep: 0.1, groups.0:
     0.5}; the longest that fits counts. All other parameters have factor 1."""
@@ -481,7 +485,7 @@ class RunConfig(Config):
     @model_validator(mode="after")
     def _check_network(self) -> Self:
         if isinstance(self.model, PlainCNNConfig):
-            names, default = ("start", "pretrained", "rates"), TrainConfig()
+            names, default = ("start", "pretrained", "rates", "optimizer", "muon_rate"), TrainConfig()
             if given := [f"train.{name}" for name in names if getattr(self.train, name) != getattr(default, name)]:
                 raise ValueError(f"{', '.join(given)}: about the parts of ASID; leave it out for a plain CNN")
         return self

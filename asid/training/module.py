@@ -1,4 +1,4 @@
-"""What is optimised: L1 loss, AdamW, the learning rate over time, and PSNR as validation."""
+"""What is optimised: L1 loss, AdamW or Muon, the learning rate over time, and PSNR as validation."""
 
 import math
 from collections.abc import Callable
@@ -18,6 +18,7 @@ from asid.model.base import Network
 from asid.model.build import build_network
 from asid.model.network import ASID
 from asid.training.checkpoints import recount_micro_batches, training_digest
+from asid.training.muon import Muon, is_matrix
 
 
 class TrainingDivergedError(ValueError):
@@ -46,7 +47,7 @@ def learning_rate_factor(config: TrainConfig) -> Callable[[int], float]:
 
 
 def parameter_groups(model: Network, config: TrainConfig) -> list[dict[str, Any]]:
-    """The parameters by learning rate, as an optimiser takes them: ``params``, ``lr``, and ``rate``, the factor.
+    """The parameters by learning rate, as an optimiser takes them: ``params``, ``lr``, ``rate``, the factor, ``muon``.
 
     Raises:
         ValueError: A name in ``config.rates`` is not the beginning of any parameter's name.
@@ -57,13 +58,19 @@ def parameter_groups(model: Network, config: TrainConfig) -> list[dict[str, Any]
         close = get_close_matches(unknown[0], sorted(parts), n=1)
         hint = f"; did you mean '{close[0]}'?" if close else ""
         raise ValueError(f"train.rates: no parameter of this network begins with '{unknown[0]}'{hint}")
-    by_rate: dict[float, list[nn.Parameter]] = {}
+    alike: dict[tuple[bool, float], list[nn.Parameter]] = {}
     for name, parameter in model.named_parameters():
         fitting = [part for part in config.rates if f"{name}.".startswith(f"{part}.")]
         rate = config.rates[max(fitting, key=len)] if fitting else 1.0
-        by_rate.setdefault(rate, []).append(parameter)
+        alike.setdefault((config.optimizer == "muon" and is_matrix(name, parameter), rate), []).append(parameter)
     return [
-        {"params": parameters, "lr": config.learning_rate * rate, "rate": rate} for rate, parameters in by_rate.items()
+        {
+            "params": parameters,
+            "lr": (config.muon_rate if muon else config.learning_rate) * rate,
+            "rate": rate,
+            "muon": muon,
+        }
+        for (muon, rate), parameters in alike.items()
     ]
 
 
@@ -117,12 +124,14 @@ class TrainingModule(L.LightningModule):
         self.log("psnr", value, prog_bar=True, batch_size=1, on_epoch=True)
 
     def configure_optimizers(self) -> Any:
-        """AdamW, with learning rates that change after each step."""
+        """AdamW or Muon, with learning rates that change after each step."""
         train = self.run.train
         groups = parameter_groups(self.model, train)
         # In float16, Lightning cannot clip the gradients of a fused optimiser, which would undo their scaling itself.
         fused = train.precision != "16-mixed"
-        optimizer = torch.optim.AdamW(groups, betas=train.betas, weight_decay=train.weight_decay, fused=fused)
+        optimizer = (Muon if train.optimizer == "muon" else torch.optim.AdamW)(
+            groups, betas=train.betas, weight_decay=train.weight_decay, fused=fused
+        )
         schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, learning_rate_factor(train))
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
 

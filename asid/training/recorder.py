@@ -85,7 +85,7 @@ class HistoryRecorder(Callback):
             return
         loss = torch.stack(self.losses).mean().item() if self.losses else None
         self.losses.clear()
-        group = trainer.optimizers[0].param_groups[0]
+        group = next(group for group in trainer.optimizers[0].param_groups if not group["muon"])
         rate = group["lr"] / group["rate"]  # without the factor of a part of the network
         append_row(self.folder, [trainer.global_step, loss, rate, psnr, round(self._elapsed(), 3)])
         if self.on_history is not None:

@@ -23,6 +23,8 @@ _RECIPE: dict[str, Any] = {
     "start": "random",
     "pretrained": None,
     "value_range": [-1, 1],
+    "optimizer": "adamw",
+    "muon_rate": 0.02,
     "learning_rate": 0.004,
     "rates": {},
     "betas": [0.9, 0.99],

@@ -18,7 +18,7 @@ from torch import Tensor
 from asid.interpret.attention_maps import with_attention
 from asid.interpret.crops import Crops, psnr_by_image
 from asid.interpret.similarity import row_similarity
-from asid.model.base import UNIT_RANGE, Network, module_seed
+from asid.model.base import Network, module_seed
 from asid.model.interventions import Place, attention_modules, replaced_maps, uniform_map
 from asid.model.network import ASID
 from asid.model.observe import evaluation_mode
@@ -139,13 +139,16 @@ def transplant(
     )
 
 
+def network_input(model: ASID, crops: Crops) -> Tensor:
+    """The LR crops as a batch (N, 3, H, W) in the value range of ``model``."""
+    low, high = model.value_range
+    return torch.from_numpy(crops.lr).permute(0, 3, 1, 2).to(next(model.parameters())) / 255 * (high - low) + low
+
+
 def own_maps(model: ASID, crops: Crops) -> dict[Place, Tensor]:
     """The maps that ``model`` uses for a batch of images."""
-    parameter = next(model.parameters())
-    low, high = model.value_range
-    lr = torch.from_numpy(crops.lr).permute(0, 3, 1, 2).to(parameter) / 255 * (high - low) + low
     with evaluation_mode(model), torch.no_grad():
-        _, maps = model(lr, return_attention=True)
+        _, maps = model(network_input(model, crops), return_attention=True)
     return {
         (group, step, layer): attention_map
         for group, block in enumerate(maps.spatial)
@@ -156,7 +159,7 @@ def own_maps(model: ASID, crops: Crops) -> dict[Place, Tensor]:
 
 def null_maps(model: ASID, crops: Crops, own: Maps, seed: int = 0) -> dict[str, dict[Place, Tensor]]:
     """The :data:`NULLS` of each place."""
-    untrained = ASID(model.config, seed=seed, value_range=model.value_range or UNIT_RANGE).to(next(iter(own.values())))
+    untrained = ASID(model.config, seed=seed, value_range=model.value_range).to(next(iter(own.values())))
     count = len(crops.names)
     return {
         "uniform": {place: uniform_map(attention_map) for place, attention_map in own.items()},

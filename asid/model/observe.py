@@ -1,6 +1,6 @@
-"""Observing a network without leaving a trace: evaluation mode for the length of a block, shapes of module outputs."""
+"""Observing a network without leaving a trace: evaluation mode for the length of a block, outputs of modules."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from typing import Any
 
@@ -45,3 +45,20 @@ def output_shapes(model: nn.Module, x: Tensor) -> dict[str, list[Shape]]:
             hooks.enter_context(module.register_forward_hook(lambda _, __, output, path=path: record(path, output)))
         model(x)
     return shapes
+
+
+@torch.no_grad()
+def module_outputs(model: nn.Module, x: Tensor, paths: Iterable[str]) -> dict[str, Tensor]:
+    """What modules return in one forward pass in evaluation mode, by their paths; of a tuple the first tensor."""
+    outputs: dict[str, Tensor] = {}
+
+    def keep(path: str, output: Any) -> None:
+        outputs[path] = output[0] if isinstance(output, tuple) else output
+
+    with ExitStack() as stack:
+        for path in paths:
+            module = model.get_submodule(path)
+            stack.enter_context(module.register_forward_hook(lambda _, __, output, path=path: keep(path, output)))
+        stack.enter_context(evaluation_mode(model))
+        model(x)
+    return outputs

@@ -17,8 +17,8 @@ PROTOCOL: Protocol = "psnr-y/ssim-y crop=scale"
 SSIM_SIDE = 11
 
 
-def rgb_to_luma(image: NDArray[np.uint8]) -> NDArray[np.float64]:
-    """Convert uint8 RGB (H, W, 3) to luma Y, float64 (H, W) in [16, 235], not rounded.
+def rgb_to_luma(image: NDArray[np.uint8] | NDArray[np.floating]) -> NDArray[np.float64]:
+    """Convert RGB (H, W, 3) in [0, 255] to luma Y, float64 (H, W) in [16, 235], not rounded.
 
     Y = 16 + (65.481 R + 128.553 G + 24.966 B) / 255.
     """

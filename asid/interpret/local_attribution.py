@@ -105,24 +105,21 @@ def detected_detail(output: Tensor, box: Box) -> Tensor:
     Raises:
         ValueError: The box is empty or not inside the output.
     """
+    check_box(box, *output.shape[2:])
     top, left, height, width = box
-    if not (
-        top >= 0
-        and left >= 0
-        and height >= 1
-        and width >= 1
-        and top + height <= output.shape[2]
-        and left + width <= output.shape[3]
-    ):
-        raise ValueError(
-            f"expected a box (top, left, height, width) inside the output of {output.shape[2]}×{output.shape[3]}, "
-            f"got {box}"
-        )
     down = output.diff(dim=2, append=output[:, :, -1:])
     right = output.diff(dim=3, append=output[..., -1:])
     # The gradient of vector_norm is 0 where the image is flat; that of hypot and sqrt would be NaN.
     length = torch.linalg.vector_norm(torch.stack((down, right)), dim=0)
     return length[:, :, top : top + height, left : left + width].sum()
+
+
+def check_box(box: Box, rows: int, columns: int) -> None:
+    """Raise ``ValueError`` if the box is empty or not inside an output of ``rows`` × ``columns`` pixels."""
+    top, left, height, width = box
+    inside = top >= 0 and left >= 0 and top + height <= rows and left + width <= columns
+    if not inside or height < 1 or width < 1:
+        raise ValueError(f"expected a box (top, left, height, width) inside the output of {rows}×{columns}, got {box}")
 
 
 def _detail(model: nn.Module, image: NDArray[np.float64], box: Box) -> tuple[Tensor, Tensor]:

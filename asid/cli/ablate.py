@@ -273,9 +273,10 @@ def _print_outcomes(outcomes: "list[Outcome]", total: int, folder: Path) -> None
             if existing := [f"{what} in {path}" for what, path in evidence.items() if path.exists()]:
                 say(f"        {', '.join(existing)}")
     done = sum(not outcome.error for outcome in outcomes)
-    next_command = f"asid ablate retry {folder}" if failed else f"asid report {folder}"
+    shown = shlex.quote(str(folder))
+    next_command = f"asid ablate retry {shown}" if failed else f"asid report {shown}"
     if not failed and done < total:
-        next_command = f"asid ablate resume {folder}"
+        next_command = f"asid ablate resume {shown}"
     sources = [f"{sum(outcome.skipped for outcome in outcomes)} before"]
     origins = Counter(outcome.origin for outcome in outcomes if outcome.origin)
     sources += [f"{count} from {origin}" for origin, count in origins.items()]
@@ -325,10 +326,11 @@ def _summarise(states: "list[RunState]", folder: Path) -> str:
     planned = [state for state in states if state.in_plan]
     counts = {name: sum(state.state == name for state in planned) for name in _COLOURS}
     text = ", ".join(f"{count} {name}" for name, count in counts.items() if count)
+    shown = shlex.quote(str(folder))
     if counts["done"] == len(planned):
-        return f"{text}. Next: asid report {folder}"
+        return f"{text}. Next: asid report {shown}"
     if counts["running"]:
-        return f"{text}. Follow it: asid ablate watch {folder}"
+        return f"{text}. Follow it: asid ablate watch {shown}"
     if counts["failed"] and counts["failed"] + counts["done"] == len(planned):
-        return f"{text}. Next: asid ablate retry {folder}"
-    return f"{text}. Next: asid ablate resume {folder}"
+        return f"{text}. Next: asid ablate retry {shown}"
+    return f"{text}. Next: asid ablate resume {shown}"

@@ -13,6 +13,7 @@ from typing import Annotated, Any
 
 from pydantic import Field
 
+from asid.ablation.engine.kernel_files import worker_variables
 from asid.config import Config
 from asid.files import parse_yaml
 from asid.process import chosen_threads
@@ -114,12 +115,13 @@ def _local_cluster(workers: int, threads: int) -> Iterator[Any]:
     import dask
     from distributed import Client, LocalCluster
 
+    variables = {"OMP_NUM_THREADS": str(threads), "MKL_NUM_THREADS": str(threads), **worker_variables()}
     settings = {
         "distributed.scheduler.allowed-failures": 0,  # a run whose worker died is reported, not silently repeated
         # After a machine slept for minutes its workers are not dead. Those that die close their connection anyway.
         "distributed.scheduler.worker-ttl": None,
         "distributed.worker.daemon": False,  # data loaders start processes
-        "distributed.nanny.environ": {"OMP_NUM_THREADS": str(threads), "MKL_NUM_THREADS": str(threads)},
+        "distributed.nanny.environ": variables,
     }
     with dask.config.set(settings):
         with _ignoring_interrupts():

@@ -11,6 +11,7 @@ import ctypes
 import os
 import signal
 import sys
+import uuid
 from collections.abc import Callable
 from contextlib import suppress
 from importlib.metadata import EntryPoint
@@ -22,6 +23,7 @@ from jupyter_client.provisioning import KernelProvisionerFactory, LocalProvision
 from traitlets import Dict, List, Unicode, default
 
 from asid.ablation.engine.forked import fork_kernel
+from asid.ablation.engine.kernel_files import connection_files, kernel_variables
 
 _PROVISIONER = "asid-tied-provisioner"
 _PROCESSES: dict[str, int] = {}
@@ -56,6 +58,10 @@ def tied_kernel_manager(
         def _make_specs(self) -> KernelSpecManager:
             return Specs(parent=self)
 
+        @default("connection_file")
+        def _choose_file(self) -> str:
+            return str(connection_files() / f"{uuid.uuid4().hex}.json")
+
     return TiedKernelManager
 
 
@@ -83,7 +89,7 @@ class TiedProvisioner(LocalProvisioner):
 
     async def pre_launch(self, **kwargs: Any) -> dict[str, Any]:
         """Add the environment and, on Linux, the death signal."""
-        kwargs["env"] = {**os.environ, **kwargs.get("env", {}), **self.environment}
+        kwargs["env"] = {**os.environ, **kwargs.get("env", {}), **kernel_variables(), **self.environment}
         if sys.platform.startswith("linux"):
             kwargs["preexec_fn"] = _death_signal()
         return await super().pre_launch(**kwargs)

@@ -3,6 +3,7 @@
 import contextlib
 import io
 import json
+import shlex
 import sys
 import threading
 from collections.abc import Callable, Iterator
@@ -113,6 +114,7 @@ def finished(crops: Path, tmp_path_factory: pytest.TempPathFactory) -> Finished:
     path.write_text(STUDY.format(crops, TRAIN_VARIANT))
     study = load_study(path)
     output = io.StringIO()
+    (folder / "temporary").mkdir()
     with (
         pytest.MonkeyPatch.context() as patch,
         contextlib.redirect_stdout(output),
@@ -121,6 +123,8 @@ def finished(crops: Path, tmp_path_factory: pytest.TempPathFactory) -> Finished:
         patch.setattr(
             sys, "argv", ["asid", "ablate", "run", str(path), "--output", str(folder / "out"), "--workers", "2"]
         )
+        patch.setenv("HOME", str(path / "not a folder"))
+        patch.setenv("TMPDIR", str(folder / "temporary"))
         with pytest.raises(SystemExit) as ended:
             cli.main()
     runs = {run.variant: run for run in plan_runs(study, folder / "out")}
@@ -145,6 +149,12 @@ def no_cluster(*_: Any, **__: Any) -> None:
 def test_nothing_listens_beyond_this_machine(finished: Finished) -> None:
     """Scheduler, workers, dashboard and kernels of a study: their ports execute code, or show logs and stacks."""
     assert finished.listeners == {"127.0.0.1"}
+
+
+def test_nothing_temporary_is_left(finished: Finished) -> None:
+    """Connection files hold the keys of kernels, and each kernel makes one."""
+    left = [path for path in (finished.folder.parent / "temporary").rglob("*.json") if path.is_file()]
+    assert left == []
 
 
 def test_a_run_leaves_its_record_curves_weights_and_images(finished: Finished) -> None:
@@ -200,7 +210,7 @@ def test_the_command_names_the_failed_run_and_ends_with_status_one(finished: Fin
     assert finished.status == 1
     assert f"failed: {BAD} seed 0: ImageError:" in text
     assert "lower data.patch_size" in text
-    assert "2 of 3 runs done (0 before)" in text
+    assert f"2 of 3 runs done (0 before). Next: asid ablate retry {shlex.quote(str(finished.folder))}" in text
     assert f"failed: {GOOD}" not in text
 
 

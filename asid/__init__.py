@@ -23,7 +23,7 @@ _EXPORTS = {
     "preset": "asid.config",
     "save_checkpoint": "asid.model.checkpoint",
     "measure_complexity": "asid.model.complexity",
-    "results": "asid.ablation.report.results:load_results",
+    "results": "asid.ablation.report.frame",
 }
 __all__ = sorted(_EXPORTS)
 

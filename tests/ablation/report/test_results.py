@@ -10,7 +10,6 @@ import pandas as pd
 import pytest
 from written_study import PARAMETERS, PSNR, SSIM, edit_file, make_study, seeded
 
-import asid
 from asid.ablation.report.results import ReportError, load_results
 from asid.ablation.statistics import paired
 from asid.ablation.statistics.scores import Scores, compare_with_base
@@ -104,11 +103,6 @@ def test_a_table_never_mixes_two_sets_of_images(manifest: str, tmp_path: Path) -
     edit_file(folder / "runs" / "no_sharing-1" / RECORD, lambda record: record["data"][use].update({manifest: "0123"}))
     with pytest.raises(ReportError, match=r"no_sharing-1 .* images .*0123"):
         load_results(folder)
-
-
-def test_the_package_names_the_results(tmp_path: Path) -> None:
-    results = asid.results(make_study(tmp_path))
-    assert results.table.equals(load_results(results.folder).table)
 
 
 def test_results_are_frozen(tmp_path: Path) -> None:

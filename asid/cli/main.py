@@ -12,7 +12,7 @@ from rich.box import SIMPLE_HEAD
 from rich.markup import escape
 from rich.table import Table
 
-from asid.cli import ablate, bench, data, doctor, results, score
+from asid.cli import ablate, bench, data, doctor, inside, results, score
 from asid.cli.options import (
     DEFAULT_PRESET,
     PresetOption,
@@ -36,7 +36,11 @@ app = typer.Typer(
 app.add_typer(data.app, name="data")
 app.add_typer(ablate.app, name="ablate")
 app.add_typer(results.app, name="results")
-for command in (score.evaluate, score.score, score.upscale, score.verify, bench.bench, doctor.doctor):
+for command in (
+    *(score.evaluate, score.score, score.upscale, score.verify),
+    *(inside.lam, inside.erf, inside.cem, inside.frequency),
+    *(bench.bench, doctor.doctor),
+):
     app.command()(command)
 
 

@@ -1,5 +1,6 @@
 """Crops of evaluation images, as one batch, and what a network scores on them: for experiments with many passes."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,6 +11,8 @@ from torch import nn
 
 from asid.config import Border
 from asid.data.crops import most_detailed_box
+from asid.data.images import RGBImage
+from asid.data.layouts import Pair
 from asid.data.pairs import read_pair
 from asid.data.sources import find_pairs
 from asid.evaluation.metrics import comparable, psnr
@@ -51,16 +54,37 @@ def evaluation_crops(
         ImageError: The set is missing or damaged.
         ValueError: An image is smaller than the crop.
     """
-    names, lrs, hrs = [], [], []
-    for pair in find_pairs(source, scale, root):
-        lr, hr, _ = read_pair(pair, scale, border)
-        if min(lr.shape[:2]) < size:
-            raise ValueError(f"expected LR images of at least {size}×{size}, {pair.name} of {source} is {lr.shape[:2]}")
-        top, left, height, width = most_detailed_box(lr, size)
-        names.append(pair.name)
-        lrs.append(lr[top : top + height, left : left + width])
-        hrs.append(hr[scale * top : scale * (top + height), scale * left : scale * (left + width)])
-    return Crops(tuple(names), np.stack(lrs), np.stack(hrs))
+    return _join([_cut(pair, scale, size, border) for pair in find_pairs(source, scale, root)])
+
+
+def crop_of(image: str | Path, scale: int, size: int = 48, *, border: Border = "symmetric") -> Crops:
+    """Cut the most detailed square out of one HR image file; see :func:`evaluation_crops`."""
+    return _join([_cut(Pair(Path(image).stem, Path(image), None), scale, size, border)])
+
+
+def _cut(pair: Pair, scale: int, size: int, border: Border) -> tuple[str, RGBImage, RGBImage]:
+    lr, hr, _ = read_pair(pair, scale, border)
+    if min(lr.shape[:2]) < size:
+        raise ValueError(
+            f"expected an LR image of at least {size}×{size}, that of {pair.hr} is {lr.shape[0]}×{lr.shape[1]}: "
+            "choose a smaller size"
+        )
+    top, left, height, width = most_detailed_box(lr, size)
+    rows, columns = slice(scale * top, scale * (top + height)), slice(scale * left, scale * (left + width))
+    return pair.name, lr[top : top + height, left : left + width], hr[rows, columns]
+
+
+def _join(cuts: Sequence[tuple[str, RGBImage, RGBImage]]) -> Crops:
+    names, lrs, hrs = zip(*cuts, strict=True)
+    return Crops(names, np.stack(lrs), np.stack(hrs))
+
+
+def box_around(pixel: tuple[int, int], scale: int, side: int, size: Sequence[int]) -> tuple[int, int, int, int]:
+    """The square (top, left, side, side) in SR pixels around an LR pixel, moved into an SR image of ``size``."""
+    top, left = (
+        int(np.clip(scale * at - side // 2, 0, max(0, length - side))) for at, length in zip(pixel, size, strict=True)
+    )
+    return top, left, side, side
 
 
 @torch.no_grad()

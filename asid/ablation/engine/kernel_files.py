@@ -31,7 +31,7 @@ def kernel_variables() -> dict[str, str]:
 
 
 def worker_variables() -> dict[str, str]:
-    """Variables of a worker, whose fork server imports Matplotlib: it would leave a folder of its own without a home."""
+    """Variables of a worker: without a home, the Matplotlib of its fork server would leave a folder of its own."""
     if "MPLCONFIGDIR" in os.environ or os.access(Path("~").expanduser(), os.W_OK):
         return {}
     return {"MPLCONFIGDIR": str(_own_folder() / "matplotlib")}

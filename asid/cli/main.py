@@ -23,6 +23,7 @@ from asid.cli.options import (
     read_changes,
     say,
 )
+from asid.cli.outlet import lasting_output
 from asid.cli.stopping import stops_cleanly
 from asid.config import Config, ModelConfig, PlainCNNConfig, RunConfig, build_run, describe_errors
 from asid.process import THREADS
@@ -172,6 +173,7 @@ def _print_scores(scores: Any) -> None:
     console.print(table)
 
 
+@lasting_output()
 def main() -> None:
     """Run the command line. An error is a line or a few, not a traceback, and a status (docs/reliability.md)."""
     errors = SafeConsole(stderr=True)

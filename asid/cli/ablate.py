@@ -17,7 +17,7 @@ from rich.table import Table
 
 from asid.cli.options import JsonOption, console, say
 from asid.cli.stopping import stops_cleanly
-from asid.files import ERROR, NOTEBOOK, json_text
+from asid.files import ERROR, NOTEBOOK, STUDY, json_text
 
 if TYPE_CHECKING:
     from asid.ablation.engine.cluster import ClusterConfig
@@ -207,11 +207,59 @@ def retry_failed(
 
 @app.command()
 def diff(
-    first: Annotated[Path, typer.Argument(help="Folder of a finished run.")],
-    second: Annotated[Path, typer.Argument(help="Folder of another finished run.")],
+    first: Annotated[Path, typer.Argument(help="Folder of a study, or of a finished run.")],
+    second: Annotated[Path, typer.Argument(help="Folder of another one.")],
     as_json: JsonOption = False,
 ) -> None:
-    """Show what differs between two finished runs: configuration, data, code, scores."""
+    """Show what differs between two studies, or two runs: configuration, data, code; then what that did to scores."""
+    if (first / STUDY).is_file() and (second / STUDY).is_file():
+        _diff_studies(first, second, as_json)
+    else:
+        _diff_runs(first, second, as_json)
+
+
+def _diff_studies(first: Path, second: Path, as_json: bool) -> None:
+    from asid.ablation.report.results import load_results
+    from asid.ablation.report.side_by_side import SideBySide
+    from asid.ablation.report.tables import show_interval, show_number
+    from asid.runs.record import to_rows
+
+    both = SideBySide(load_results(first), load_results(second))
+    if as_json:
+        changed = {name: [before, after] for name, before, after in both.changed}
+        content = {"studies": [str(first), str(second)], "changed": changed, "scores": to_rows(both.table)}
+        typer.echo(json_text({**content, "left_out": both.left_out}), nl=False)
+        return
+    table = Table("changed", escape(str(first)), escape(str(second)))
+    for name, *values in both.changed:
+        table.add_row(escape(name), *("–" if value in (None, "") else escape(str(value)) for value in values))
+    if both.changed:
+        console.print(table)
+    else:
+        say("nothing was changed")
+    table = Table("set", "variant")
+    for name in ("seeds", "PSNR (dB)", "then", "change", "95 %", "Δ dB", "then"):
+        table.add_column(name, justify="right")
+    table.add_column("verdict")
+    for row in to_rows(both.table):
+        verdicts = [row[f"verdict_{which}"] or "–" for which in ("first", "second")]
+        table.add_row(
+            escape(row["data"]),
+            escape(row["variant"]),
+            show_number(row["seeds"], "{}"),
+            *(f"{value:.2f}" for value in (row["psnr_first"], row["psnr_second"])),
+            f"{row['change']:+z.3f}",
+            show_interval(row["low"], row["high"]),
+            *(show_number(value, "{:+z.3f}") for value in (row["delta_first"], row["delta_second"])),
+            verdicts[0] if len(set(verdicts)) == 1 else " → ".join(verdicts),
+        )
+    console.print(table)
+    say("Change: second minus first, over the seeds and images of both, with Student's t interval over seeds.")
+    for name in both.left_out:
+        say(f"{name} is not compared: its images are not the same")
+
+
+def _diff_runs(first: Path, second: Path, as_json: bool) -> None:
     from asid.ablation.engine.compare import compare_runs
 
     differences = compare_runs(first, second)

@@ -3,22 +3,11 @@
 from pathlib import Path
 from typing import Any
 
+from asid.ablation.study.differences import config_differences
 from asid.runs.record import read_record
 
 _NOT_CODE = {"finished"}
 """Entries of a record's provenance that differ between any two runs."""
-
-
-def config_differences(first: dict[str, Any], second: dict[str, Any], path: str = "") -> list[tuple[str, Any, Any]]:
-    """The fields in which two configurations (JSON values) differ, with both values."""
-    differences = []
-    for key in [*first, *(key for key in second if key not in first)]:
-        name, mine, theirs = f"{path}{key}", first.get(key), second.get(key)
-        if isinstance(mine, dict) and isinstance(theirs, dict):
-            differences += config_differences(mine, theirs, f"{name}.")
-        elif mine != theirs:
-            differences.append((name, mine, theirs))
-    return differences
 
 
 def compare_runs(first: str | Path, second: str | Path) -> dict[str, Any]:

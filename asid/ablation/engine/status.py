@@ -7,8 +7,8 @@ from typing import Any, Literal
 
 from filelock import FileLock, Timeout
 
-from asid.ablation.engine.compare import config_differences
 from asid.ablation.engine.heartbeat import is_alive
+from asid.ablation.study.differences import config_differences
 from asid.ablation.study.plan import PlannedRun, read_plan
 from asid.files import CONFIG, ERROR, STUDY_LOCK, read_json
 from asid.runs.record import Record, RecordError, read_record

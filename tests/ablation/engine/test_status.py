@@ -15,9 +15,10 @@ import pytest
 from filelock import FileLock
 
 from asid.ablation.engine import heartbeat as heartbeats
-from asid.ablation.engine.compare import compare_runs, config_differences
+from asid.ablation.engine.compare import compare_runs
 from asid.ablation.engine.heartbeat import heartbeat, is_alive
 from asid.ablation.engine.status import RunState, is_executed, run_state, study_states
+from asid.ablation.study.differences import config_differences
 from asid.ablation.study.plan import Plan, PlannedRun, write_plan
 from asid.ablation.study.study import StudyConfig
 from asid.config import RunConfig

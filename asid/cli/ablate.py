@@ -8,7 +8,7 @@ import time
 from collections import Counter
 from contextlib import nullcontext
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 from rich.live import Live
@@ -49,7 +49,19 @@ SmokeOption = Annotated[
     bool, typer.Option("--smoke", help="Run every variant for four steps with one seed, in a separate folder.")
 ]
 
-_COLOURS = {"done": "green", "running": "cyan", "failed": "red", "stale": "yellow", "planned": "white"}
+UntilOption = Annotated[
+    Literal["decided"] | None,
+    typer.Option(help="Add seeds until there is a verdict: at the looks of the study file, or at 3, 5 and 8 seeds."),
+]
+
+_COLOURS = {
+    "done": "green",
+    "running": "cyan",
+    "failed": "red",
+    "stale": "yellow",
+    "planned": "white",
+    "spared": "white",
+}
 
 
 @app.command()
@@ -61,12 +73,13 @@ def run(
     scheduler: SchedulerOption = None,
     slurm: SlurmOption = None,
     retry: RetryOption = 0,
+    until: UntilOption = None,
     smoke: SmokeOption = False,
 ) -> None:
     """Run a study: one notebook per run. Finished runs are skipped; a failed run does not stop the others."""
     from asid.ablation.study.expand import load_study
 
-    study = load_study(study_file, profile)
+    study = _with_looks(load_study(study_file, profile), until)
     folder = output or _default_folder(study, smoke)
     notebook = study_file.parent / study.config.notebook
     cluster = _cluster_config(workers, scheduler, slurm)
@@ -292,6 +305,13 @@ def _go_on(folder: Path, cluster: "ClusterConfig", **options: Any) -> None:
     _execute(expand(stored.study), stored.notebook, folder, cluster, command=stored.command, **options)
 
 
+def _with_looks(study: "Study", until: str | None) -> "Study":
+    """The study with the looks of its file, or if it is to have some and has none, with the usual ones."""
+    from asid.ablation.study.until import Until
+
+    return study.override(until=Until()) if until and study.config.until is None else study
+
+
 def _execute(
     study: "Study",
     notebook: Path,
@@ -320,14 +340,16 @@ def _print_outcomes(outcomes: "list[Outcome]", total: int, folder: Path) -> None
             evidence = {"traceback": outcome.folder / ERROR, "executed notebook": outcome.folder / NOTEBOOK}
             if existing := [f"{what} in {path}" for what, path in evidence.items() if path.exists()]:
                 say(f"        {', '.join(existing)}")
-    done = sum(not outcome.error for outcome in outcomes)
+    spared = sum(outcome.spared for outcome in outcomes)
+    done = sum(not outcome.error for outcome in outcomes) - spared
     shown = shlex.quote(str(folder))
     next_command = f"asid ablate retry {shown}" if failed else f"asid report {shown}"
-    if not failed and done < total:
+    if not failed and done + spared < total:
         next_command = f"asid ablate resume {shown}"
     sources = [f"{sum(outcome.skipped for outcome in outcomes)} before"]
     origins = Counter(outcome.origin for outcome in outcomes if outcome.origin)
     sources += [f"{count} from {origin}" for origin, count in origins.items()]
+    sources += [f"{spared} not needed for the verdicts"] if spared else []
     say(f"{done} of {total} runs done ({', '.join(sources)}). Next: {next_command}")
     if failed:
         raise typer.Exit(1)
@@ -375,10 +397,10 @@ def _summarise(states: "list[RunState]", folder: Path) -> str:
     counts = {name: sum(state.state == name for state in planned) for name in _COLOURS}
     text = ", ".join(f"{count} {name}" for name, count in counts.items() if count)
     shown = shlex.quote(str(folder))
-    if counts["done"] == len(planned):
+    if counts["done"] + counts["spared"] == len(planned):
         return f"{text}. Next: asid report {shown}"
     if counts["running"]:
         return f"{text}. Follow it: asid ablate watch {shown}"
-    if counts["failed"] and counts["failed"] + counts["done"] == len(planned):
+    if counts["failed"] and counts["failed"] + counts["done"] + counts["spared"] == len(planned):
         return f"{text}. Next: asid ablate retry {shown}"
     return f"{text}. Next: asid ablate resume {shown}"

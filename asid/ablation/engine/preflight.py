@@ -83,7 +83,9 @@ def shorten(study: Study) -> Study:
     short = {"validate_every": _SMOKE_STEPS, "checkpoint_every": _SMOKE_STEPS, "warmup_steps": 0}
     base = study.config.base
     train = {**base.get("train", {}), **{key: value for key, value in short.items() if key not in varied}}
-    return study.override(base={**base, "train": train}, seeds=study.config.seeds[:1], minutes=None, steps_of=steps)
+    return study.override(
+        base={**base, "train": train}, seeds=study.config.seeds[:1], until=None, minutes=None, steps_of=steps
+    )
 
 
 def check_networks(study: Study) -> dict[str, int]:

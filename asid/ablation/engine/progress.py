@@ -1,7 +1,7 @@
 """Progress of a study, over its runs and inside each run: bars in a terminal, lines in a log."""
 
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, Self
 
@@ -82,6 +82,13 @@ class Progress:
             return ""
         seconds = (time.monotonic() - self._started) * (total - done) / now
         return f"about {seconds / 60:.0f} min left" if seconds < 5400 else f"about {seconds / 3600:.1f} h left"
+
+    def drop(self, labels: Iterable[str]) -> None:
+        """Forget runs that are not needed any more, but not those that have ended."""
+        for label in self.open.intersection(labels):
+            del self.runs[label]
+            self.open.discard(label)
+        self._bars.update(self._total, total=len(self.runs))
 
     def finish(self, label: str, how: str, *, failed: bool = False, worked: bool = True) -> None:
         """Report that a run has ended.

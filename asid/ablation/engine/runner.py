@@ -2,8 +2,8 @@
 
 import ast
 import errno
-from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -15,6 +15,7 @@ from asid.ablation.engine.cluster import ClusterConfig, open_cluster, runs_at_on
 from asid.ablation.engine.dispatcher import Dispatcher
 from asid.ablation.engine.progress import Progress
 from asid.ablation.engine.reuse import reuse
+from asid.ablation.statistics.looks import read_standing
 from asid.ablation.study.expand import Study
 from asid.ablation.study.plan import Plan, PlannedRun, plan_study, write_plan
 from asid.ablation.study.references import TRAINED, Reference
@@ -34,6 +35,8 @@ class Outcome:
     error: str | None = None
     skipped: bool = False
     """Whether it was already done."""
+    spared: bool = False
+    """Whether it is not needed: what it would have helped to decide is decided."""
     origin: str | None = None
     """The study that trained it, if nothing was left to do for this one."""
     folder: Path | None = field(default=None, compare=False)
@@ -81,29 +84,55 @@ def run_study(
         outcomes = {
             run.label: Outcome(run.label, skipped=True, folder=run.folder) for run in plan.runs if run.is_done()
         }
-        pending = [
-            run for run in plan.runs if run.label not in outcomes and (only is None or (run.variant, run.seed) in only)
-        ]
-        with Progress(plan.runs) as progress:
+        with Progress(plan.runs) as progress, ExitStack() as opened:
             for label in outcomes:
                 progress.finish(label, "already done", worked=False)
-            for run in list(pending):
-                if outcome := _reuse(run, output, progress):
-                    outcomes[run.label] = outcome
-                    pending.remove(run)
-            if pending:
-                local = not (cluster.scheduler or cluster.slurm)
-                # Threads depend on the whole study, not on what is left of it: they change the last digits of sums.
-                at_once = runs_at_once(cluster, len(plan.runs))
-                workers = min(at_once, len(pending))
-                with open_cluster(cluster, workers, threads_each(at_once)) as client:
+            dispatcher = None
+            while pending := _next_runs(plan, outcomes, only, progress):
+                for run in list(pending):
+                    if outcome := _reuse(run, output, progress):
+                        outcomes[run.label] = outcome
+                        pending.remove(run)
+                if pending and dispatcher is None:
+                    local = not (cluster.scheduler or cluster.slurm)
+                    # Threads depend on the whole study, not on what is left of it: they change the last digits of sums.
+                    at_once = runs_at_once(cluster, len(plan.runs))
+                    workers = at_once if study.config.until else min(at_once, len(pending))
+                    client = opened.enter_context(open_cluster(cluster, workers, threads_each(at_once)))
                     progress.say(f"Dask dashboard: {client.dashboard_link}")
                     dispatcher = Dispatcher(client, notebook, workers, local, retry, progress)
+                if pending and dispatcher:
                     with closing(dispatcher.execute(pending)) as ended:
                         for run, error in ended:
                             outcomes[run.label] = Outcome(run.label, error, folder=run.folder)
                             progress.finish(run.label, "failed" if error else "done", failed=bool(error))
+        if found := read_standing(plan, _finished(outcomes)):
+            outcomes |= {run.label: Outcome(run.label, spared=True, folder=run.folder) for run in found.spared}
     return [outcomes[run.label] for run in plan.runs if run.label in outcomes]
+
+
+def _next_runs(
+    plan: Plan, outcomes: Mapping[str, Outcome], only: frozenset[tuple[str, int]] | None, progress: Progress
+) -> list[PlannedRun]:
+    """The runs to execute now: all that have not ended, or those that the next look of the study needs."""
+    pending = [
+        run for run in plan.runs if run.label not in outcomes and (only is None or (run.variant, run.seed) in only)
+    ]
+    found = read_standing(plan, _finished(outcomes))
+    if found is None:
+        return pending
+    progress.drop(run.label for run in found.spared)
+    failed = {run.variant for run in plan.runs if run.label in {*outcomes} - _finished(outcomes)}
+    wanted = {run.label for run in found.wanted(failed)}
+    pending = [run for run in pending if run.label in wanted]
+    if pending:
+        progress.say(found.describe_next(failed))
+    return pending
+
+
+def _finished(outcomes: Mapping[str, Outcome]) -> set[str]:
+    """The labels of the runs that have a record."""
+    return {label for label, outcome in outcomes.items() if not outcome.error}
 
 
 def _reuse(run: PlannedRun, output: Path, progress: Progress) -> Outcome | None:

@@ -9,12 +9,12 @@ from filelock import FileLock, Timeout
 
 from asid.ablation.engine.heartbeat import is_alive
 from asid.ablation.study.differences import config_differences
-from asid.ablation.study.plan import PlannedRun, read_plan
+from asid.ablation.study.plan import Plan, PlannedRun, read_plan
 from asid.files import CONFIG, ERROR, STUDY_LOCK, read_json
 from asid.runs.record import Record, RecordError, read_record
 from asid.training.history import read_history
 
-State = Literal["planned", "running", "done", "failed", "stale"]
+State = Literal["planned", "running", "done", "failed", "stale", "spared"]
 
 
 @dataclass(frozen=True)
@@ -23,6 +23,7 @@ class RunState:
 
     ``planned``: not started. ``running``: its process is alive. ``done``: its complete record exists. ``failed``: it
     ended with an error. ``stale``: it was started, but its process is dead; or its folder belongs to another run.
+    ``spared``: no look of the study needs it any more.
     """
 
     variant: str
@@ -92,11 +93,26 @@ def study_states(folder: str | Path) -> list[RunState]:
     """
     folder = Path(folder)
     plan = read_plan(folder)
-    states = [run_state(run) for run in plan.runs]
+    states = _mark_spared(plan, [run_state(run) for run in plan.runs])
     known = {state.folder.name for state in states}
     current = {(run.variant, run.seed): run for run in plan.runs}
     others = sorted(path for path in (folder / "runs").glob("*") if path.is_dir() and path.name not in known)
     return states + [_foreign_state(path, current) for path in others]
+
+
+def _mark_spared(plan: Plan, states: list[RunState]) -> list[RunState]:
+    """The states, where runs that are neither done nor needed are ``spared``."""
+    if plan.study.until is None:
+        return states
+    from asid.ablation.statistics.looks import read_standing  # pandas takes half a second
+
+    done = {state.folder for state in states if state.state == "done"}
+    found = read_standing(plan, [run.label for run in plan.runs if run.folder in done])
+    spared = {run.folder for run in found.spared} - done if found else set()
+    return [
+        replace(state, state="spared", note="") if state.folder in spared and state.state != "running" else state
+        for state in states
+    ]
 
 
 def is_executed(folder: str | Path) -> bool:

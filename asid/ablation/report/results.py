@@ -8,6 +8,7 @@ from typing import Any
 
 import pandas as pd
 
+from asid.ablation.statistics.looks import Standing, find_standing
 from asid.ablation.statistics.records import ReportError, StoredRecord, read_records
 from asid.ablation.statistics.scores import (
     Scores,
@@ -15,6 +16,7 @@ from asid.ablation.statistics.scores import (
     compare_with_base,
     score_arrays,
     score_changes,
+    score_table,
     seed_means,
 )
 from asid.ablation.study.plan import Plan, read_plan
@@ -23,10 +25,10 @@ from asid.ablation.study.variants import format_value
 from asid.config import RunConfig
 from asid.runs.record import Record
 
-_COUNTS = ("parameters", "seeds", "pairs")
+_COUNTS = ("parameters", "seeds", "pairs", "look")
 _TEXTS = ("variant", "change", "data", "verdict")
 _COSTS = ("parameters", "macs", "macs_ptflops", "macs_fvcore")
-_TESTS = ("p_t", "p_flip", "p_equivalent", "detectable", "pairs")
+_TESTS = ("p_t", "p_flip", "p_equivalent", "detectable", "pairs", "look")
 COLUMNS = (
     *("variant", "change", *_COSTS, "data", "psnr", "sd", "ssim", "map_use", "seeds"),
     *("delta", "low", "high", "p_holm", "verdict", "image_low", "image_high", *_TESTS),
@@ -45,7 +47,11 @@ class StudyResults:
     records: tuple[StoredRecord, ...]
     """Records of the reference rows and of the finished runs, in the order of the plan."""
     missing: tuple[str, ...]
-    """Planned runs and references without a record."""
+    """Planned runs and references without a record, unless they are not needed."""
+    standing: Standing | None
+    """What the looks have decided, for a study with looks."""
+    unused: tuple[str, ...]
+    """Finished runs that no look rests on, or none yet: their records are left out."""
 
     @property
     def command(self) -> str:
@@ -137,23 +143,14 @@ class StudyResults:
 
     @cached_property
     def scores(self) -> pd.DataFrame:
-        """One row for each variant, seed and image.
-
-        Columns: variant, seed, data, image, psnr (dB), ssim, and psnr_uniform_maps (dB), the PSNR with uniform
-        attention maps; NaN for references, networks without spatial attention, and records that do not have it.
-        """
-        columns = ["variant", "seed", "data", "image", "psnr", "ssim", "psnr_uniform_maps"]
-        tables = [
-            record.score_table.assign(variant=record.variant, seed=record.config.seed)
-            .reindex(columns=columns)
-            .astype({"psnr_uniform_maps": float})
-            for record in (stored.record for stored in self.records)
-        ]
-        return pd.concat(tables, ignore_index=True)
+        """Scores of the records, see :func:`asid.ablation.statistics.scores.score_table`."""
+        return score_table(self.records)
 
     @cached_property
     def arrays(self) -> dict[str, Scores]:
-        """PSNR of the trained variants for each evaluation set."""
+        """PSNR of the trained variants for each evaluation set; with looks, of all, seeds in the order of the plan."""
+        if self.plan.study.until:
+            return score_arrays(self.scores, list(self.plan.variants), self.plan.study.seeds)
         return score_arrays(self.scores, self.variants, self.seeds)
 
     @cached_property
@@ -166,7 +163,7 @@ class StudyResults:
     def statistics(self) -> dict[str, Statistics]:
         """The comparisons with the base on each evaluation set, one family. Empty if the base has no record."""
         references = score_arrays(self.scores, [self.plan.base, *self.trained_references], self.seeds)
-        return compare_with_base(self.arrays, self.plan.base, self.plan.margin, references)
+        return compare_with_base(self.arrays, self.plan.base, self.plan.margin, references, self.plan.study.until)
 
     @cached_property
     def table(self) -> pd.DataFrame:
@@ -177,7 +174,8 @@ class StudyResults:
         that are lost with uniform attention maps, ``seeds`` that have a record; then, as in
         :class:`asid.ablation.statistics.paired.Comparison`,
         ``delta`` in dB, ``low`` and ``high`` over seeds, ``image_low`` and ``image_high`` over images, p-values,
-        ``detectable`` in dB, and ``pairs``, the seeds shared with the base. None depends on the machine's speed.
+        ``detectable`` in dB, ``pairs``, the seeds shared with the base, and ``look``. None depends on the machine's
+        speed.
         """
         rows = sorted(self._rows(), key=lambda row: self.sets.index(row["data"]))
         table = pd.DataFrame(rows, columns=list(COLUMNS))
@@ -224,6 +222,7 @@ class StudyResults:
                     "p_equivalent": result.p_equivalent,
                     "detectable": result.detectable,
                     "pairs": result.n,
+                    "look": result.look,
                 }
             elif statistics and (reference := statistics.references.get(variant)):
                 row |= {
@@ -273,7 +272,8 @@ class StudyResults:
         """These results narrowed to some variants and one evaluation set; the references stay in."""
         keep = {*variants, *self.references}
         records = tuple(stored for stored in self.records if stored.record.variant in keep)
-        return Selection(self.folder, self.plan, records, self.missing, whole=self, data=data)
+        about = (self.folder, self.plan, records, self.missing, self.standing, self.unused)
+        return Selection(*about, whole=self, data=data)
 
 
 _MACHINE = ("machine", "cpu", "capability", "gpu", "cpus", "threads", "finished", "commit")
@@ -328,10 +328,29 @@ def load_results(folder: str | Path) -> StudyResults:
     except (FileNotFoundError, ValueError) as error:
         raise ReportError(str(error)) from None
     records, missing = read_records(folder, plan)
-    results = StudyResults(folder, plan, records, missing)
+    results = _select_used(StudyResults(folder, plan, records, missing, find_standing(plan, records), ()))
     if not results.trained:
         raise ReportError(f"no finished run of a variant in {folder}: run the study again; it keeps what it has done")
     return results
+
+
+def _select_used(results: StudyResults) -> StudyResults:
+    """The results without what no look rests on."""
+    if results.standing is None:
+        return results
+    used = {run.folder for run in results.standing.used}
+    spared = {run.label for run in results.standing.spared}
+    untrained = {stored.folder for stored in results.records if not stored.record.complexity}
+    return replace(
+        results,
+        records=tuple(stored for stored in results.records if stored.folder in used | untrained),
+        missing=tuple(label for label in results.missing if label not in spared),
+        unused=tuple(
+            f"{stored.record.variant} seed {stored.record.config.seed}"
+            for stored in results.records
+            if stored.folder not in used | untrained
+        ),
+    )
 
 
 def field_label(field: str) -> str:

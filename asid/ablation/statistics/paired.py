@@ -14,9 +14,9 @@ from typing import Literal
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy import optimize, stats
+from scipy import optimize, special, stats
 
-Verdict = Literal["better", "worse", "equivalent", "undecided", "one seed"]
+Verdict = Literal["better", "worse", "equivalent", "undecided", "one seed", "waiting"]
 
 _ROUNDING = 1e-9
 _EXACT_SEEDS = 16
@@ -60,6 +60,8 @@ class Comparison:
     detectable: float
     """Smallest true change that the paired t-test, not adjusted, finds with a power of 80 %."""
     verdict: Verdict
+    look: int | None = None
+    """Where a study looks at growing numbers of seeds: the look, from 1, that the verdict and the numbers are of."""
 
 
 @dataclass(frozen=True)
@@ -104,7 +106,7 @@ def t_p(differences: ArrayLike) -> float:
         differences: Changes (seeds, images) in dB.
     """
     mean, error, df = _moments(_checked(differences).mean(axis=1))
-    return float(2 * stats.t.sf(abs(_t(mean, error)), df))
+    return float(2 * special.stdtr(df, -abs(_t(mean, error))))
 
 
 def sign_flip_p(differences: ArrayLike) -> float:
@@ -170,7 +172,7 @@ def equivalence_p(differences: ArrayLike, margin: float = 0.05) -> float:
     if not 0 < margin < math.inf:
         raise ValueError(f"expected a margin above 0 dB, got {margin}")
     mean, error, df = _moments(_checked(differences).mean(axis=1))
-    return float(stats.t.sf(_t(margin - abs(mean), error), df))
+    return float(special.stdtr(df, -_t(margin - abs(mean), error)))
 
 
 def smallest_detectable(differences: ArrayLike, alpha: float = 0.05, power: float = 0.8) -> float:
@@ -274,7 +276,7 @@ def compare(
     p_values = iter(holm([t_p(pair) if len(pair) else math.nan for of_set in pairs for pair in of_set]).tolist())
 
     def compared(pair: NDArray[np.float64], p: float) -> Comparison | None:
-        return _compare(pair, p, margin, level) if len(pair) else None
+        return compare_pair(pair, p, margin, level) if len(pair) else None
 
     return [[compared(pair, next(p_values)) for pair in of_set] for of_set in pairs]
 
@@ -302,7 +304,15 @@ def difference(differences: ArrayLike, level: float = 0.95) -> Difference:
     return Difference(seed_interval(differences, level), image_interval(differences, level))
 
 
-def _compare(differences: NDArray[np.float64], p_holm: float, margin: float, level: float) -> Comparison:
+def compare_pair(differences: ArrayLike, p_holm: float, margin: float = 0.05, level: float = 0.95) -> Comparison:
+    """The comparison of one variant with the base on one evaluation set, see :func:`compare`.
+
+    Args:
+        differences: Changes (seeds, images) in dB.
+        p_holm: The p-value of the t-test, adjusted for the family that it belongs to.
+        margin: Half the width of the band of equivalence, in dB.
+        level: Coverage of the intervals.
+    """
     alpha, seeds, p_equivalent = 1 - level, seed_interval(differences, level), equivalence_p(differences, margin)
     verdict: Verdict = "equivalent" if p_equivalent < alpha else "undecided"
     if seeds.n == 1:
@@ -354,5 +364,5 @@ def _interval(values: NDArray[np.float64], level: float) -> Interval:
     if not 0 < level < 1:
         raise ValueError(f"expected a level between 0 and 1, got {level}")
     mean, error, df = _moments(values)
-    half = float(stats.t.isf((1 - level) / 2, df)) * error
+    half = -float(special.stdtrit(df, (1 - level) / 2)) * error
     return Interval(mean, mean - half, mean + half, level, len(values))

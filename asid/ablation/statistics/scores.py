@@ -8,6 +8,9 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from asid.ablation.statistics import paired
+from asid.ablation.statistics.records import StoredRecord
+from asid.ablation.statistics.sequential import compare_at_looks
+from asid.ablation.study.until import Until
 
 LEVEL = 0.95
 """Nominal coverage of every interval; verdicts err with probability 1 - LEVEL."""
@@ -41,7 +44,24 @@ class Statistics:
     references: dict[str, paired.Difference]
     """For each trained reference that shares a seed with the base: a difference without a test."""
     family: int
-    """Number of comparisons, over all evaluation sets, that could be tested, and for which p-values are adjusted."""
+    """Number of comparisons, over all evaluation sets, for which p-values are adjusted: those that could be tested, and
+    in a study with looks those that can be."""
+
+
+def score_table(records: Sequence[StoredRecord]) -> pd.DataFrame:
+    """One row for each variant, seed and image.
+
+    Columns: variant, seed, data, image, psnr (dB), ssim, and psnr_uniform_maps (dB), the PSNR with uniform attention
+    maps; NaN for references, networks without spatial attention, and records that do not have it.
+    """
+    columns = ["variant", "seed", "data", "image", "psnr", "ssim", "psnr_uniform_maps"]
+    tables = [
+        record.score_table.assign(variant=record.variant, seed=record.config.seed)
+        .reindex(columns=columns)
+        .astype({"psnr_uniform_maps": float})
+        for record in (stored.record for stored in records)
+    ]
+    return pd.concat(tables, ignore_index=True) if tables else pd.DataFrame(columns=columns)
 
 
 def score_arrays(scores: pd.DataFrame, variants: Sequence[str], seeds: Sequence[int]) -> dict[str, Scores]:
@@ -62,7 +82,11 @@ def score_arrays(scores: pd.DataFrame, variants: Sequence[str], seeds: Sequence[
 
 
 def compare_with_base(
-    sets: Mapping[str, Scores], base: str, margin: float, references: Mapping[str, Scores]
+    sets: Mapping[str, Scores],
+    base: str,
+    margin: float,
+    references: Mapping[str, Scores],
+    until: Until | None = None,
 ) -> dict[str, Statistics]:
     """Compare every variant with the base on every evaluation set: one family of tests.
 
@@ -72,15 +96,29 @@ def compare_with_base(
         margin: Change in dB below which two variants count as equivalent.
         references: On each set, PSNR of the base, first, and of the trained references: they change nothing about the
             variants.
+        until: The looks, if the study has any: the seeds of ``sets`` are then in the order in which they are added.
 
     Returns:
         Those of each set on which the base has a record, and an image is left to compare.
     """
     perfect = {data: np.isposinf(scores.psnr).any(axis=(0, 1)) for data, scores in sets.items()}
-    compared = {data: scores for data, scores in sets.items() if base in scores.variants and not perfect[data].all()}
+    compared = {
+        data: scores
+        for data, scores in sets.items()
+        if base in scores.variants
+        and not perfect[data].all()
+        and not np.isnan(scores.psnr[scores.variants.index(base)]).all()
+    }
     psnr = {data: scores.psnr[:, :, ~perfect[data]] for data, scores in compared.items()}
     index = next((scores.variants.index(base) for scores in compared.values()), 0)
-    results = dict(zip(psnr, paired.compare(list(psnr.values()), index, margin, LEVEL), strict=True))
+    if until is None:
+        compared_sets = paired.compare(list(psnr.values()), index, margin, LEVEL)
+        family = sum(result is not None and result.n > 1 for of_set in compared_sets for result in of_set)
+    else:
+        whole = [scores.psnr for scores in compared.values()]
+        compared_sets = compare_at_looks(whole, index, until, margin, LEVEL)
+        family = sum(len(of_set) - 1 for of_set in whole)
+    results = dict(zip(psnr, compared_sets, strict=True))
     return {
         data: Statistics(
             images=scores.images,
@@ -90,7 +128,7 @@ def compare_with_base(
             noise=paired.noise_floor(psnr[data][index]),
             comparisons={name: result for name, result in zip(scores.variants, results[data], strict=True) if result},
             references=_reference_differences(references[data]),
-            family=sum(result is not None and result.n > 1 for of_set in results.values() for result in of_set),
+            family=family,
         )
         for data, scores in compared.items()
     }

@@ -7,10 +7,20 @@ from math import prod
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BeforeValidator, Field, WithJsonSchema, field_validator
+from pydantic import (
+    AfterValidator,
+    BeforeValidator,
+    Field,
+    TypeAdapter,
+    ValidationError,
+    WithJsonSchema,
+    field_validator,
+    model_validator,
+)
 
 from asid.ablation.study.components import Component
 from asid.ablation.study.references import REFERENCES, TRAINED, Reference
+from asid.ablation.study.until import Until, fill_seeds
 from asid.ablation.study.variants import Delta, merge
 from asid.config import Config, Line, Minutes, Steps
 from asid.files import parse_yaml
@@ -29,6 +39,7 @@ _OptionalDelta = Annotated[Delta, WithJsonSchema({"anyOf": [_MAPPING, {"type": "
 VariantName = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9.-]*$", max_length=100)]
 Seed = Annotated[int, Field(ge=0, lt=2**31)]
 Seeds = Annotated[tuple[Seed, ...], Field(min_length=1, max_length=1000)]
+_SEEDS = TypeAdapter(tuple[Seed, ...])
 Values = Annotated[list[Any], Field(min_length=1, max_length=1000)]
 MOST_VARIANTS = 2000
 """Combinations of factors in a study."""
@@ -71,7 +82,9 @@ class StudyConfig(Config):
     match: Literal["params", "macs"] | None = None
     """Add a control to each variant that differs in size: the same change at the size of the base, within 2 %."""
     seeds: Seeds = (0,)
-    """Seeds that each variant is run with."""
+    """Seeds that each variant is run with; with until, the first ones."""
+    until: Until | None = None
+    """Add seeds until there is a verdict: looks at results that are declared before the first run."""
     minutes: Minutes | None = None
     """Training time of a run in minutes, instead of train.steps: a variant gets the steps that its speed allows."""
     steps_of: dict[str, Steps] = Field(default_factory=dict)
@@ -85,6 +98,19 @@ class StudyConfig(Config):
     """Notebook that executes one run, relative to the study file."""
     profile: VariantName | None = None
     """Profile of the study file that was applied."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _fill_seeds(cls, content: Any) -> Any:
+        """With ``until``, as many seeds as its last look."""
+        if not isinstance(content, dict) or content.get("until") is None:
+            return content
+        try:
+            until = Until.model_validate(content["until"])
+            seeds = _SEEDS.validate_python(content.get("seeds", ()))
+        except ValidationError:  # reported with the field that it belongs to
+            return content
+        return {**content, "seeds": fill_seeds(seeds, until.looks[-1])}
 
     @field_validator("variants", mode="before")
     @classmethod

@@ -908,3 +908,35 @@ def test_the_quick_study_and_the_laptop_profile_train_by_the_same_recipe() -> No
         train = {key: value for key, value in base["train"].items() if not key.endswith("_every")}
         recipes.append(({**train, "steps": None, "ema_decay": None}, base["data"]))
     assert recipes[0] == recipes[1]
+
+
+# Looks at a growing study
+
+
+def looking(until: dict[str, Any], **study: Any) -> StudyConfig:
+    return StudyConfig.model_validate({"name": "growing", "question": "When?", "until": until, **study})
+
+
+def test_a_study_with_looks_has_the_seeds_of_its_last_look() -> None:
+    assert looking({}).seeds == tuple(range(8))
+    assert looking({"looks": [2, 4]}, seeds=[7, 0]).seeds == (7, 0, 1, 2)
+    again = StudyConfig.model_validate(looking({"looks": [2, 4]}, seeds=[7, 0]).to_dict())
+    assert again.seeds == (7, 0, 1, 2)
+
+
+@pytest.mark.parametrize(
+    ("until", "study", "words"),
+    [
+        ({"looks": [3, 3]}, {}, "more seeds at each look"),
+        ({"looks": [1, 3]}, {}, "greater than or equal to 2"),
+        ({"looks": []}, {}, "at least 1 item"),
+        ({"alpha": 0.5}, {}, "0.2"),
+        ({"spending": "none"}, {}, "obrien-fleming"),
+        ({"lookz": [3]}, {}, "lookz"),
+        ({"looks": [2, 3]}, {"seeds": [0, 1, 2, 3]}, "at most 3 seeds"),
+        ({"looks": [2, 3]}, {"seeds": [-1]}, "seeds"),
+    ],
+)
+def test_wrong_looks_are_refused(until: dict[str, Any], study: dict[str, Any], words: str) -> None:
+    with pytest.raises(ValidationError, match=words):
+        looking(until, **study)

@@ -25,15 +25,21 @@ def most_detailed_box(image: RGBImage, size: int, step: int = 8) -> tuple[int, i
     return int(top) * step, int(left) * step, size, size
 
 
-def detailed_crops(photographs: Iterable[Photograph], scale: int, size: int) -> dict[str, RGBImage]:
-    """Cut the most detailed square out of each photograph's LR image.
+def cut_pair(lr: RGBImage, hr: RGBImage, size: int) -> tuple[RGBImage, RGBImage]:
+    """Cut the most detailed square of ``size`` LR pixels out of an LR image, and the same region out of its HR image.
+
+    The square is smaller if the LR image is.
+    """
+    scale = len(hr) // len(lr)
+    top, left, height, width = most_detailed_box(lr, size)
+    rows, columns = slice(scale * top, scale * (top + height)), slice(scale * left, scale * (left + width))
+    return lr[top : top + height, left : left + width], hr[rows, columns]
+
+
+def detailed_crops(photographs: Iterable[Photograph], scale: int, size: int) -> dict[str, tuple[RGBImage, RGBImage]]:
+    """Cut the most detailed square out of each photograph's LR image, and the same region out of its HR image.
 
     Returns:
-        The crops by name, uint8 (size, size, 3), smaller if the LR image is.
+        The LR and the HR crops by name, uint8 (size, size, 3) and (scale · size, scale · size, 3).
     """
-    crops = {}
-    for photograph in photographs:
-        lr = photograph.lr(scale, "symmetric").pixels()
-        top, left, height, width = most_detailed_box(lr, size)
-        crops[photograph.name] = lr[top : top + height, left : left + width]
-    return crops
+    return {photograph.name: cut_pair(*photograph.pair(scale, "symmetric"), size) for photograph in photographs}

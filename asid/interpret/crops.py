@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from torch import nn
 
 from asid.config import Border
-from asid.data.crops import most_detailed_box
+from asid.data.crops import cut_pair
 from asid.data.images import RGBImage
 from asid.data.layouts import Pair
 from asid.data.pairs import read_pair
@@ -69,9 +69,7 @@ def _cut(pair: Pair, scale: int, size: int, border: Border) -> tuple[str, RGBIma
             f"expected an LR image of at least {size}×{size}, that of {pair.hr} is {lr.shape[0]}×{lr.shape[1]}: "
             "choose a smaller size"
         )
-    top, left, height, width = most_detailed_box(lr, size)
-    rows, columns = slice(scale * top, scale * (top + height)), slice(scale * left, scale * (left + width))
-    return pair.name, lr[top : top + height, left : left + width], hr[rows, columns]
+    return pair.name, *cut_pair(lr, hr, size)
 
 
 def _join(cuts: Sequence[tuple[str, RGBImage, RGBImage]]) -> Crops:

@@ -3,13 +3,14 @@
 from collections.abc import Sequence
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import ipywidgets as widgets
 import numpy as np
 from matplotlib.ticker import LogLocator
 from numpy.typing import NDArray
 
+from asid.config import ModelConfig
 from asid.data.images import RGBImage
 from asid.data.sources import find_images
 from asid.interpret.attention_maps import (
@@ -22,7 +23,9 @@ from asid.interpret.attention_maps import (
     uniform_distance,
     with_attention,
 )
-from asid.model.pretrained import common_scale, load_model
+from asid.interpret.similarity import Measure
+from asid.model.pretrained import common_scale
+from asid.panels.networks import open_model
 from asid.panels.panel import Drawing, Panel
 from asid.plots import attention_maps as plots
 from asid.plots import style
@@ -37,7 +40,7 @@ class MapCache:
     """
 
     def __init__(self, models: Sequence[str], source: str) -> None:
-        self.models = {name: with_attention(load_model(name, "cpu")) for name in models}
+        self.models = {name: with_attention(open_model(name)) for name in models}
         scale = common_scale(self.models.values())
         self.images: dict[str, RGBImage] = {
             photograph.name: photograph.lr(scale, "symmetric").pixels() for photograph in find_images(source)
@@ -56,9 +59,8 @@ def _choices(cache: MapCache) -> dict[str, widgets.Dropdown]:
     }
 
 
-def layer_names(maps: ImageAttentionMaps) -> list[str]:
+def layer_names(config: ModelConfig) -> list[str]:
     """Name the spatial layers of a step: ``meso``, ``global grid``, ``window 16``; repeated names are numbered."""
-    config = maps.config
     global_name = "global grid" if config.global_kind == "grid" else f"window {config.global_size}"
     names = ["meso" if kind == "meso" else global_name for kind in config.spatial_windows]
     return [
@@ -156,7 +158,7 @@ def _draw_spatial(image: RGBImage, maps: dict[str, ImageAttentionMaps], pixel: P
     }
     limits = {layer: (float(column.min()), float(column.max())) for layer, column in values.items()}
     for axes, (name, network) in zip(figure.subplots(len(maps), columns, squeeze=False), maps.items(), strict=True):
-        kinds = layer_names(network)
+        kinds = layer_names(network.config)
         for layer, kind in enumerate(kinds):
             relative, window = by_layer[layer][name]
             attention = network.spatial(pixel, group=group, step=step, layer=layer)
@@ -210,7 +212,9 @@ def spread_panel(models: Sequence[str], source: str = "samples", *, folder: str 
         config = maps.config
         own = [group for group in range(config.num_groups) if maps.source_group(group) == group]
         spread, distance, uniform = entropy(maps), mean_distance(maps), uniform_distance(maps)
-        labels = [f"{step + 1} {kind}" for step in range(config.distillation_steps) for kind in layer_names(maps)]
+        labels = [
+            f"{step + 1} {kind}" for step in range(config.distillation_steps) for kind in layer_names(maps.config)
+        ]
         figure = style.new_figure(9.5, 3.3)
         left, right = figure.subplots(1, 2)
         palette = list(style.colours([str(group) for group in range(config.num_groups)]).values())
@@ -247,12 +251,12 @@ def similarity_panel(
         folder: Where *Save* writes.
     """
     cache = MapCache(models, source)
-    measure = widgets.Dropdown(options=["correlation", "cosine"], description="measure")
+    measure = widgets.Dropdown(options=get_args(Measure), description="measure")
     controls = {**_choices(cache), "measure": measure}
 
     def draw(model: str, photograph: str, measure: Any) -> Drawing:
         maps = cache.maps(model, photograph)
-        kinds, steps = layer_names(maps), maps.config.distillation_steps
+        kinds, steps = layer_names(maps.config), maps.config.distillation_steps
         figure = style.new_figure(2.9 * steps, 2.6 * len(kinds))
         subplots = figure.subplots(len(kinds), steps, squeeze=False)
         arrays = {}

@@ -30,7 +30,8 @@ def plot_similarity(
         if dots.size:
             ax.plot([column - 0.3, column + 0.3], [dots.mean()] * 2, color="black", lw=1.5, zorder=4)
     ax.set_xticks(range(len(values)), values, rotation=20, ha="right")
-    ax.set(ylabel=label, ylim=(min(-0.05, *(float(dots.min(initial=0)) for dots in values.values())), 1.03))
+    lowest = min((float(dots.min(initial=0)) for dots in [*values.values(), *nulls.values()]), default=0.0)
+    ax.set(ylabel=label, ylim=(lowest - 0.04, 1.04))
     ax.grid(axis="x", visible=False)
 
 

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import numpy as np
 
-from asid.data.crops import detailed_crops, most_detailed_box
+from asid.data.crops import cut_pair, detailed_crops, most_detailed_box
 from asid.data.sources import find_images
 
 
@@ -21,6 +21,15 @@ def test_the_box_of_a_small_image_is_its_shorter_side() -> None:
     assert most_detailed_box(np.zeros((20, 30, 3), np.uint8), 64)[2:] == (20, 20)
 
 
-def test_crops_are_the_lr_image_where_it_is_small(crops: Path) -> None:
-    (crop,) = detailed_crops(find_images(crops / "validation"), 2, 64).values()
-    assert crop.shape == (24, 24, 3)
+def test_crops_are_the_whole_image_where_it_is_small(crops: Path) -> None:
+    ((lr, hr),) = detailed_crops(find_images(crops / "validation"), 2, 64).values()
+    assert (lr.shape, hr.shape) == ((24, 24, 3), (48, 48, 3))
+
+
+def test_both_crops_are_of_the_same_region() -> None:
+    lr = np.zeros((32, 32, 3), np.uint8)
+    lr[8:24, 16:32] = np.random.default_rng(0).integers(0, 256, (16, 16, 3))
+    hr = lr.repeat(3, axis=0).repeat(3, axis=1)
+    crop, reference = cut_pair(lr, hr, 16)
+    np.testing.assert_array_equal(crop, lr[8:24, 16:32])
+    np.testing.assert_array_equal(reference, crop.repeat(3, axis=0).repeat(3, axis=1))

@@ -140,8 +140,8 @@ def test_pictures_of_other_pixels_have_other_names(models: dict[str, str], sourc
 
 def test_layers_of_one_kind_are_numbered(models: dict[str, str], source: str, tmp_path: Path) -> None:
     panel = AttentionMapPanel([models["two"], models["window"]], source, folder=tmp_path)
-    assert layer_names(panel.cache.maps(models["two"], "face")) == ["global grid 1", "global grid 2"]
-    assert layer_names(panel.cache.maps(models["window"], "face")) == ["meso", "window 16"]
+    assert layer_names(panel.cache.models[models["two"]].config) == ["global grid 1", "global grid 2"]
+    assert layer_names(panel.cache.models[models["window"]].config) == ["meso", "window 16"]
 
 
 def test_the_summaries_show_the_numbers_of_the_network(models: dict[str, str], source: str, tmp_path: Path) -> None:

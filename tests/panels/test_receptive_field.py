@@ -17,7 +17,8 @@ def maps() -> InfluenceMaps:
     """Two networks with one group, and two images with a size that is not a multiple of the tile."""
     models = {kind: ASID(preset("asid-tiny", num_groups=1, spatial_windows=[kind])) for kind in ("meso", "global")}
     image = np.random.default_rng(0).integers(0, 256, (24, 40, 3), dtype=np.uint8)
-    return InfluenceMaps(models, {"noise": image, "again": image}, tile=16, box_size=8, steps=1)
+    pair = image, image.repeat(2, axis=0).repeat(2, axis=1)
+    return InfluenceMaps(models, {"noise": pair, "again": pair}, tile=16, box_size=8, steps=1, passes=40)
 
 
 def test_a_tile_is_drawn_at_its_position_and_the_rest_is_empty(maps: InfluenceMaps) -> None:
@@ -45,12 +46,26 @@ def test_local_attributions_are_found_around_the_pixel_in_a_tile_too(maps: Influ
         assert abs(column - 30) <= 4
 
 
+def test_all_methods_are_on_one_page_and_effects_are_in_the_tile(maps: InfluenceMaps) -> None:
+    figure, arrays = maps.draw_methods("noise", (20, 30), ["meso", "global"], "tile")
+    assert len(figure.axes) == 3 * 3 + 3  # with the image, and a colour bar for each method
+    effect = arrays["global, tile, causal effect"]
+    rows, columns = maps.part("noise", (20, 30), "tile")
+    given = np.zeros((24, 40), dtype=bool)
+    given[rows, columns] = True
+    np.testing.assert_array_equal(~np.isnan(effect), given)
+    assert np.count_nonzero(effect[given]) > 0
+
+
 def test_tables_have_a_row_for_each_network(maps: InfluenceMaps) -> None:
     fields = maps.field_table("noise", (20, 30), "tile")
     assert list(fields.index) == ["meso", "global"]
     assert (fields["radius 50%"] < fields["radius 95%"]).all()
     attributions = maps.attribution_table("noise", (20, 30), "tile")
     assert attributions["diffusion index"].between(0, 100).all()
+    effects = maps.effect_table("noise", (20, 30), "tile")
+    assert (effects["helps"] >= 0).all()
+    assert (effects["harms"] <= 0).all()
 
 
 def test_networks_of_two_scales_are_refused() -> None:

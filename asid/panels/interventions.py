@@ -1,0 +1,246 @@
+"""Panels that intervene: transplanted attention maps, similarity beside nulls, lesions."""
+
+from collections.abc import Sequence
+from functools import cache
+from pathlib import Path
+from typing import Any, get_args
+
+import ipywidgets as widgets
+import numpy as np
+from matplotlib.axes import Axes
+
+from asid.interpret.alike import MapSimilarity, TokenSimilarity, bias_share, map_similarity, token_similarity
+from asid.interpret.attention_maps import with_attention
+from asid.interpret.lesions import Lesions, error_increase, lesion_losses, places_of
+from asid.interpret.similarity import Measure
+from asid.interpret.transplant import Transplants, transplant
+from asid.model.base import Network
+from asid.panels.attention_maps import layer_names
+from asid.panels.networks import CropCache, network_picker, open_model
+from asid.panels.panel import Drawing, Panel
+from asid.plots import similarity as similarity_plots
+from asid.plots import style
+from asid.plots import transplant as transplant_plots
+from asid.plots.lesions import plot_error_increase, plot_lesions
+
+FOLDER = "../results/figures"
+RESULTS = "../results"
+
+
+def transplant_panel(
+    models: Sequence[str],
+    source: str = "samples",
+    *,
+    size: int = 48,
+    results: str | Path = RESULTS,
+    folder: str | Path = FOLDER,
+) -> Panel:
+    """What it costs that groups use each other's attention maps, beside nulls.
+
+    Args:
+        models: The networks to pick from, besides finished runs; the first one is shown first. Best one without
+            attention sharing.
+        source: Evaluation set of the crops: at least two images.
+        size: Side of the LR crops in pixels.
+        results: Where finished runs are looked for.
+        folder: Where *Save* writes.
+    """
+    crops = CropCache(source, size)
+    measure = cache(lambda model: transplant(open_model(model), crops.of(open_model(model))))
+    views = {"loss against similarity": _draw_transplants, "matrices": _draw_matrices}
+    controls = {
+        "model": network_picker(models, results),
+        "view": widgets.Dropdown(options=list(views), description="view"),
+    }
+
+    def draw(model: str, view: str) -> Drawing:
+        found, network = measure(model), with_attention(open_model(model))
+        figure = views[view](found, layer_names(network.config))
+        note = "" if network.config.attention_sharing == "none" else "; it shares maps: all exchanges are alike"
+        images = f"{len(found.images)} crops of {size}×{size} of {source}"
+        figure.suptitle(f"{model}, {found.psnr.mean():.2f} dB on {images}{note}", fontsize=9)
+        return figure, found.arrays()
+
+    return Panel("transplant", draw, controls, folder)
+
+
+def _draw_transplants(found: Transplants, layers: Sequence[str]) -> Any:
+    """Losses against similarities, and the losses if the maps of all groups are replaced at once."""
+    figure = style.new_figure(10, 3.6)
+    left, right = figure.subplots(1, 2, width_ratios=(1.25, 1))
+    other = ~np.eye(len(found.loss), dtype=bool)
+    nulls = {name: (found.null_similarity[name].mean(-1), found.null_loss[name].mean(-1)) for name in found.null_loss}
+    similarity, loss = (values[other].mean(-1).ravel() for values in (found.similarity, found.loss))
+    transplant_plots.plot_loss_against_similarity(similarity, loss, nulls, left)
+    left.legend(fontsize=6.5)
+    left.set_title("one group, step and layer at a time")
+    together = {f"maps of group {group + 1}": float(values.mean()) for group, values in enumerate(found.loss_together)}
+    bounds = {name: float(values.mean()) for name, values in found.null_loss_together.items()}
+    transplant_plots.plot_bounds({**together, **bounds}, list(together), right)
+    right.set_title("all groups at once (group 1: attention sharing)")
+    return figure
+
+
+def _draw_matrices(found: Transplants, layers: Sequence[str]) -> Any:
+    """One matrix of groups for each step and layer."""
+    loss = found.loss.mean(-1)
+    steps = loss.shape[2]
+    figure = style.new_figure(2.6 * steps, 2.5 * len(layers))
+    limit = float(np.abs(loss).max()) or 1.0
+    for layer, (name, axes) in enumerate(zip(layers, figure.subplots(len(layers), steps, squeeze=False), strict=True)):
+        for step, ax in enumerate(axes):
+            transplant_plots.plot_losses(loss[:, :, step, layer], limit, ax, f"{name}, step {step + 1}")
+    return figure
+
+
+def alike_panel(
+    models: Sequence[str],
+    source: str = "samples",
+    *,
+    size: int = 48,
+    seed: int = 0,
+    results: str | Path = RESULTS,
+    folder: str | Path = FOLDER,
+) -> Panel:
+    """Similarity of maps and of features, with nulls as bands, and the share of the position bias.
+
+    Args:
+        models: The networks to pick from, besides finished runs; each is also compared with the others of this list.
+        source: Evaluation set of the crops: at least two images.
+        size: Side of the LR crops in pixels.
+        seed: Seed with which the networks began: that of the untrained network.
+        results: Where finished runs are looked for.
+        folder: Where *Save* writes.
+    """
+    crops = CropCache(source, size)
+    features = "CKA of features"
+    controls = {
+        "model": network_picker(models, results),
+        "measure": widgets.Dropdown(options=[*get_args(Measure), features], description="measure"),
+    }
+
+    @cache
+    def compare(model: str, measure: Any) -> MapSimilarity | TokenSimilarity:
+        network = open_model(model)
+        others = {
+            name: other
+            for name in models
+            if name != model and (other := open_model(name)).config.scale == network.config.scale
+        }
+        given = network, crops.of(network), {_label(network, other, name): other for name, other in others.items()}
+        if measure == features:
+            return token_similarity(*given, seed=seed)
+        return map_similarity(*given, measure=measure, seed=seed)
+
+    def draw(model: str, measure: str) -> Drawing:
+        found, network = compare(model, measure), with_attention(open_model(model))
+        layers = [features] if isinstance(found, TokenSimilarity) else layer_names(network.config)
+        shares = bias_share(network, crops.of(network))
+        figure = style.new_figure(4.2 * (len(layers) + 1), 3.6)
+        *axes, last = figure.subplots(1, len(layers) + 1)
+        for layer, (name, ax) in enumerate(zip(layers, axes, strict=True)):
+            at = ... if isinstance(found, TokenSimilarity) else (..., layer)
+            _plot_similarity(found, at, ax, measure)
+            ax.set_title(name)
+        steps, kinds = range(network.config.distillation_steps), layer_names(network.config)
+        similarity_plots.plot_shares(shares.reshape(len(shares), -1), last, "variance of maps explained by the bias")
+        labels = [f"{step + 1} {kind}" for step in steps for kind in kinds]
+        last.set_xticks(range(len(labels)), labels, rotation=35, ha="right")
+        figure.suptitle(f"{model} on {source}: similarity ({measure}) beside that of nulls", fontsize=9)
+        style.legend_below(figure, axes[0])
+        nulls = {f"null.{name}": values for name, values in found.nulls.items()}
+        others = {f"other.{name}": values for name, values in found.others.items()}
+        return figure, {"between": found.between, "bias_share": shares, **nulls, **others}
+
+    return Panel("similarity", draw, controls, folder)
+
+
+def _label(network: Network, other: Network, name: str) -> str:
+    return f"another seed: {name}" if network.config == other.config else name
+
+
+def _plot_similarity(found: MapSimilarity | TokenSimilarity, at: Any, ax: Axes, label: str) -> None:
+    """Pairs of places of the network, by what they have in common, and the same place of other networks."""
+    places = np.array(found.places)
+    group, step = (places[:, None, i] == places[None, :, i] for i in (0, 1))
+    first = np.triu(np.ones(group.shape, dtype=bool), 1)
+    between = found.between[at]
+    pairs = {
+        "same step,\nother group": between[first & step & ~group],
+        "same group,\nother step": between[first & group & ~step],
+        "other group\nand step": between[first & ~group & ~step],
+    }
+    others = {name.replace(": ", ":\n"): values[at] for name, values in found.others.items()}
+    nulls = {name: values[at] for name, values in found.nulls.items()}
+    similarity_plots.plot_similarity(
+        {name: values for name, values in {**pairs, **others}.items() if values.size}, nulls, ax, label
+    )
+
+
+def lesion_panel(
+    models: Sequence[str],
+    source: str = "samples",
+    *,
+    size: int = 48,
+    results: str | Path = RESULTS,
+    folder: str | Path = FOLDER,
+) -> Panel:
+    """What each part is worth to a trained network, from worst to best, and where in an image one of them is missed.
+
+    Args:
+        models: The networks to pick from, besides finished runs.
+        source: Evaluation set of the crops.
+        size: Side of the LR crops in pixels.
+        results: Where finished runs are looked for.
+        folder: Where *Save* writes.
+    """
+    return _LesionPanel(models, CropCache(source, size), results, folder)
+
+
+class _LesionPanel(Panel):
+    """The places and images to choose from are those of the network."""
+
+    def __init__(self, models: Sequence[str], crops: CropCache, results: str | Path, folder: str | Path) -> None:
+        self._crops = crops
+        self._measure = cache(self._lesions)
+        controls = {
+            "model": network_picker(models, results),
+            "place": widgets.Dropdown(description="lesion", layout=widgets.Layout(width="340px")),
+            "photograph": widgets.Dropdown(description="photograph"),
+        }
+        super().__init__("lesions", self._draw_lesions, controls, folder)
+
+    def _lesions(self, model: str) -> Lesions:
+        network = open_model(model)
+        return lesion_losses(network, self._crops.of(network), places_of(network))
+
+    def prepare(self) -> None:
+        """Offer the places of the network, the worst lesion first, and the images."""
+        found = self._measure(self.controls["model"].value)
+        order = np.argsort(-found.loss.mean(1), kind="stable")
+        for name, options in (
+            ("place", [found.lesions[place].label for place in order]),
+            ("photograph", list(found.images)),
+        ):
+            control = self.controls[name]
+            if list(control.options) != options:
+                chosen = control.value if control.value in options else options[0]
+                control.options = options
+                control.value = chosen
+
+    def _draw_lesions(self, model: str, place: str, photograph: str) -> Drawing:
+        found, network = self._measure(model), open_model(model)
+        labels = [lesion.label for lesion in found.lesions]
+        index, image = labels.index(place), found.images.index(photograph)
+        crops = self._crops.of(network)
+        increase = error_increase(network, crops, found.lesions[index])[image]
+        figure = style.new_figure(10, max(5.0, 0.125 * len(labels) + 1))
+        bars, right = figure.subfigures(1, 2, squeeze=False, width_ratios=(1.7, 1))[0]
+        plot_lesions(labels, [lesion.part for lesion in found.lesions], found.loss, bars.subplots())
+        above, below = right.subplots(2, 1)
+        above.imshow(crops.hr[image])
+        above.set_axis_off()
+        above.set_title(f"{photograph}, HR")
+        plot_error_increase(increase, below, f"without {place}\n{style.signed(-found.loss[index, image])} dB here")
+        figure.suptitle(f"{model}, {found.psnr.mean():.2f} dB on {len(found.images)} crops: one part does nothing")
+        return figure, {**found.arrays(), "image": crops.hr[image], "error_increase": increase}

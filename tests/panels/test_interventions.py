@@ -1,0 +1,118 @@
+"""The panels that intervene, and the error by frequency: they show the numbers of the network, and own runs."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from skimage import data
+
+from asid.config import preset
+from asid.data.images import write_image
+from asid.files import RECORD, WEIGHTS
+from asid.interpret.crops import evaluation_crops
+from asid.interpret.frequency import error_spectrum
+from asid.interpret.lesions import error_increase, places_of
+from asid.interpret.transplant import NULLS, transplant
+from asid.model.checkpoint import save_checkpoint
+from asid.model.network import ASID
+from asid.panels.frequency import frequency_panel
+from asid.panels.interventions import alike_panel, lesion_panel, transplant_panel
+from asid.panels.networks import open_model
+from asid.panels.panel import Panel
+
+pytestmark = pytest.mark.process
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """``images`` with two photographs, ``results`` with a finished run and one that is not, and two networks."""
+    folder = tmp_path_factory.mktemp("inside")
+    for name, left in (("face", 180), ("hand", 100)):
+        write_image(folder / "images" / f"{name}.png", data.astronaut()[60:100, left : left + 40])
+    config = preset("asid-tiny", num_groups=2, distillation_steps=1)
+    for seed, run in enumerate(("mine", "unfinished")):
+        save_checkpoint(ASID(config, seed=seed), folder / "results" / "study" / run / WEIGHTS)
+    (folder / "results" / "study" / "mine" / RECORD).write_text("{}")
+    save_checkpoint(ASID(config.override(attention_sharing="none")), folder / "own.safetensors")
+    save_checkpoint(ASID(config.override(scale=3)), folder / "x3.safetensors")
+    return folder
+
+
+@pytest.fixture
+def arguments(folder: Path, tmp_path: Path) -> dict[str, object]:
+    names = [str(folder / "own.safetensors"), str(folder / "x3.safetensors")]
+    return {
+        "models": names,
+        "source": str(folder / "images"),
+        "size": 16,
+        "results": folder / "results",
+        "folder": tmp_path,
+    }
+
+
+def shown(panel: Panel) -> dict[str, np.ndarray]:
+    assert panel.drawing is not None, panel.message.value
+    return dict(panel.drawing[1])
+
+
+def mine(panel: Panel) -> str:
+    """The only finished run, which is offered by its path below the results."""
+    ((label, run),) = panel.controls["model"].options[2:]
+    assert label == "study/mine"
+    return str(run)
+
+
+def test_transplants_of_the_chosen_network_are_shown_and_saved(arguments: dict[str, object]) -> None:
+    panel = transplant_panel(**arguments)  # type: ignore[arg-type]
+    model = panel.controls["model"].value
+    expected = transplant(open_model(model), evaluation_crops(str(arguments["source"]), 2, 16))
+    np.testing.assert_array_equal(shown(panel)["loss"], expected.loss)
+    before = panel.picture.value
+    panel.controls["view"].value = "matrices"
+    assert panel.picture.value != before
+    panel.save()
+    with np.load(Path(str(arguments["folder"])) / "transplant.npz") as saved:
+        assert {f"null_loss.{name}" for name in NULLS} <= set(saved)
+    panel.controls["model"].value = mine(panel)
+    assert (shown(panel)["loss"] == 0).all(), "it shares its maps"
+
+
+def test_similarity_of_maps_and_of_features(arguments: dict[str, object]) -> None:
+    panel = alike_panel(**arguments)  # type: ignore[arg-type]
+    assert shown(panel)["between"].shape == (2, 2, 2)
+    panel.controls["measure"].value = "CKA of features"
+    assert shown(panel)["between"].shape == (2, 2)
+    panel.controls["model"].value = mine(panel)
+    arrays = shown(panel)
+    assert [name for name in arrays if name.startswith("other.")] == [f"other.{arguments['models'][0]}"]  # type: ignore[index]
+    assert np.isnan(arrays["bias_share"][1]).all()
+
+
+def test_lesions_and_where_the_chosen_one_is_missed(arguments: dict[str, object]) -> None:
+    panel = lesion_panel(**arguments)  # type: ignore[arg-type]
+    network = open_model(panel.controls["model"].value)
+    crops = evaluation_crops(str(arguments["source"]), 2, 16)
+    places = {lesion.label: lesion for lesion in places_of(network)}
+    assert set(panel.controls["place"].options) == set(places)
+    worst = shown(panel)["loss"].mean(1).argmax()
+    assert panel.controls["place"].value == shown(panel)["labels"][worst]
+    panel.controls["photograph"].value = "hand"
+    panel.controls["place"].value = "group 2: ESA"
+    expected = error_increase(network, crops, places["group 2: ESA"])[1]
+    np.testing.assert_array_equal(shown(panel)["error_increase"], expected)
+    panel.controls["model"].value = str(arguments["models"][1])  # type: ignore[index]  # ×3
+    assert "smaller size" in panel.message.value, "13×13 LR pixels at ×3"
+
+
+def test_errors_by_frequency_of_several_networks(arguments: dict[str, object]) -> None:
+    arguments["models"] = arguments["models"][:1]  # type: ignore[index]
+    panel = frequency_panel(**arguments)  # type: ignore[arg-type]
+    (model,) = panel.controls["networks"].value
+    crops = evaluation_crops(str(arguments["source"]), 2, 16)
+    np.testing.assert_array_equal(shown(panel)[f"{model}.error"], error_spectrum(open_model(model), crops).error)
+    before = panel.picture.value
+    panel.controls["networks"].value = panel.controls["networks"].options
+    panel.controls["view"].value = "change of SNR"
+    assert panel.picture.value != before
+    panel.controls["networks"].value = ()
+    assert "at least one network" in panel.message.value

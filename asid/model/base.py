@@ -33,6 +33,10 @@ class Network(nn.Module):
         self.config = config
         self.value_range = value_range
 
+    def padded_size(self, height: int, width: int) -> tuple[int, int]:
+        """Height and width of the feature maps for an input of ``height`` × ``width`` pixels."""
+        return height, width
+
     def reset_parameters(self, seed: int = 0) -> None:
         """Draw the initial weights of every module from ``seed`` and the module's path.
 

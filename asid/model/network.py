@@ -68,10 +68,15 @@ class ASID(Network):
 
         This is independent of ``config.padding``, which is about the border that each 3×3 convolution sees.
         """
+        height, width = self.padded_size(*x.shape[-2:])
+        return F.pad(x, (0, width - x.shape[-1], 0, height - x.shape[-2]))
+
+    def padded_size(self, height: int, width: int) -> tuple[int, int]:
+        """Height and width of a padded image, see :meth:`pad`."""
         multiple = self.config.size_multiple
         least = EnhancedSpatialAttention.MIN_SIZE if self.config.esa else 1
-        height, width = (-(-max(side, least) // multiple) * multiple for side in x.shape[-2:])
-        return F.pad(x, (0, width - x.shape[-1], 0, height - x.shape[-2]))
+        padded_height, padded_width = (-(-max(side, least) // multiple) * multiple for side in (height, width))
+        return padded_height, padded_width
 
     def forward(self, x: Tensor, return_attention: bool = False) -> Tensor | tuple[Tensor, AttentionMaps]:
         """Super-resolve a batch of images.

@@ -17,23 +17,26 @@ def find_checkpoint(model: str | Path) -> Path:
     """Find the checkpoint file of a model.
 
     Args:
-        model: A checkpoint file (``.safetensors``, or a published ``.pth``), the name of packaged weights, or a run's
-            folder. A preset's name is never taken for a folder: write ``./asid`` for one that is called ``asid``.
+        model: A checkpoint file (``.safetensors``, or a published ``.pth``), a run's folder, or, as a text, the name of
+            packaged weights. A text that is the name of a preset is never a path: write ``./asid`` or
+            ``Path("asid")`` for a file or folder that is called ``asid``.
 
     Raises:
         FileNotFoundError: There is no such model; the message lists the packaged ones.
     """
-    path = Path(model)
-    if path.is_file():
+    path, packaged, hint = Path(model), packaged_models(), ""
+    if isinstance(model, str) and model in packaged:
+        return _PACKAGED / f"{model}.safetensors"
+    if isinstance(model, str) and model in PRESETS:
+        hint = f" (the preset {model} has no packaged weights)"
+    elif path.is_file():
         return path
-    if model not in PRESETS and path.is_dir():
+    elif path.is_dir():
         if (path / WEIGHTS).is_file():
             return path / WEIGHTS
         raise FileNotFoundError(f"no trained network in {path}: expected {WEIGHTS} in a finished run's folder")
-    if model in packaged_models():
-        return _PACKAGED / f"{model}.safetensors"
-    hint = f" (the preset {model} has no packaged weights)" if model in PRESETS else ""
-    packaged = ", ".join(packaged_models())
+    elif isinstance(model, Path) and str(model) in packaged:
+        hint = f" at this path (for the packaged weights give the text '{model}')"
     raise FileNotFoundError(
-        f"no model {model}{hint}: expected a checkpoint file, the folder of a run, or one of {packaged}"
+        f"no model {model}{hint}: expected a checkpoint file, the folder of a run, or one of {', '.join(packaged)}"
     )

@@ -15,8 +15,8 @@ def load_model(model: str | Path, device: str = "auto") -> Network:
     """Load a trained network, in evaluation mode.
 
     Args:
-        model: A checkpoint file (``.safetensors``, or a published ``.pth``), the name of packaged weights such as
-            ``"asid-tiny"``, or the folder of a run.
+        model: A checkpoint file (``.safetensors``, or a published ``.pth``), the folder of a run, or, as a text, the
+            name of packaged weights such as ``"asid-tiny"``: see :func:`asid.model.find.find_checkpoint`.
         device: A PyTorch device such as ``"cpu"`` or ``"cuda:1"``; ``"auto"``: a GPU if there is one.
 
     Raises:

@@ -44,13 +44,22 @@ def test_no_such_model(model: str, message: str, tmp_path: Path, monkeypatch: py
         asid.load_model(model)
 
 
-def test_a_preset_is_not_the_folder_of_its_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_text_may_be_a_packaged_name_and_a_path_is_a_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """In a checkout, ``asid`` is the folder of the package."""
     monkeypatch.chdir(tmp_path)
-    path = asid.save_checkpoint(asid.ASID(preset("asid-tiny", num_groups=1)), Path("asid-d8") / WEIGHTS)
+    network = asid.ASID(preset("asid-tiny", num_groups=1))
+    for name in ("asid", "asid-d8"):
+        path = asid.save_checkpoint(network, Path(name) / WEIGHTS)
+        assert find_checkpoint(f"./{name}") == find_checkpoint(Path(name)) == path
+    Path("asid-tiny").write_bytes(path.read_bytes())
+    assert find_checkpoint(Path("asid-tiny")) == Path("asid-tiny")
+    for name in ("asid", "asid-tiny"):
+        assert find_checkpoint(name).parent == Path(asid.__file__).parent / "weights"
     with pytest.raises(FileNotFoundError, match="preset asid-d8 has no packaged"):
         find_checkpoint("asid-d8")
-    assert find_checkpoint("./asid-d8") == path
+    Path("asid-tiny").unlink()
+    with pytest.raises(FileNotFoundError, match=r"the packaged weights.*text 'asid-tiny'"):
+        find_checkpoint(Path("asid-tiny"))
 
 
 def test_the_card_of_the_published_network_is_its_record() -> None:

@@ -69,7 +69,7 @@ def fit_threads(network: "nn.Module", image: "Tensor") -> int:
     On a busy machine every operation waits for the thread that got no core, and many small operations take ten times
     as long with two threads as with one. So this tries 1, 2, 4 … threads, up to the number that torch is set to, and
     stops when more do not pay. What the user has set is kept: by :data:`THREADS`, ``OMP_NUM_THREADS``,
-    ``MKL_NUM_THREADS``, or, if it is one, by ``torch.set_num_threads``.
+    ``MKL_NUM_THREADS``, or, as the most that is tried, by ``torch.set_num_threads``, also after an earlier trial.
 
     Args:
         network: What will be trained or applied, on the CPU.
@@ -81,20 +81,35 @@ def fit_threads(network: "nn.Module", image: "Tensor") -> int:
     import torch
 
     if (chosen := chosen_threads()) is not None:
-        torch.set_num_threads(chosen)
+        set_threads(chosen)
     elif not ({"OMP_NUM_THREADS", "MKL_NUM_THREADS"} & set(os.environ)) and (most := _most_threads()) > 1:
         deadline = time.perf_counter() + _TRIAL
         with torch.no_grad(), _stopping(network, deadline):
-            torch.set_num_threads(_fastest(lambda: network(image), most, deadline))
+            fastest = _fastest(lambda: network(image), most, deadline)
+        torch.set_num_threads(most)
+        set_threads(fastest)
     return torch.get_num_threads()
 
 
-@cache
-def _most_threads() -> int:
-    """What torch was set to before the first trial."""
+_set_here: tuple[int, int] | None = None
+"""The number of threads that this module has set last, and the number that the user had set before."""
+
+
+def set_threads(number: int) -> None:
+    """Set torch's number of CPU threads, so that a later trial does not take it for a choice of the user."""
+    global _set_here
     import torch
 
-    return torch.get_num_threads()
+    _set_here = (number, _most_threads())
+    torch.set_num_threads(number)
+
+
+def _most_threads() -> int:
+    """The number of threads that the user, or torch by itself, has set."""
+    import torch
+
+    now = torch.get_num_threads()
+    return _set_here[1] if _set_here and _set_here[0] == now else now
 
 
 class _OutOfTimeError(Exception):

@@ -4,7 +4,6 @@ import os
 import platform
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 
 import pytest
@@ -12,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from asid import process
-from asid.process import KEEP_MEMORY, THREADS, fit_threads
+from asid.process import KEEP_MEMORY, THREADS, fit_threads, set_threads
 
 FAULTS = """
 import resource
@@ -44,15 +43,25 @@ def four_threads(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """A machine on which torch would use four threads, and where the user has set nothing."""
     for name in (THREADS, "OMP_NUM_THREADS", "MKL_NUM_THREADS"):
         monkeypatch.delenv(name, raising=False)
-    process._most_threads.cache_clear()
+    monkeypatch.setattr(process, "_set_here", None)
+    monkeypatch.setattr(process, "time", Clock)
     before = torch.get_num_threads()
     torch.set_num_threads(4)
     yield
     torch.set_num_threads(before)
-    process._most_threads.cache_clear()
 
 
-class Sleeping(nn.Module):
+class Clock:
+    """In place of the module :mod:`time`: only work takes time."""
+
+    now = 0.0
+
+    @classmethod
+    def perf_counter(cls) -> float:
+        return cls.now
+
+
+class Working(nn.Module):
     """A network of two layers that takes so many milliseconds with so many threads."""
 
     def __init__(self, milliseconds: dict[int, float]) -> None:
@@ -61,7 +70,7 @@ class Sleeping(nn.Module):
 
     def forward(self, image: Tensor) -> Tensor:
         for layer in self.layers:
-            time.sleep(self.milliseconds[torch.get_num_threads()] / 2000)
+            Clock.now += self.milliseconds[torch.get_num_threads()] / 2000
             image = layer(image)
         return image
 
@@ -81,7 +90,7 @@ IMAGE = torch.zeros(1, 3, 2, 2)
     ],
 )
 def test_more_threads_are_used_only_if_they_pay(milliseconds: dict[int, float], fastest: int) -> None:
-    network = Sleeping(milliseconds)
+    network = Working(milliseconds)
     assert fit_threads(network, IMAGE) == fastest
     assert torch.get_num_threads() == fastest
     assert not any(module._forward_pre_hooks for module in network.modules())
@@ -89,13 +98,24 @@ def test_more_threads_are_used_only_if_they_pay(milliseconds: dict[int, float], 
 
 @pytest.mark.usefixtures("four_threads")
 def test_a_second_trial_may_find_more_threads_than_the_first() -> None:
-    assert fit_threads(Sleeping({1: 10, 2: 100}), IMAGE) == 1
-    assert fit_threads(Sleeping({1: 40, 2: 10, 4: 40}), IMAGE) == 2
+    assert fit_threads(Working({1: 10, 2: 100}), IMAGE) == 1
+    assert fit_threads(Working({1: 40, 2: 10, 4: 40}), IMAGE) == 2
+    set_threads(3)  # as a training that resumes
+    assert fit_threads(Working({1: 40, 2: 20, 4: 10}), IMAGE) == 4
+
+
+@pytest.mark.usefixtures("four_threads")
+def test_a_number_that_the_user_sets_after_a_trial_is_the_most_that_is_tried() -> None:
+    assert fit_threads(Working({1: 40, 2: 20, 4: 10}), IMAGE) == 4
+    torch.set_num_threads(2)
+    assert fit_threads(Working({1: 40, 2: 20}), IMAGE) == 2
+    torch.set_num_threads(1)
+    assert fit_threads(Working({}), IMAGE) == 1  # nothing to try
 
 
 @pytest.mark.usefixtures("four_threads")
 def test_a_pass_that_would_take_minutes_is_cut_off() -> None:
-    class Endless(Sleeping):
+    class Endless(Working):
         def forward(self, image: Tensor) -> Tensor:
             for _ in range(1 if torch.get_num_threads() == 1 else 10_000):
                 image = super().forward(image)
@@ -108,14 +128,14 @@ def test_a_pass_that_would_take_minutes_is_cut_off() -> None:
 @pytest.mark.parametrize(("name", "expected"), [(THREADS, 3), ("OMP_NUM_THREADS", 4), ("MKL_NUM_THREADS", 4)])
 def test_what_the_user_has_set_is_kept(name: str, expected: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(name, "3")  # torch reads OMP_NUM_THREADS when it is loaded, and has four here
-    assert fit_threads(Sleeping({}), IMAGE) == expected
+    assert fit_threads(Working({}), IMAGE) == expected
 
 
 @pytest.mark.parametrize("text", ["0", "-1", "two", "1.5"])
 def test_a_number_of_threads_that_is_none_is_refused(text: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(THREADS, text)
     with pytest.raises(ValueError, match=rf"{THREADS}={text}: expected a whole number"):
-        fit_threads(Sleeping({}), IMAGE)
+        fit_threads(Working({}), IMAGE)
 
 
 @pytest.mark.process

@@ -73,7 +73,7 @@ def download(
 
 @app.command("cache")
 def show_cache(
-    clear: Annotated[bool, typer.Option("--clear", help="Delete every image in it.")] = False,
+    clear: Annotated[bool, typer.Option("--clear", help="Delete everything in it.")] = False,
     as_json: JsonOption = False,
 ) -> None:
     """Show the cache of decoded photographs and their LR images, or clear it."""

@@ -45,6 +45,9 @@ _ABANDONED = 3600.0
 _CHECKSUM = 4
 """Bytes of the checksum, CRC-32, little-endian."""
 
+COUNTS = "complexity-"
+"""How the names of files begin that hold the counted operations of a network (:mod:`asid.runs.counted`)."""
+
 Pixels = NDArray[np.uint8]
 
 
@@ -185,7 +188,7 @@ def cache_content() -> CacheContent:
 
 
 def clear_cache() -> CacheContent:
-    """Delete every image in the cache; returns what it was. Runs in progress make again what they need."""
+    """Delete everything in the cache; returns what it was. Runs in progress make again what they need."""
     before = cache_content()
     for path, _ in _files():
         _delete(path)
@@ -198,7 +201,7 @@ def trim_cache() -> None:
     for path, status in _files():
         if path.suffix == ".npy":
             images.append((status.st_mtime, status.st_size, path))
-        elif status.st_mtime < time.time() - _ABANDONED:
+        elif path.suffix == ".partial" and status.st_mtime < time.time() - _ABANDONED:
             _delete(path)
     excess = sum(size for _, size, _ in images) - size_limit()
     for _, size, path in sorted(images):
@@ -209,12 +212,15 @@ def trim_cache() -> None:
 
 
 def _files() -> Iterator[tuple[Path, os.stat_result]]:
-    """The files of the cache, images and those that are being written. Other processes delete them at any time."""
+    """The files of the cache: images, those that are being written, and counts of operations.
+
+    Other processes delete them at any time.
+    """
     folder = cache_folder()
     if folder is not None and folder.is_dir():
         with os.scandir(folder) as entries:
             for entry in entries:
-                if entry.name.endswith((".npy", ".partial")):
+                if entry.name.endswith((".npy", ".partial")) or entry.name.startswith(COUNTS):
                     with suppress(FileNotFoundError):
                         yield Path(entry.path), entry.stat()
 

@@ -53,8 +53,9 @@ class PatchDataset(Dataset[tuple[Patch, Patch]]):
         self.pairs = [(photograph.lr(scale, border), photograph.hr()) for photograph in photographs]
         """LR and HR images; the HR images are not cropped to a multiple of the scale."""
         # Runs that start together share the work: each begins with another image, and finds what the others have made.
-        for image, _ in random.Random().sample(self.pairs, len(self.pairs)):
-            image.prepare()
+        for pair in random.Random().sample(self.pairs, len(self.pairs)):
+            for image in pair:  # the HR image, too: the cache may have dropped it, and a step should not wait for it
+                image.prepare()
         for photograph, (lr, hr) in zip(photographs, self.pairs, strict=True):
             if min(lr.shape[:2]) < patch_size:
                 raise ImageError(

@@ -4,7 +4,7 @@ from contextlib import suppress
 from importlib import metadata
 
 from asid.config import NetworkConfig, digest
-from asid.data.cache import cache_folder
+from asid.data.cache import COUNTS, cache_folder
 from asid.files import read_json, write_json
 from asid.model.complexity import Complexity, measure_complexity
 from asid.runs.identity import scores_code
@@ -20,7 +20,7 @@ def complexity_once(config: NetworkConfig) -> Complexity:
     if folder is None:
         return measure_complexity(config)
     versions = [metadata.version(package) for package in ("torch", "ptflops", "fvcore")]
-    path = folder / f"complexity-{digest([config.to_dict(), scores_code(), versions])}.json"
+    path = folder / f"{COUNTS}{digest([config.to_dict(), scores_code(), versions])}.json"
     with suppress(OSError, ValueError, TypeError, KeyError):  # not there, or damaged
         content = read_json(path)
         return Complexity(**{**content, "output": tuple(content["output"])})

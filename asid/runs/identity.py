@@ -18,11 +18,9 @@ from typing import Any
 import asid
 from asid.config import Config, RunConfig, digest, training_settings
 from asid.data.pairs import describe_pairs
-from asid.data.photographs import manifest_hash
-from asid.data.sources import find_images, find_pairs
-from asid.files import content_hash
-from asid.model.find import find_checkpoint
+from asid.data.sources import find_pairs
 from asid.runs.code_digest import CodeOf, code_digest
+from asid.training.manifests import Manifests, training_manifests
 
 PACKAGE = Path(asid.__file__).parent
 _FINDS_FILES = ("data.benchmarks", "data.download", "data.layouts", "data.samples", "data.sources")
@@ -41,10 +39,6 @@ SCORES = CodeOf(
     without=(*_FINDS_FILES, *_STORES_IMAGES),
 )
 """The code that makes the other numbers of a record: scores, and counts of operations."""
-
-Manifests = dict[str, dict[str, Any]]
-"""For each use of data (``train``, ``validation``, ``pretrained``, ``evaluate <source>``): its source, its images, and
-their hashes."""
 
 
 class Identity(Config):
@@ -151,14 +145,7 @@ def data_manifests(config: RunConfig) -> Manifests:
         ImageError: Images are missing.
         FileNotFoundError: There are no such weights.
     """
-    manifests = {}
-    for use, source in (("train", config.data.train), ("validation", config.data.validation)):
-        photographs = find_images(source, split=use)
-        names = [photograph.path.name for photograph in photographs]
-        manifests[use] = {"source": source, "images": names, "manifest": manifest_hash(photographs)}
-    if config.train.pretrained:
-        path = find_checkpoint(config.train.pretrained)
-        manifests["pretrained"] = {"source": config.train.pretrained, "images": [], "manifest": content_hash(path)[:12]}
+    manifests = training_manifests(config)
     for source in config.evaluate.data:
         manifests[f"evaluate {source}"] = {"source": source, **describe_pairs(find_pairs(source, config.model.scale))}
     return manifests

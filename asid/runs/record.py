@@ -152,6 +152,8 @@ def provenance(accelerator: str = "cpu") -> dict[str, Any]:
     """
     import torch  # over a second, and reading records needs none
 
+    from asid.training.devices import device_type
+
     packages = ("asid", "torch", "lightning", "numpy", "scikit-image", "pillow")
     return {
         "commit": _commit(),
@@ -161,7 +163,7 @@ def provenance(accelerator: str = "cpu") -> dict[str, Any]:
         "machine": f"{platform.system()} {platform.machine()}",
         "cpu": _cpu_model(),
         "capability": torch.backends.cpu.get_cpu_capability(),
-        "gpu": torch.cuda.get_device_name() if accelerator in ("auto", "gpu") and torch.cuda.is_available() else None,
+        "gpu": torch.cuda.get_device_name() if device_type(accelerator) == "cuda" else None,
         "cpus": os.cpu_count(),
         "threads": torch.get_num_threads(),
         "finished": datetime.now(UTC).isoformat(timespec="seconds"),

@@ -17,11 +17,12 @@ from asid.files import IMAGES
 from asid.model.base import Network
 from asid.model.complexity import Complexity
 from asid.runs.counted import complexity_once
-from asid.runs.identity import Identity, Manifests, current_code, data_manifests, run_identity, set_name
+from asid.runs.identity import Identity, current_code, data_manifests, run_identity, set_name
 from asid.runs.lock import exclusive
 from asid.runs.record import Record, provenance, read_record, to_rows, write_record
 from asid.training.checkpoints import read_execution
 from asid.training.history import read_history
+from asid.training.manifests import Manifests
 from asid.training.train import train
 
 

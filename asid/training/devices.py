@@ -1,6 +1,7 @@
-"""Whether this machine can train as a configuration says, before anything is loaded or started."""
+"""On which device a training runs, and whether this machine can train as a configuration says."""
 
 import os
+from typing import Literal
 
 import torch
 
@@ -10,21 +11,26 @@ _LAUNCHERS = ("SLURM_NTASKS", "TORCHELASTIC_RUN_ID", "NODE_RANK", "GROUP_RANK", 
 """Variables by which Lightning finds the other machines."""
 
 
+def device_type(accelerator: str) -> Literal["cuda", "mps", "cpu"]:
+    """Where Lightning trains with this ``train.accelerator`` on this machine; ``cpu`` if it lacks what is asked for."""
+    if accelerator in ("auto", "gpu") and torch.cuda.device_count():
+        return "cuda"
+    return "mps" if accelerator != "cpu" and torch.backends.mps.is_available() else "cpu"
+
+
 def check_devices(settings: TrainConfig) -> None:
     """Raise ``ValueError`` if this machine does not have the devices, or nothing starts the other machines.
 
     Otherwise a training on several machines waits for them for half an hour, and one on too many processes starts them
     until memory is gone.
     """
-    cuda, mps = torch.cuda.device_count(), torch.backends.mps.is_available()
-    kind = settings.accelerator
-    if (kind == "gpu" and not (cuda or mps)) or (kind == "mps" and not mps):
+    kind, device = settings.accelerator, device_type(settings.accelerator)
+    if kind in ("gpu", "mps") and device == "cpu":
         raise ValueError(f"train.accelerator: expected a device of this machine, got {kind}, which it lacks: set auto")
-    on_gpu = kind != "cpu" and (cuda or mps)
-    most = (cuda or 1) if on_gpu else os.cpu_count() or 1
+    most = {"cuda": torch.cuda.device_count(), "mps": 1, "cpu": os.cpu_count() or 1}[device]
     if settings.devices != "auto" and settings.devices > most:
         raise ValueError(
-            f"train.devices: expected at most the {most} {'GPUs' if on_gpu else 'CPU cores'} of this machine, "
+            f"train.devices: expected at most the {most} {'CPU cores' if device == 'cpu' else 'GPUs'} of this machine, "
             f"got {settings.devices}"
         )
     if settings.num_nodes > 1 and not any(name in os.environ for name in _LAUNCHERS):

@@ -8,10 +8,8 @@ from typing import Any
 from safetensors import safe_open
 
 from asid.config import RunConfig
-from asid.data.photographs import manifest_hash
-from asid.data.sources import find_images
-from asid.files import CHECKPOINT, CONFIG, WEIGHTS, content_hash, read_json, write_json
-from asid.model.find import find_checkpoint
+from asid.files import CHECKPOINT, CONFIG, WEIGHTS, read_json, write_json
+from asid.training.manifests import training_manifests
 
 LOGGER = logging.getLogger(__name__)
 
@@ -25,12 +23,9 @@ def claim(folder: Path, config: RunConfig) -> None:
         ImageError: Images are missing.
     """
     path = folder / CONFIG
-    images = {
-        "train": manifest_hash(find_images(config.data.train, split="train")),
-        "validation": manifest_hash(find_images(config.data.validation)),
-    }
-    pretrained = content_hash(find_checkpoint(config.train.pretrained)) if config.train.pretrained else None
-    content = {**config.to_dict(), "images": images, "pretrained": pretrained}
+    hashes = {use: manifest["manifest"] for use, manifest in training_manifests(config).items()}
+    pretrained = hashes.pop("pretrained", None)
+    content = {**config.to_dict(), "images": hashes, "pretrained": pretrained}
     try:
         before = read_json(path) if path.exists() else None
     except ValueError as error:  # weights and checkpoints say themselves what they belong to

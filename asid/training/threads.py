@@ -5,6 +5,7 @@ import torch
 from asid.config import RunConfig
 from asid.model.build import build_network
 from asid.process import fit_threads
+from asid.training.devices import device_type
 
 _TRIAL_PIXELS = 1024
 """LR pixels of the forward pass that is tried: a part of a batch."""
@@ -19,8 +20,7 @@ def fit_training_threads(config: RunConfig) -> int:
     devices, the number stays as it is.
     """
     train = config.train
-    on_gpu = train.accelerator not in ("auto", "cpu") or (train.accelerator == "auto" and torch.cuda.is_available())
-    if on_gpu or (train.devices, train.num_nodes) != (1, 1):
+    if device_type(train.accelerator) != "cpu" or (train.devices, train.num_nodes) != (1, 1):
         return torch.get_num_threads()
     side = min(config.data.patch_size, _TRIAL_SIDE)
     batch = min(train.batch_size, max(1, _TRIAL_PIXELS // side**2))

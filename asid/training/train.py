@@ -6,7 +6,7 @@ import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from operator import methodcaller
+from functools import partial
 from pathlib import Path
 
 import lightning as L
@@ -17,17 +17,19 @@ from torch.optim.swa_utils import get_ema_multi_avg_fn
 from torch.utils.data import DataLoader
 
 from asid.config import RunConfig
+from asid.data.cache import CachedImage
+from asid.data.images import RGBImage
 from asid.data.patches import PatchDataset, ResumableSampler, collate
-from asid.data.photographs import Photograph
+from asid.data.resize import crop_to_multiple
 from asid.data.sources import find_images
 from asid.files import CHECKPOINT, WEIGHTS
 from asid.model.base import Network
 from asid.model.checkpoint import load_checkpoint, save_checkpoint
 from asid.model.network import ASID
 from asid.model.pretrained import fit_inference_threads, load_model
-from asid.process import keep_freed_memory
+from asid.process import keep_freed_memory, set_threads
 from asid.training.checkpoints import AtomicCheckpointIO, StepCheckpoint, saved_execution
-from asid.training.devices import check_devices
+from asid.training.devices import check_devices, device_type
 from asid.training.memory import StepOutOfMemoryError, is_out_of_memory, smaller_micro_batch
 from asid.training.module import TrainingModule
 from asid.training.ownership import check_weights, claim
@@ -72,12 +74,12 @@ def train(
     rank_zero_only(claim)(folder, config)
     if not (folder / WEIGHTS).exists():
         check_devices(config.train)
-        job = Job(config, folder, _training_patches(config), _validation_photographs(config), progress, on_history)
+        job = Job(config, folder, _training_patches(config), _validation_pairs(config), progress, on_history)
         micro_batches, threads = saved_execution(job.checkpoint, config)
         if threads is None:
             fit_training_threads(config)
         else:  # numbers are added in the same order as before the interruption
-            torch.set_num_threads(threads)
+            set_threads(threads)
         while True:
             try:
                 fit(job, micro_batches)
@@ -87,7 +89,7 @@ def train(
             micro_batches = _divide_further(job, micro_batches)
     check_weights(folder, config)
     network = load_checkpoint(folder / WEIGHTS)  # evaluate what was saved
-    if not torch.cuda.is_available():
+    if device_type(config.train.accelerator) == "cpu":
         fit_inference_threads(network)
     return network
 
@@ -99,7 +101,8 @@ class Job:
     config: RunConfig
     folder: Path
     patches: PatchDataset
-    validation: list[Photograph]
+    validation: list[tuple[CachedImage, CachedImage]]
+    """LR and HR images, the HR images not cropped to a multiple of the scale."""
     progress: bool
     on_history: Callable[[Path], None] | None
 
@@ -121,11 +124,17 @@ def _training_patches(config: RunConfig) -> PatchDataset:
     )
 
 
-def _validation_photographs(config: RunConfig) -> list[Photograph]:
+def _validation_pairs(config: RunConfig) -> list[tuple[CachedImage, CachedImage]]:
     photographs = find_images(config.data.validation)
-    for photograph in photographs:  # a damaged one is found now, not after a thousand steps
-        photograph.pair(config.model.scale, config.data.border)
-    return photographs
+    pairs = [(photograph.lr(config.model.scale, config.data.border), photograph.hr()) for photograph in photographs]
+    for pair in pairs:  # a damaged one is found now, not after a thousand steps
+        _read_pair(pair, config.model.scale)
+    return pairs
+
+
+def _read_pair(pair: tuple[CachedImage, CachedImage], scale: int) -> tuple[RGBImage, RGBImage]:
+    lr, hr = (image.pixels() for image in pair)
+    return lr, crop_to_multiple(hr, scale)
 
 
 def fit(job: Job, micro_batches: int) -> None:
@@ -139,7 +148,6 @@ def fit(job: Job, micro_batches: int) -> None:
         StepOutOfMemoryError: A step ran out of memory, and smaller micro-batches may help.
     """
     settings = job.config.train
-    read_pair = methodcaller("pair", job.config.model.scale, job.config.data.border)
     module = TrainingModule(job.config)
     if not job.checkpoint.exists() and isinstance(module.model, ASID):  # RunConfig allows these for no other network
         if settings.pretrained:
@@ -195,7 +203,9 @@ def fit(job: Job, micro_batches: int) -> None:
                     num_workers=settings.loader_workers,
                     collate_fn=collate,
                 ),
-                DataLoader(job.validation, batch_size=None, collate_fn=read_pair),  # type: ignore[arg-type]
+                DataLoader(  # type: ignore[arg-type]  # a list will do
+                    job.validation, batch_size=None, collate_fn=partial(_read_pair, scale=job.config.model.scale)
+                ),
                 ckpt_path=job.checkpoint if job.checkpoint.exists() else None,
                 weights_only=True,
             )

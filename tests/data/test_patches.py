@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import torch
 
+from asid.data.cache import FOLDER_VARIABLE
 from asid.data.images import ImageError
 from asid.data.patches import PatchDataset, ResumableSampler, collate, detail
 from asid.data.resize import downscale
@@ -92,6 +93,17 @@ def test_patches_come_from_every_image_and_reach_every_border(crops: Path) -> No
 def test_images_smaller_than_a_patch_are_refused(crops: Path) -> None:
     with pytest.raises(ImageError, match=r"0\.png: .*at least 80 pixels per side.*got 64×64"):
         patches(crops, patch_size=40)
+
+
+def test_what_the_cache_lacks_is_made_before_the_first_patch(
+    crops: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(FOLDER_VARIABLE, str(tmp_path))
+    files = [tmp_path / image.name for pair in patches(crops).pairs for image in pair]
+    for path in (files[0], files[3]):  # an LR and another HR image
+        path.unlink()
+    patches(crops)
+    assert all(path.is_file() for path in files)
 
 
 def test_the_sampler_resumes_where_training_stands() -> None:

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from asid.config import TrainConfig
-from asid.training.devices import check_devices
+from asid.training.devices import check_devices, device_type
 
 
 @pytest.fixture(autouse=True)
@@ -39,3 +39,19 @@ def test_what_it_has_is_not(monkeypatch: pytest.MonkeyPatch) -> None:
     check_devices(TrainConfig(num_nodes=2))
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 8)
     check_devices(TrainConfig(devices=8, accelerator="gpu"))
+
+
+@pytest.mark.parametrize(
+    ("has", "devices"),
+    [
+        ({}, {"auto": "cpu", "cpu": "cpu"}),
+        ({"cuda": 2}, {"auto": "cuda", "gpu": "cuda", "cpu": "cpu"}),
+        ({"mps": True}, {"auto": "mps", "gpu": "mps", "mps": "mps", "cpu": "cpu"}),
+    ],
+)
+def test_the_device_is_the_one_that_lightning_takes(
+    has: dict[str, int], devices: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: has.get("cuda", 0))
+    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: has.get("mps", False))
+    assert {accelerator: device_type(accelerator) for accelerator in devices} == devices

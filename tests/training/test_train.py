@@ -19,6 +19,8 @@ from torch._dynamo.testing import CompileCounter
 
 from asid.ablation.study.references import plain_cnn_run
 from asid.config import ModelConfig, RunConfig, TrainConfig, preset
+from asid.data.cache import FOLDER_VARIABLE
+from asid.data.images import read_image
 from asid.data.patches import PatchDataset, collate
 from asid.data.sources import find_images
 from asid.evaluation import metrics
@@ -192,7 +194,8 @@ def test_the_trial_of_threads_trains_nothing_and_keeps_the_random_state(
     state = torch.get_rng_state()
     assert fit_training_threads(tiny_run()) == 1
     assert torch.equal(torch.get_rng_state(), state)
-    assert fit_training_threads(tiny_run(accelerator="gpu")) == fit_training_threads(tiny_run(devices=2)) == 1
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
+    assert fit_training_threads(tiny_run(accelerator="auto")) == fit_training_threads(tiny_run(devices=2)) == 1
     assert len(tried) == 1
 
 
@@ -250,6 +253,24 @@ def test_a_folder_takes_another_evaluation_and_a_data_set_that_was_moved(
     (moved / "train" / "0.png").write_bytes((moved / "train" / "1.png").read_bytes())
     with pytest.raises(ValueError, match="holds another training"):
         train(again, tmp_path / "run", progress=False)
+
+
+def test_validation_decodes_its_photographs_once_also_without_a_cache(
+    tiny_run: MakeRun, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    decoded = []
+
+    def decode(path: Path) -> Any:
+        decoded.append(path.name)
+        return read_image(path)
+
+    monkeypatch.setattr("asid.data.photographs.read_image", decode)
+    counts = []
+    for every in (6, 2):
+        monkeypatch.setenv(FOLDER_VARIABLE, "off")
+        train(tiny_run(model={"num_groups": 1}, validate_every=every), tmp_path / str(every), progress=False)
+        counts.append(len(decoded))
+    assert counts[1] == 2 * counts[0]
 
 
 def test_validation_computes_psnr_only(tiny_run: MakeRun, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -16,6 +16,7 @@ from asid.data.sources import find_pairs
 from asid.files import SPEEDS, read_json, write_json
 from asid.model.build import build_network
 from asid.model.complexity import count_macs
+from asid.training.devices import device_type
 
 _WARMUP, _TIMED = 1, 3
 """Repetitions before and during a measurement, of which the fastest counts."""
@@ -42,8 +43,7 @@ _SPEED = TypeAdapter(Speed)
 def measure_speed(config: RunConfig, threads: int) -> Speed:
     """Time a few training steps and a forward pass on constant images. The global random state is not touched."""
     before = torch.get_num_threads()
-    on_gpu = torch.cuda.is_available() and config.train.accelerator in ("auto", "gpu")
-    device = torch.device("cuda" if on_gpu else "cpu")
+    device = torch.device(device_type(config.train.accelerator))
     torch.set_num_threads(threads)
     try:
         model = build_network(config.model, seed=config.seed).to(device)
@@ -72,8 +72,8 @@ def _best_time(action: Callable[[], Any], device: torch.device) -> float:
     for repetition in range(_WARMUP + _TIMED):
         start = time.perf_counter()
         action()
-        if device.type == "cuda":
-            torch.cuda.synchronize(device)
+        if device.type != "cpu":
+            torch.accelerator.synchronize()
         times += [time.perf_counter() - start] if repetition >= _WARMUP else []
     return min(times)
 

@@ -77,7 +77,7 @@ def fork_kernel(command: list[str], environment: dict[str, str], folder: str | N
         modules: What is imported before the first fork; what cannot be imported is left to the kernel.
     """
     is_daemon = multiprocessing.current_process().daemon  # may not have children
-    if not sys.platform.startswith("linux") or command[1:3] != _LAUNCHER or is_daemon or environment.get(_GPUS):
+    if not sys.platform.startswith("linux") or command[1:3] != _LAUNCHER or is_daemon or environment.get(_CHOOSES_GPUS):
         return None
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload([*_KERNEL, *modules])
@@ -86,7 +86,8 @@ def fork_kernel(command: list[str], environment: dict[str, str], folder: str | N
     return ForkedKernel(process)
 
 
-_GPUS = "CUDA_VISIBLE_DEVICES"
+_CHOOSES_GPUS = "CUDA_VISIBLE_DEVICES"
+"""Variable by which a worker is given its GPU: kernels that use one are started afresh, CUDA does not bear a fork."""
 
 
 def _serve(arguments: list[str], environment: dict[str, str], folder: str | None) -> None:

@@ -23,8 +23,9 @@ from asid.ablation.study.study import StudyError
 from asid.config import RunConfig, describe_errors, digest
 from asid.data.images import RGBImage
 from asid.files import IMAGES, STUDY_LOCK, read_json
-from asid.runs.identity import Identity, Manifests, current_code, data_manifests, reference_identity
+from asid.runs.identity import Identity, current_code, data_manifests, reference_identity
 from asid.runs.record import Record, RecordError, provenance, read_record, to_rows, write_record
+from asid.training.manifests import Manifests
 
 
 @dataclass(frozen=True)

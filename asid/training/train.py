@@ -203,8 +203,10 @@ def fit(job: Job, micro_batches: int) -> None:
                     num_workers=settings.loader_workers,
                     collate_fn=collate,
                 ),
-                DataLoader(  # type: ignore[arg-type]  # a list will do
-                    job.validation, batch_size=None, collate_fn=partial(_read_pair, scale=job.config.model.scale)
+                DataLoader(
+                    job.validation,  # type: ignore[arg-type]  # a list will do
+                    batch_size=None,
+                    collate_fn=partial(_read_pair, scale=job.config.model.scale),
                 ),
                 ckpt_path=job.checkpoint if job.checkpoint.exists() else None,
                 weights_only=True,

@@ -1,8 +1,6 @@
 """The notebooks: clean files that run, a parameters cell as interface, and one notebook that studies execute."""
 
 import ast
-import base64
-import io
 import os
 import re
 import shlex
@@ -12,15 +10,16 @@ from pathlib import Path
 from typing import Any
 
 import nbformat
-import numpy as np
 import papermill
 import pytest
 import yaml
 from jupyter_client.kernelspec import KernelSpecManager
 from paths import ROOT
-from PIL import Image
+from pictures import check_pictures
 
 from asid.ablation.engine.execution import notebook_parameters
+from asid.ablation.engine.forked import imports_of
+from asid.ablation.engine.kernel import tied_kernel_manager
 from asid.ablation.study.expand import expand
 from asid.ablation.study.plan import plan_runs
 from asid.ablation.study.study import StudyConfig
@@ -35,8 +34,8 @@ OF_THE_RUN = {"study", "variant", "preset", "output", "progress", "expected_run_
 """Parameters that are not part of the configuration."""
 
 SMALLER: dict[str, dict[str, Any]] = {
+    "02_architecture.ipynb": {"model": {"num_groups": 2}},
     "06_receptive_field.ipynb": {"size": 64, "row": 28, "column": 28, "tile": 32, "steps": 2},
-    "03_train_variant.ipynb": {"train": {"steps": 20, "batch_size": 4, "validate_every": 10}, "progress": False},
 }
 """Parameters with which slow notebooks finish sooner."""
 
@@ -108,20 +107,30 @@ def test_a_notebook_draws_without_pyplot(path: Path) -> None:
     assert [cell.source for cell in code_cells(path) if "pyplot" in cell.source or "pylab" in cell.source] == []
 
 
-@each_notebook
+@pytest.mark.parametrize("path", [path for path in NOTEBOOKS if path != TRAIN_VARIANT], ids=lambda path: path.name)
 def test_a_notebook_runs_and_shows_pictures(path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """With papermill, without a browser and without data sets; panels show their first picture."""
+    """With papermill, without a browser and without data sets; panels show their first picture.
+
+    The notebook of runs is executed by the study in ``tests/ablation/engine/test_runner.py``. The kernels are forked as
+    those of a study, so that they share what they import.
+    """
     monkeypatch.delenv("ASID_DATA", raising=False)
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
     writes = {name: str(tmp_path / "written") for name in ("output", "folder") if name in defaults(path)}
     parameters = {**SMALLER.get(path.name, {}), **writes}
     assert set(parameters) <= set(defaults(path))
-    notebook = papermill.execute_notebook(path, tmp_path / path.name, parameters, cwd=FOLDER, progress_bar=False)
-    outputs = [output for cell in notebook.cells if cell.cell_type == "code" for output in cell.outputs]
-    pictures = [output.data["image/png"] for output in outputs if "image/png" in output.get("data", {})]
-    assert pictures
-    for picture in pictures:
-        assert np.asarray(Image.open(io.BytesIO(base64.b64decode(picture))).convert("L")).std() > 5, "a blank picture"
+    manager = tied_kernel_manager(str(tmp_path), {}, imports_of(path))
+    check_pictures(
+        papermill.execute_notebook(
+            path,
+            tmp_path / path.name,
+            parameters,
+            cwd=FOLDER,
+            progress_bar=False,
+            kernel_manager_class=manager,
+            shutdown_kernel="immediate",
+        )
+    )
 
 
 def test_the_kernel_of_the_notebooks_is_that_of_this_environment() -> None:

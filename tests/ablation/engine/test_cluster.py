@@ -12,15 +12,13 @@ from contextlib import suppress
 from pathlib import Path
 
 import pytest
-from paths import TRAIN_VARIANT
+from short_notebook import RECORDS, write_notebook
 
 from asid.ablation.engine import cluster
 from asid.ablation.engine.cluster import ClusterConfig, environment_of, open_cluster, threads_each
 from asid.ablation.engine.dispatcher import Dispatcher
 from asid.ablation.engine.progress import Progress
 from asid.ablation.engine.runner import run_study
-from asid.ablation.report.results import load_results
-from asid.ablation.report.write import write_report
 from asid.ablation.study.expand import Study, expand
 from asid.ablation.study.plan import plan_runs
 from asid.ablation.study.study import StudyConfig
@@ -95,15 +93,15 @@ def scheduler(tmp_path: Path) -> Iterator[str]:
             process.wait(20)
 
 
-def test_a_study_runs_to_its_table_on_an_existing_cluster(study: Study, scheduler: str, tmp_path: Path) -> None:
-    outcomes = run_study(study, TRAIN_VARIANT, tmp_path / "out", ClusterConfig(scheduler=scheduler))
+def test_a_study_runs_on_an_existing_cluster(study: Study, scheduler: str, tmp_path: Path) -> None:
+    notebook = write_notebook(tmp_path, RECORDS)
+    outcomes = run_study(study, notebook, tmp_path / "out", ClusterConfig(scheduler=scheduler))
     assert [outcome.error for outcome in outcomes] == [None, None]
     assert all(run.is_done() for run in plan_runs(study, tmp_path / "out"))
-    write_report(load_results(tmp_path / "out"))
-    assert "| no-esa" in (tmp_path / "out" / "comparison.md").read_text()
 
 
-def test_a_scheduler_that_does_not_answer_is_reported(tmp_path: Path) -> None:
+def test_a_scheduler_that_does_not_answer_is_reported(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cluster, "ANSWER", 1.0)
     with (
         pytest.raises(OSError, match=r"no Dask scheduler answers at tcp://127\.0\.0\.1:9: .*start one"),
         open_cluster(ClusterConfig(scheduler="tcp://127.0.0.1:9"), 1),
@@ -151,7 +149,8 @@ def test_a_study_runs_through_slurm(study: Study, tmp_path: Path, monkeypatch: p
     profile.write_text(
         f"cores: 1\nmemory: 2GB\ninterface: lo\npython: {sys.executable}\nlocal_directory: {tmp_path}\nqueue: short\n"
     )
-    outcomes = run_study(study, TRAIN_VARIANT, tmp_path / "out", ClusterConfig(slurm=profile, workers=2))
+    notebook = write_notebook(tmp_path, RECORDS)
+    outcomes = run_study(study, notebook, tmp_path / "out", ClusterConfig(slurm=profile, workers=2))
     assert [outcome.error for outcome in outcomes] == [None, None]
     assert len((tmp_path / "jobs").read_text().split()) == 2, "a job for each worker"
 

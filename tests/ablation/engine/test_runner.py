@@ -8,6 +8,7 @@ import sys
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,8 @@ import pandas as pd
 import psutil
 import pytest
 from paths import TRAIN_VARIANT
+from pictures import check_pictures
+from short_notebook import RECORDS, write_notebook
 
 from asid.ablation.engine import runner
 from asid.ablation.engine.cluster import ClusterConfig
@@ -50,11 +53,8 @@ notebook: {1}
 """
 GOOD, BAD = "base", "large-patches"
 """The photographs are too small for the patches of one variant, which shows only in its notebook."""
-LIGHT = """
+DIES = """
 import pathlib, psutil, time
-from asid.runs.identity import data_manifests, run_identity
-from asid.runs.record import Record, write_record
-from asid.config import build_run
 
 mark = pathlib.Path(output).with_name("mark")
 if not mark.exists():
@@ -62,13 +62,9 @@ if not mark.exists():
     server = psutil.Process().parent()  # from which the kernel was forked
     server.parent().kill()
     time.sleep(600)
-config = build_run(preset, {"model": model, "data": data, "train": train, "evaluate": evaluate}, seed)
-rest = {"identity": run_identity(config), "protocol": "any", "data": data_manifests(config), "complexity": None}
-rest |= {"seconds": {}, "provenance": {}}
-write_record(Record(study=study, variant=variant, config=config, scores=[], history=[], **rest), output)
 """
-"""A run without training. The first one kills the process that executes its notebook, as if memory had run out. Its
-kernel then has to die with that process."""
+"""The first run kills the process that executes its notebook, as if memory had run out. Its kernel then has to die with
+that process."""
 
 
 @dataclass(frozen=True)
@@ -177,7 +173,7 @@ def test_a_run_leaves_its_executed_notebook(finished: Finished) -> None:
     nbformat.validate(notebook)
     code = [cell for cell in notebook.cells if cell.cell_type == "code"]
     assert all(cell.execution_count for cell in code)
-    assert any("image/png" in output.get("data", {}) for cell in code for output in cell.outputs)
+    check_pictures(notebook)
     (injected,) = [cell.source for cell in code if "injected-parameters" in cell.metadata.tags]
     assert f'variant = "{GOOD}"' in injected
     assert finished.runs[GOOD].run_id in injected
@@ -368,17 +364,7 @@ def make_study(crops: Path, folder: Path) -> Study:
 
 @pytest.fixture
 def make_notebook(tmp_path: Path) -> Callable[[str], Path]:
-    """Notebooks that declare what a run is given, and then do one thing."""
-
-    def make(action: str) -> Path:
-        notebook = nbformat.read(TRAIN_VARIANT, as_version=4)
-        (parameters,) = [cell for cell in notebook.cells if "parameters" in cell.metadata.get("tags", [])]
-        notebook.cells = [parameters, nbformat.v4.new_code_cell(action)]
-        path = tmp_path / "action.ipynb"
-        nbformat.write(notebook, path)
-        return path
-
-    return make
+    return partial(write_notebook, tmp_path)
 
 
 @pytest.mark.parametrize(
@@ -414,7 +400,7 @@ def test_the_kernel_gets_the_environment_of_its_position(
 def test_a_process_that_dies_is_one_failed_run_and_is_run_again_alone(
     make_notebook: Callable[[str], Path], crops: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    study, notebook, out = make_study(crops, tmp_path), make_notebook(LIGHT), tmp_path / "out"
+    study, notebook, out = make_study(crops, tmp_path), make_notebook(DIES + RECORDS), tmp_path / "out"
     outcomes = run_study(study, notebook, out, ClusterConfig(workers=1))
     (died,) = [outcome for outcome in outcomes if outcome.error]  # not the one that waited behind it
     assert "its process died" in str(died.error)

@@ -35,7 +35,8 @@ ALLOWED = {
     | {"evaluation", "training", "runs", "ablation.study", "ablation.engine", "ablation.report", "interpret", "plots"},
     "doctor": NUMBERS | {"training", "runs"},
     "cli": NUMBERS
-    | {"evaluation", "training", "runs", "ablation.study", "ablation.engine", "ablation.report", "bench", "doctor"}
+    | {"evaluation", "training", "runs", "ablation.study", "ablation.statistics", "ablation.engine", "ablation.report"}
+    | {"bench", "doctor"}
     | {"interpret", "plots"},
 }
 """For each part of the package the parts that it may import, besides itself."""

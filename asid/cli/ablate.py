@@ -1,6 +1,7 @@
 """``asid ablate plan | run | status | watch | resume | retry | diff | schema``: studies of many runs."""
 
 import json
+import math
 import re
 import shlex
 import sys
@@ -97,20 +98,39 @@ def plan(
     output: OutputOption = None,
     workers: WorkersOption = None,
     budget: Annotated[str | None, typer.Option(help="Available time, e.g. 2h, 90m or 1.5d: reports what fits.")] = None,
+    detect: Annotated[
+        float | None,
+        typer.Option(min=0.0001, max=100, help="A change in dB: reports the seeds and hours that find it."),
+    ] = None,
+    noise: Annotated[
+        float | None,
+        typer.Option(
+            min=0.0001,
+            max=100,
+            help="SD of a change from seed to seed, in dB. Default: that of finished studies of this base.",
+        ),
+    ] = None,
+    until: UntilOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Show what a study runs and costs: parameters, multiply-adds, seconds per step, hours, disk. Trains nothing."""
+    """Show what a study runs, costs and can detect: parameters, multiply-adds, hours, disk, dB. Trains nothing."""
     from asid.ablation.study.expand import load_study
 
-    study = load_study(study_file, profile)
+    study = _with_looks(load_study(study_file, profile), until)
     hours = _read_duration(budget) if budget else None
     from asid.ablation.engine.cluster import ClusterConfig
     from asid.ablation.engine.preflight import estimate_cost
+    from asid.ablation.statistics.noise import find_noise
+    from asid.ablation.statistics.power import StudyPower
 
     folder = output or _default_folder(study, smoke=False)
+    power = StudyPower(study, find_noise(folder.parent, study.run_config(study.base_name)), noise)
+    if detect:
+        power.check()
     with nullcontext() if as_json else console.status("building and timing the network of every variant"):
         cost = estimate_cost(study, folder, ClusterConfig(workers=workers))
     fit = cost.fit(hours) if hours is not None else None
+    detectable, answer = power.detectable(), power.answer(detect, cost.hours_of) if detect else None
     if as_json:
         content = {
             "study": study.config.name,
@@ -123,18 +143,25 @@ def plan(
             "dropped": [vars(item) for item in study.dropped],
             "reused": cost.origins,
             "budget": vars(fit) if fit else None,
+            "noise": None if math.isnan(power.spread) else power.spread,
+            "detectable": detectable,
+            "detect": answer,
         }
         typer.echo(json_text(content), nl=False)
         return
     table = Table(title=escape(study.config.question), title_justify="left")
     table.add_column("variant", overflow="fold")
-    for name in ("params", "MACs (G)", "steps", "s/step", "hours", "MB"):
+    for name in ("params", "MACs (G)", "steps", "s/step", "hours", "MB", "detects (dB)"):
         table.add_column(name, justify="right", no_wrap=True)
     for row in cost.variants:
         parameters, macs = f"{row.parameters:,}".replace(",", " "), f"{row.macs / 1e9:.2f}"
         numbers = (str(row.steps), f"{row.seconds_a_step:.3f}", _format_hours(row.hours), f"{row.megabytes:.0f}")
-        table.add_row(row.variant, parameters, macs, *numbers)
+        smallest = detectable.get(row.variant)
+        table.add_row(row.variant, parameters, macs, *numbers, f"{smallest:.3f}" if smallest else "–")
     console.print(table)
+    say(power.describe())
+    if answer:
+        say(answer["text"])
     for item in study.dropped:
         say(f"dropped by the rule {item.rule}: {item.variant}")
     what = ", ".join([f"{len(study.variants)} variants", *study.config.trained_references])

@@ -177,10 +177,10 @@ def test_a_plan_is_a_table_with_what_is_measured_here_and_leaves_nothing(
     rows = {
         cells[0]: cells[1:]
         for line in ended.out.splitlines()
-        if len(cells := [cell.strip() for cell in line.split("│")[1:-1]]) == 7
+        if len(cells := [cell.strip() for cell in line.split("│")[1:-1]]) == 8
     }
     assert list(rows) == ["base", "esa-off"]
-    for name, (parameters, macs, steps, seconds, _, _) in rows.items():
+    for name, (parameters, macs, steps, seconds, *_) in rows.items():
         model = load_study(path).run_config(name, 0).model
         assert int(parameters.replace(" ", "")) == count_parameters(ASID(model))
         assert macs == f"{count_macs(model) / 1e9:.2f}"
@@ -214,6 +214,26 @@ def test_a_plan_as_json_adds_up(call: Call, write: Write, speed: list[str]) -> N
         assert (row["seeds"], row["steps"], row["seconds_a_step"], row["macs"]) == (2, 4, 900.0, 1_500_000_000)
         assert row["hours"] == pytest.approx(2, rel=0.01)
     assert len(speed) == 3, "one measurement a variant"
+
+
+def test_a_plan_says_what_seeds_detect(call: Call, write: Write, speed: list[str]) -> None:
+    """Two seeds, one comparison, each run an hour: the numbers are those of the noncentral t distribution."""
+    path = write()
+    ended = call("plan", path, "--workers", "1", "--detect", "0.05", "--noise", "0.03")
+    assert "a change of 0.05 dB, 80% power after Holm over 1 comparisons: 6 seeds, 12 runs, about 12 h" in ended.words
+    content = json.loads(call("plan", path, "--workers", "1", "--detect", "0.05", "--noise", "0.03", "--json").out)
+    assert (content["noise"], content["detect"]["seeds"], content["detect"]["runs"]) == (0.03, 6, 12)
+    assert list(content["detectable"]) == ["esa-off"]
+    looked = json.loads(call("plan", path, "--until", "decided", "--noise", "0.03", "--json").out)
+    assert looked["seeds"] == list(range(8))
+    assert looked["detectable"]["esa-off"] < content["detectable"]["esa-off"]
+
+
+def test_a_plan_without_known_noise_asks_for_it(call: Call, write: Write, speed: list[str]) -> None:
+    ended = call("plan", write(), "--detect", "0.05")
+    assert ended.status == 2
+    assert "--noise" in ended.err
+    assert speed == []
 
 
 def test_a_plan_lists_what_is_dropped(call: Call, write: Write, speed: list[str]) -> None:

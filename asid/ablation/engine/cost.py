@@ -141,8 +141,10 @@ class VariantCost:
     """Multiply-adds for a 1280×720 output."""
     steps: int
     seconds_a_step: float
+    hours_a_run: float
+    """Training, validation and evaluation of one run."""
     hours: float
-    """Training, validation and evaluation of the runs that are not reused, one after the other."""
+    """Those of the runs that are not reused, one after the other."""
     megabytes: float
     """Disk space of all its runs: weights, one checkpoint, SR images and the executed notebook."""
 
@@ -176,6 +178,10 @@ class StudyCost:
     def hours(self) -> float:
         """Wall-clock hours."""
         return sum(variant.hours for variant in self.variants) / self.workers
+
+    def hours_of(self, seeds: int) -> float:
+        """Wall-clock hours with another number of seeds."""
+        return sum(max(seeds - row.reused, 0) * row.hours_a_run for row in self.variants) / self.workers
 
     @property
     def megabytes(self) -> float:
@@ -236,6 +242,7 @@ def estimate(
                 macs=count_macs(config.model),
                 steps=train.steps,
                 seconds_a_step=speed.seconds_a_step,
+                hours_a_run=seconds / 3600,
                 hours=(seeds - reused.get(name, 0)) * seconds / 3600,
                 megabytes=seeds * _megabytes(parameters[name], pixels[evaluate.data]),
             )

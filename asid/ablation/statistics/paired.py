@@ -192,11 +192,11 @@ def smallest_detectable(differences: ArrayLike, alpha: float = 0.05, power: floa
     _, error, df = _moments(_checked(differences).mean(axis=1))
     if df == 0:
         return math.nan
-    return _detectable_shift(df, alpha, power) * error
+    return detectable_shift(df, alpha, power) * error
 
 
 @cache
-def _detectable_shift(df: int, alpha: float, power: float) -> float:
+def detectable_shift(df: int, alpha: float, power: float) -> float:
     """:func:`smallest_detectable` in standard errors."""
     critical = stats.t.isf(alpha / 2, df)
     enough = (1 + power) / 2  # noise and spread are each below this quantile, so together with probability > power

@@ -131,7 +131,8 @@ class _View:
         """Top left corners (y, x) in the image of the view's tiles, row by row of the view."""
         (height, width), (tile_height, tile_width) = self.image.shape[:2], self.tile
         sides = (width, height) if self.turns % 2 else (height, width)
-        for i, j in tile_corners(*sides, self.config.tile or max(sides), self.config.overlap):
+        tiling = (self.config.tile, self.config.overlap) if self.config.tile else (max(sides), 0)
+        for i, j in tile_corners(*sides, *tiling):
             below, right = height - tile_height, width - tile_width
             y, x = [(i, j), (j, right - i), (below - i, right - j), (below - j, i)][self.turns]
             yield y, right - x if self.flip else x
@@ -196,7 +197,9 @@ def _check_memory(model: Network, height: int, width: int, config: InferenceConf
     parameter = next(model.parameters())
     on_gpu = parameter.device.type == "cuda"
     tile, rows = _tile_size(config, height, width), _rows_at_once(config, height)
-    across, down = (_starts(side, config.tile or side, config.overlap) for side in (width, height))
+    across, down = ([0], [0])
+    if config.tile:
+        across, down = (_starts(side, config.tile, config.overlap) for side in (width, height))
     kept = sum(y < tile[0] + rows for y in down) * len(across)
     level, value = 3 * model.config.scale**2, 3 * model.config.scale**2 * parameter.element_size()  # bytes a LR pixel
     in_network = min(batch_tiles, kept) * prod(model.padded_size(*tile)) * (_bytes_per_pixel(model) + value)

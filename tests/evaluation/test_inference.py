@@ -50,7 +50,10 @@ def test_every_pixel_is_written_and_weights_are_normalised(
     image = np.random.default_rng(height * 71 + width).integers(0, 256, (height, width, 3), dtype=np.uint8)
     config = InferenceConfig(tile=tile, overlap=int(share * tile), blend=blend, ensemble=ensemble)
     sr = upscale(Nearest(2), image, config, batch_tiles=3)
-    assert np.array_equal(sr, image.repeat(2, axis=0).repeat(2, axis=1))
+    expected = image.repeat(2, axis=0).repeat(2, axis=1)
+    assert np.array_equal(sr, expected)
+    whole = config.override(tile=None, overlap=min(height, width))
+    assert np.array_equal(upscale(Nearest(2), image, whole), expected)
 
 
 @pytest.mark.parametrize(

@@ -38,8 +38,8 @@ def pair_folder(folder: Path, scale: int | None) -> list[Pair]:
         scale: Factor of the LR files; ``None`` lists HR images only.
 
     Raises:
-        ImageError: The folder is missing or empty, an image does not belong to the layout, or some HR and LR images of
-            this scale have no partner. The message names the file.
+        ImageError: The folder is missing or empty, an image does not belong to the layout, two have one name, or some
+            HR and LR images of this scale have no partner. The message names the file.
     """
     if not folder.is_dir():
         raise ImageError(f"no folder of images at {folder}: expected an existing folder")
@@ -59,7 +59,7 @@ def pair_folder(folder: Path, scale: int | None) -> list[Pair]:
     hr = list_images(hr_folder)
     lr_folder = None if scale is None else _lr_folder(hr_folder, scale)
     if scale is None or lr_folder is None:
-        return [Pair(path.stem, path, None) for path in hr]
+        return [Pair(path.stem, path, None) for path in _by_stem(hr).values()]
     return _pair_by_stem(hr, lr_folder, scale)
 
 
@@ -133,7 +133,7 @@ def _by_stem(paths: Sequence[Path]) -> dict[str, Path]:
     for path in paths:
         other = stems.setdefault(path.stem.lower(), path)
         if other != path:
-            raise ImageError(f"{path}: a second image with the name of {other.name}; keep one")
+            raise ImageError(f"{path}: a second image of this name, besides {other.name}: keep one, or rename it")
     return stems
 
 

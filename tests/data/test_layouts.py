@@ -130,9 +130,8 @@ def emptied(kind: str) -> Callable[..., Path]:
             id="folders: beside X2",
         ),
         pytest.param("folders", add("lr", "bird.png"), "(a second LR image of bird.png)", id="folders: two LR"),
-        pytest.param(
-            "folders", add("hr", "bird.tif"), "a second image with the name of bird.png", id="folders: two HR"
-        ),
+        pytest.param("folders", add("hr", "bird.tif"), "a second image .* besides bird.png", id="folders: two HR"),
+        pytest.param("flat", add("hr", "bird.tif"), "a second image .* besides bird.png", id="flat: two HR"),
         pytest.param(
             "srf",
             add("hr", "extra.png"),

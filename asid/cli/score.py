@@ -132,7 +132,7 @@ def upscale(
                     raise ImageError(f"{target} is already that of {written[target]}: rename one")
                 if target.exists() and not overwrite:
                     raise ImageError(f"{target} exists: add --overwrite to replace it, or choose another --output")
-                sr = super_resolve(network, read_image(path), config, batch_tiles=batch_tiles)
+                sr = super_resolve(network, read_image(path, to_srgb=True), config, batch_tiles=batch_tiles)
                 write_image(target, sr)
                 written[target] = path
                 say(f"{target}: {sr.shape[1]}×{sr.shape[0]}")

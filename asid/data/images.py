@@ -1,12 +1,14 @@
 """Reading and writing images: 8-bit RGB in, 8-bit RGB out, and no silent conversion in between."""
 
 from collections.abc import Callable
+from functools import lru_cache
+from io import BytesIO
 from pathlib import Path
 from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import ExifTags, Image, ImageFile, ImageOps, UnidentifiedImageError
+from PIL import ExifTags, Image, ImageCms, ImageFile, ImageOps, UnidentifiedImageError
 
 from asid.files import atomic_write
 
@@ -26,21 +28,37 @@ _REFUSED = {
 """Pixel formats that are refused, by Pillow's mode: what they are, and how to convert them."""
 
 
+_SAME_COLOURS = 2
+"""Levels by which a colour profile may change colours and still be taken for sRGB: writers of sRGB profiles round."""
+
+
 class ImageError(ValueError):
     """An unreadable image, a folder without images, or images that do not belong together; the message names it."""
 
 
-def read_image(path: str | Path) -> RGBImage:
+def read_image(path: str | Path, *, to_srgb: bool = False) -> RGBImage:
     """Read an 8-bit RGB or grey image as uint8 (H, W, 3), RGB; grey is repeated to three channels.
 
     It is turned upright if the camera says so (EXIF orientation).
 
+    Args:
+        path: The file.
+        to_srgb: Whether to convert colours from an embedded profile to sRGB. Otherwise pixels are what the file says,
+            whatever colours that means; see :func:`refuse_profile`.
+
     Raises:
         ImageError: The file is missing, damaged or not an image, or it has a palette, transparency, 16 bits per
-            channel, CMYK colours, one bit per pixel or several frames. Converting these silently would change the
-            scores.
+            channel, CMYK colours, one bit per pixel, or several frames or pages. Converting these silently would
+            change the scores.
     """
-    return _open(Path(path), lambda image: np.asarray(ImageOps.exif_transpose(image).convert("RGB")))
+
+    def pixels(image: Image.Image) -> RGBImage:
+        upright = ImageOps.exif_transpose(image)
+        if (profile := image.info.get("icc_profile")) and to_srgb and (transform := _to_srgb(profile, image.mode)):
+            return np.asarray(transform.apply(upright))
+        return np.asarray(upright.convert("RGB"))
+
+    return _open(Path(path), pixels)
 
 
 def image_size(path: str | Path) -> tuple[int, int]:
@@ -57,6 +75,22 @@ def image_size(path: str | Path) -> tuple[int, int]:
     return _open(Path(path), size)
 
 
+def refuse_profile(path: Path) -> None:
+    """Refuse a colour profile that means other colours than sRGB: two ways to read its pixels give two scores.
+
+    Raises:
+        ImageError: It has one; or as for :func:`image_size`.
+    """
+
+    def check(image: Image.Image) -> None:
+        profile = image.info.get("icc_profile")
+        if profile and _to_srgb(profile, image.mode):
+            name = ImageCms.getProfileDescription(ImageCms.ImageCmsProfile(BytesIO(profile))).strip()
+            raise ImageError(f"{path}: expected sRGB colours, got the colour profile {name!r}; convert it to sRGB")
+
+    _open(path, check)
+
+
 def _open(path: Path, use: Callable[[Image.Image], T]) -> T:
     """What ``use`` makes of an accepted image; all that can be wrong with it is an :class:`ImageError`."""
     try:
@@ -70,7 +104,10 @@ def _open(path: Path, use: Callable[[Image.Image], T]) -> T:
         raise ImageError(f"no image at {path}") from None
     except ImageError:
         raise
-    except (UnidentifiedImageError, Image.DecompressionBombError, OSError, SyntaxError, ValueError) as error:
+    except (
+        *(UnidentifiedImageError, Image.DecompressionBombError, ImageCms.PyCMSError),
+        *(OSError, SyntaxError, ValueError),
+    ) as error:
         reason = (str(error).splitlines() or [type(error).__name__])[0]
         raise ImageError(f"{path} is not a readable image: {reason}") from None
 
@@ -79,11 +116,23 @@ def _check_format(image: ImageFile.ImageFile, path: Path) -> None:
     """Refuse pixel formats; before loading, in which Pillow truncates 16-bit colour to 8 bits and calls it RGB."""
     mode = "RGB;16" if image.mode == "RGB" and _is_deep(image) else image.mode
     mode = "PA" if image.info.get("transparency") is not None else mode
-    if image.format in ("PNG", "WEBP") and getattr(image, "is_animated", False):
-        raise ImageError(f"{path}: expected one image, got an animation; save one of its frames")
+    if image.format in ("PNG", "WEBP", "TIFF", "GIF") and getattr(image, "is_animated", False):
+        raise ImageError(f"{path}: expected one image, got several frames or pages (an animation?); save one of them")
     if mode not in ("RGB", "L"):
         kind, remedy = _REFUSED.get("16" if "16" in mode else mode, ("an unknown pixel format", "convert it to RGB"))
         raise ImageError(f"{path}: expected an 8-bit RGB or grey image, got {kind} (mode {mode}); {remedy}")
+
+
+@lru_cache(maxsize=64)
+def _to_srgb(profile: bytes, mode: str) -> ImageCms.ImageCmsTransform | None:
+    """What converts images of ``mode`` with this profile to sRGB; ``None`` if that changes nothing one could see."""
+    source = ImageCms.ImageCmsProfile(BytesIO(profile))
+    transform = ImageCms.buildTransform(source, ImageCms.createProfile("sRGB"), mode, "RGB")
+    levels = np.arange(0, 256, 15, dtype=np.uint8)
+    grid = np.stack(np.meshgrid(*[levels] * 3), axis=-1).reshape(1, -1, 3) if mode == "RGB" else levels[None]
+    sample = Image.fromarray(grid)
+    changes = np.abs(np.asarray(transform.apply(sample), int) - np.asarray(sample.convert("RGB"), int))
+    return transform if changes.max() > _SAME_COLOURS else None
 
 
 def _is_deep(image: ImageFile.ImageFile) -> bool:

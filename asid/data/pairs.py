@@ -8,7 +8,7 @@ import numpy as np
 
 from asid.config import Border
 from asid.data.benchmarks import find_benchmark
-from asid.data.images import ImageError, RGBImage, read_image
+from asid.data.images import ImageError, RGBImage, read_image, refuse_profile
 from asid.data.layouts import Pair
 from asid.data.photographs import Photograph, manifest_hash
 from asid.data.resize import downscale
@@ -28,8 +28,9 @@ def read_pair(pair: Pair, scale: int, border: Border = "symmetric") -> tuple[RGB
         origin of the LR image: ``file``, or for our resize ``bicubic symmetric`` or ``bicubic replicate``.
 
     Raises:
-        ImageError: A file is unreadable, or the LR file has the wrong size.
+        ImageError: A file is unreadable or has other colours than sRGB, or the LR file has the wrong size.
     """
+    refuse_profile(pair.hr)
     photograph = Photograph(pair.hr)
     if pair.lr is None:
         return *photograph.pair(scale, border), f"bicubic {border}"

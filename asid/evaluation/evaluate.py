@@ -12,7 +12,7 @@ from typing import Any
 import pandas as pd
 
 from asid.config import DataConfig, EvalConfig, Protocol
-from asid.data.images import ImageError, RGBImage, image_size, read_image, write_image
+from asid.data.images import ImageError, RGBImage, image_size, read_image, refuse_profile, write_image
 from asid.data.layouts import Pair
 from asid.data.linear import fit_to_photographs, linear_upscale
 from asid.data.pairs import read_pair
@@ -118,6 +118,7 @@ def check_sets(config: EvalConfig, scale: int, data_root: str | Path | None = No
     least = SSIM_SIDE + 2 * scale
     for source in config.data:
         for pair in find_pairs(source, scale, data_root):
+            refuse_profile(pair.hr)
             height, width = (side // scale * scale for side in image_size(pair.hr))
             if min(height, width) < least:
                 raise ImageError(

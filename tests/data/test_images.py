@@ -8,9 +8,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, ImageCms
 
-from asid.data.images import ImageError, read_image, write_image
+from asid.data.images import ImageError, read_image, refuse_profile, write_image
+from asid.data.layouts import Pair
+from asid.data.pairs import read_pair
 
 RNG_IMAGE = np.random.default_rng(0).integers(0, 256, (40, 36, 3), dtype=np.uint8)
 
@@ -82,6 +84,25 @@ def animation(folder: Path) -> Path:
     return folder / "moving.png"
 
 
+def pages(folder: Path) -> Path:
+    first, second = (Image.fromarray(image) for image in (RNG_IMAGE, 255 - RNG_IMAGE))
+    first.save(folder / "pages.tif", save_all=True, append_images=[second])
+    return folder / "pages.tif"
+
+
+def profiled(profile: bytes, pixels: np.ndarray = RNG_IMAGE) -> Callable[[Path], Path]:
+    def write(folder: Path) -> Path:
+        Image.fromarray(pixels).save(folder / "profiled.png", icc_profile=profile)
+        return folder / "profiled.png"
+
+    return write
+
+
+SRGB = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+SWAPPED = SRGB.replace(b"rXYZ", b"tXYZ").replace(b"bXYZ", b"rXYZ").replace(b"tXYZ", b"bXYZ")
+"""sRGB with red and blue exchanged."""
+
+
 def flipped(folder: Path) -> Path:
     """A bit of the stored pixels, which stay valid."""
     damaged = bytearray(png(folder))
@@ -110,11 +131,26 @@ def test_a_full_disk_leaves_no_cut_image(tmp_path: Path, monkeypatch: pytest.Mon
     assert list(tmp_path.iterdir()) == []
 
 
+def test_colours_of_a_profile_are_converted_or_refused(tmp_path: Path) -> None:
+    path = profiled(SRGB)(tmp_path)
+    refuse_profile(path)
+    assert np.array_equal(read_image(path, to_srgb=True), RNG_IMAGE)
+    path = profiled(SWAPPED)(tmp_path)
+    converted = read_image(path, to_srgb=True)
+    assert np.abs(converted.astype(int) - RNG_IMAGE[..., ::-1]).max() <= 2
+    for check in (refuse_profile, lambda path: read_pair(Pair("profiled", path, None), 2)):
+        with pytest.raises(ImageError, match=r"profiled\.png: expected sRGB colours, got the colour profile 'sRGB"):
+            check(path)
+    with pytest.raises(ImageError, match="not a readable image"):
+        refuse_profile(profiled(b"no profile")(tmp_path))
+
+
 @pytest.mark.parametrize(
     ("write", "reason"),
     [
+        pytest.param(pages, "several frames or pages", id="pages"),
         pytest.param(transparent_colour, "transparency", id="transparent colour"),
-        pytest.param(animation, "an animation", id="animation"),
+        pytest.param(animation, "several frames", id="animation"),
         pytest.param(flipped, "not a readable image", id="a bit flipped"),
         pytest.param(content("image.ppm", b"P6 1 1 37\x02255\n" + bytes(3)), "not a readable image", id="damaged PPM"),
         pytest.param(save_as("RGBA", "image.png"), "transparency (mode RGBA)", id="transparency"),

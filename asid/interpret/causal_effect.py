@@ -167,7 +167,7 @@ def _falls(
 @torch.no_grad()
 def _output(model: nn.Module, images: NDArray[np.uint8]) -> NDArray[np.float64]:
     """Images (B, H, W, 3) to (B, sH, sW, 3) in [0, 255], clipped but not rounded: effects are small."""
-    output = apply(model, torch.from_numpy(images).permute(0, 3, 1, 2).float() / 255)
+    output = apply(model, torch.tensor(images).permute(0, 3, 1, 2).float() / 255)
     return output.double().cpu().clamp(0, 1).mul(255).permute(0, 2, 3, 1).numpy()
 
 

@@ -2,6 +2,7 @@
 
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.colors import SymLogNorm
 from matplotlib.image import AxesImage
 from numpy.typing import NDArray
 
@@ -18,7 +19,8 @@ def plot_causal_effect(
         effect: In dB, (H, W); NaN, which is drawn in grey, for pixels that were not given to the network.
         box: The box whose PSNR is explained, drawn in black.
         ax: Where to draw.
-        limit: The colour scale goes from ``-limit`` to ``limit``; opacity increases with the size of the effect.
+        limit: The colour scale goes from ``-limit`` to ``limit``. It is linear up to a thousandth of it and logarithmic
+            beyond, and so is the opacity: effects from afar are small.
 
     Returns:
         The image of the effects, for a colour bar.
@@ -26,8 +28,9 @@ def plot_causal_effect(
     given = ~np.isnan(effect)
     values = np.where(given, effect, 0)
     ax.imshow(np.where(given, image.mean(axis=2), np.nan), cmap="gray", vmin=-255, vmax=255, interpolation="nearest")
-    alpha = np.sqrt(np.clip(np.abs(values) / limit, 0, 1))
-    overlay = ax.imshow(values, cmap="RdBu", vmin=-limit, vmax=limit, alpha=alpha, interpolation="nearest")
+    norm = SymLogNorm(limit * 1e-3, vmin=-limit, vmax=limit)
+    alpha = np.abs(2 * norm(values) - 1)
+    overlay = ax.imshow(values, cmap="RdBu", norm=norm, alpha=alpha, interpolation="nearest")
     outline_box(box, ax, "black")
     frame_image(ax)
     return overlay

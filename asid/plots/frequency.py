@@ -30,7 +30,7 @@ def plot_bands(
     centres = (edges[1:] + edges[:-1]) / 2
     ax.axvspan(edges[-1] / scale, edges[-1], color="0.93", lw=0, zorder=0)
     ax.annotate(
-        "above the LR Nyquist", (0.5, 0.02), (0.99, 0.02), xycoords="axes fraction", ha="right", color="0.4", fontsize=7
+        "above the LR Nyquist", (0.99, 0.95), xycoords="axes fraction", ha="right", va="top", color="0.4", fontsize=7
     )
     for name, colour in colours(list(values)).items():
         ax.plot(centres, values[name], marker="o", ms=3, color=colour, label=name)

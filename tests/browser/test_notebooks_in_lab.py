@@ -21,6 +21,12 @@ def test_the_picture_follows_the_controls(lab: Lab, notebook: str, name: str, la
     lab.close(path)
 
 
+def test_errors_by_frequency_are_shown_as_changes(lab: Lab) -> None:
+    path = "notebooks/06_receptive_field.ipynb"
+    check_controls(Shown(lab.run(path), "asid-frequency"), ["view"])
+    lab.close(path)
+
+
 def test_the_attention_of_a_chosen_pixel(lab: Lab) -> None:
     path = "notebooks/05_attention_maps.ipynb"
     opened = lab.run(path)
@@ -39,6 +45,9 @@ def test_the_attention_of_a_chosen_pixel(lab: Lab) -> None:
     check_controls(panel, ["column", "step", "group", "photograph", "attention"])
     check_controls(Shown(opened, "asid-attention-spread"), ["network"])
     check_controls(Shown(opened, "asid-attention-similarity"), ["measure"])
+    check_controls(Shown(opened, "asid-similarity"), ["measure"])
+    check_controls(Shown(opened, "asid-transplant"), ["view"])
+    check_controls(Shown(opened, "asid-lesions"), ["lesion", "photograph"])
     assert lab.errors == []
     lab.close(path)
 

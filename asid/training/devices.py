@@ -7,7 +7,7 @@ import torch
 
 from asid.config import TrainConfig
 
-_LAUNCHERS = ("SLURM_NTASKS", "TORCHELASTIC_RUN_ID", "NODE_RANK", "GROUP_RANK", "OMPI_COMM_WORLD_SIZE", "LSB_JOBID")
+LAUNCHERS = ("SLURM_NTASKS", "TORCHELASTIC_RUN_ID", "NODE_RANK", "GROUP_RANK", "OMPI_COMM_WORLD_SIZE", "LSB_JOBID")
 """Variables by which Lightning finds the other machines."""
 
 
@@ -33,7 +33,7 @@ def check_devices(settings: TrainConfig) -> None:
             f"train.devices: expected at most the {most} {'CPU cores' if device == 'cpu' else 'GPUs'} of this machine, "
             f"got {settings.devices}"
         )
-    if settings.num_nodes > 1 and not any(name in os.environ for name in _LAUNCHERS):
+    if settings.num_nodes > 1 and not any(name in os.environ for name in LAUNCHERS):
         raise ValueError(
             f"train.num_nodes: expected to be started on each of {settings.num_nodes} machines, by torchrun or SLURM "
             "(srun), got a plain command, which would wait for the others: set 1, or use one of these"

@@ -35,6 +35,7 @@ from asid.training.module import TrainingModule
 from asid.training.ownership import check_weights, claim
 from asid.training.recorder import HistoryRecorder
 from asid.training.start import start_from, start_linear
+from asid.training.strategy import strategy_of
 from asid.training.threads import fit_training_threads
 
 LOGGER = logging.getLogger(__name__)
@@ -169,6 +170,7 @@ def fit(job: Job, micro_batches: int) -> None:
             accelerator=settings.accelerator,
             devices=settings.devices,
             num_nodes=settings.num_nodes,
+            strategy=strategy_of(settings),
             precision=settings.precision,
             accumulate_grad_batches=micro_batches,
             gradient_clip_val=settings.gradient_clip,

@@ -189,7 +189,7 @@ def test_a_run_holds_its_folder_until_it_is_evaluated(
 
 
 DISTRIBUTED = """
-import os, pathlib, sys, time, torch
+import os, pathlib, psutil, sys, time, torch
 import asid.training.train
 from asid.runs import run as experiment
 from asid.config import RunConfig
@@ -197,6 +197,11 @@ from asid.config import RunConfig
 save_checkpoint, write_record = asid.training.train.save_checkpoint, experiment.write_record
 
 def save_late(*arguments, **metadata):
+    me = psutil.Process()
+    for process in [me, *me.children()]:
+        for socket in process.net_connections("inet"):
+            if socket.status == psutil.CONN_LISTEN:
+                print("listens at", socket.laddr.ip, flush=True)
     time.sleep(1)
     save_checkpoint(*arguments, **metadata)
 
@@ -225,4 +230,6 @@ def test_the_processes_of_a_distributed_training_share_its_folder(tiny_run: Make
     assert done.returncode == 0, done.stderr
     assert done.stdout.count("a process is done") == 2, done.stderr
     assert done.stdout.count("a record is written") == 1
+    listeners = {line.split()[-1] for line in done.stdout.splitlines() if line.startswith("listens at")}
+    assert listeners == {"127.0.0.1"}, "their ports take commands from everyone"
     assert read_record(tmp_path / "run").execution == {"exit": "done", "micro_batch": 2, "threads": 1, "resumed_at": []}

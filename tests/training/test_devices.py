@@ -7,6 +7,7 @@ import torch
 
 from asid.config import TrainConfig
 from asid.training.devices import check_devices, device_type
+from asid.training.strategy import LocalStrategy, strategy_of
 
 
 @pytest.fixture(autouse=True)
@@ -55,3 +56,13 @@ def test_the_device_is_the_one_that_lightning_takes(
     monkeypatch.setattr(torch.cuda, "device_count", lambda: has.get("cuda", 0))
     monkeypatch.setattr(torch.backends.mps, "is_available", lambda: has.get("mps", False))
     assert {accelerator: device_type(accelerator) for accelerator in devices} == devices
+
+
+def test_processes_that_nothing_else_starts_meet_on_this_machine(monkeypatch: pytest.MonkeyPatch) -> None:
+    several = TrainConfig(devices=2, accelerator="cpu")
+    assert strategy_of(TrainConfig()) == "auto"
+    assert isinstance(strategy_of(several), LocalStrategy)
+    monkeypatch.setenv("NODE_RANK", "0")  # in a process that Lightning has started
+    assert isinstance(strategy_of(several), LocalStrategy)
+    monkeypatch.setenv("TORCHELASTIC_RUN_ID", "none")
+    assert strategy_of(several) == "auto"

@@ -1,18 +1,14 @@
 """The heartbeat of a run: a file that shows other processes, also on other machines, whether the run is alive."""
 
 import os
-import socket
 import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Annotated
-
-import psutil
-from pydantic import BaseModel, Field
 
 from asid.files import HEARTBEAT, read_json, write_json
+from asid.runs.owner import Owner
 
 BEAT = 5.0
 """Seconds between two heartbeats of a running run."""
@@ -20,20 +16,10 @@ LOST = 60.0
 """Seconds without a heartbeat after which a run on another machine counts as dead."""
 
 
-class _Beat(BaseModel):
-    """Content of the file."""
-
-    host: str
-    pid: Annotated[int, Field(ge=0, lt=2**31)]
-    started: float
-
-
 @contextmanager
 def heartbeat(folder: Path, run_id: str) -> Iterator[None]:
     """While the context is open, ``folder`` shows that this process executes the run."""
-    me = psutil.Process()
-    content = {"run_id": run_id, "host": socket.gethostname(), "pid": me.pid, "started": me.create_time()}
-    path = write_json(folder / HEARTBEAT, content)
+    path = write_json(folder / HEARTBEAT, {"run_id": run_id, **Owner.me().model_dump()})
     ended = threading.Event()
 
     def beat() -> None:
@@ -59,14 +45,10 @@ def is_alive(folder: Path) -> bool | None:
     """
     path = folder / HEARTBEAT
     try:
-        beat, beaten = _Beat.model_validate(read_json(path)), path.stat().st_mtime
+        owner, beaten = Owner.model_validate(read_json(path)), path.stat().st_mtime
     except OSError:
         return None
     except ValueError:  # damaged
         return False
-    if beat.host != socket.gethostname():
-        return abs(time.time() - beaten) < LOST  # its clock may be ahead
-    with suppress(psutil.Error):
-        process = psutil.Process(beat.pid)
-        return abs(process.create_time() - beat.started) < 1 and process.status() != psutil.STATUS_ZOMBIE
-    return False
+    alive = owner.lives()
+    return abs(time.time() - beaten) < LOST if alive is None else alive  # the clock of another machine may be ahead

@@ -20,6 +20,7 @@ from typing import Any
 from jupyter_client.kernelspec import KernelSpec, KernelSpecManager
 from jupyter_client.manager import AsyncKernelManager
 from jupyter_client.provisioning import KernelProvisionerFactory, LocalProvisioner
+from jupyter_core.paths import jupyter_path
 from traitlets import Dict, List, Unicode, default
 
 from asid.ablation.engine.forked import fork_kernel
@@ -48,6 +49,10 @@ def tied_kernel_manager(
     stanza = {"provisioner_name": _PROVISIONER, "config": config}
 
     class Specs(KernelSpecManager):
+        @default("kernel_dirs")
+        def _without_ipython(self) -> list[str]:
+            return jupyter_path("kernels")  # looking into IPython's folder makes it, in the user's home folder
+
         def get_kernel_spec(self, kernel_name: str) -> KernelSpec:
             spec = super().get_kernel_spec(kernel_name)
             spec.metadata = {**spec.metadata, "kernel_provisioner": stanza}

@@ -32,9 +32,13 @@ def kernel_variables() -> dict[str, str]:
 
 def worker_variables() -> dict[str, str]:
     """Variables of a worker: without a home, the Matplotlib of its fork server would leave a folder of its own."""
-    if "MPLCONFIGDIR" in os.environ or os.access(Path("~").expanduser(), os.W_OK):
+    if "MPLCONFIGDIR" in os.environ:
         return {}
-    return {"MPLCONFIGDIR": str(_own_folder() / "matplotlib")}
+    try:
+        with tempfile.TemporaryFile(dir=Path("~").expanduser()):
+            return {}
+    except OSError:
+        return {"MPLCONFIGDIR": str(_own_folder() / "matplotlib")}
 
 
 @cache

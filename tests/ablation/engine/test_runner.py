@@ -119,7 +119,7 @@ def finished(crops: Path, tmp_path_factory: pytest.TempPathFactory) -> Finished:
         patch.setattr(
             sys, "argv", ["asid", "ablate", "run", str(path), "--output", str(folder / "out"), "--workers", "2"]
         )
-        patch.setenv("HOME", str(path / "not a folder"))
+        patch.setenv("HOME", "/proc")  # not even root can write there
         patch.setenv("TMPDIR", str(folder / "temporary"))
         with pytest.raises(SystemExit) as ended:
             cli.main()

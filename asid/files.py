@@ -44,6 +44,8 @@ HEARTBEAT = "heartbeat.json"
 """The process that executes the run; touched while it lives, deleted on a normal exit."""
 LOCK = "run.lock"
 """Held by the process that trains and evaluates; the file itself is never deleted."""
+OWNER = "owner.json"
+"""The process that holds it."""
 
 # The folder of a study.
 STUDY = "study.json"

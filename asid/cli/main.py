@@ -80,7 +80,7 @@ def train(
     with stops_cleanly(console):
         from asid.runs.run import train_and_score
 
-        record = train_and_score(config, output).write_record(study="single", variant=output.name)
+        record = train_and_score(config, output, wait=0).write_record(study="single", variant=output.name)
     _print_scores(record.score_table)
     console.print(f"[green]done[/green]: {escape(str(output))}/record.json")
 

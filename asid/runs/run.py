@@ -18,7 +18,7 @@ from asid.model.base import Network
 from asid.model.complexity import Complexity
 from asid.runs.counted import complexity_once
 from asid.runs.identity import Identity, current_code, data_manifests, run_identity, set_name
-from asid.runs.lock import exclusive
+from asid.runs.lock import check_free, exclusive
 from asid.runs.record import Record, provenance, read_record, to_rows, write_record
 from asid.training.checkpoints import read_execution
 from asid.training.history import read_history
@@ -102,13 +102,15 @@ def train_and_score(
             or evaluation.
     """
     folder = Path(folder)
+    is_first = not rank_zero_only.rank  # type: ignore[attr-defined]
+    if is_first:
+        check_free(folder, wait)  # before a large data set is read
     # Cheap, and fails early: nothing is trained if images are missing or the operations of a network cannot be counted.
     manifests = data_manifests(config)
     identity = run_identity(config, manifests)
     check_sets(config.evaluate, config.model.scale)
     check_overlap(config)
     complexity = complexity_once(config.model)
-    is_first = not rank_zero_only.rank  # type: ignore[attr-defined]
     # The processes of a distributed training share the folder.
     with exclusive(folder, wait) if is_first else nullcontext():
         model = train(config, folder, progress=progress, on_history=on_history)

@@ -1,5 +1,6 @@
 """One run from configuration to record: how it was executed, and one process at a time in its folder."""
 
+import socket
 import subprocess
 import sys
 import textwrap
@@ -11,11 +12,12 @@ from typing import Any
 import pandas as pd
 import pytest
 import torch
+from command_line import Call
 from torch import Tensor
 
 from asid.config import RunConfig
 from asid.evaluation.evaluate import Evaluation, evaluate
-from asid.files import CHECKPOINT, LOCK, WEIGHTS
+from asid.files import CHECKPOINT, LOCK, OWNER, WEIGHTS
 from asid.model.network import ASID
 from asid.runs import run as experiment
 from asid.runs.record import read_record
@@ -46,17 +48,15 @@ def in_another_process(code: str, *arguments: object) -> Iterator[subprocess.Pop
 
 @contextmanager
 def held_by_another_process(folder: Path, seconds: float = 600) -> Iterator[subprocess.Popen[str]]:
-    """The lock of ``folder``, held by a process that ends after some seconds or when it is killed."""
-    folder.mkdir(parents=True)
+    """``folder``, held by a process that ends after some seconds or when it is killed."""
     code = """
-        import sys, time
-        from filelock import FileLock
-        lock = FileLock(sys.argv[1])
-        lock.acquire()
-        print("held", flush=True)
-        time.sleep(float(sys.argv[2]))
+        import pathlib, sys, time
+        from asid.runs.lock import exclusive
+        with exclusive(pathlib.Path(sys.argv[1])):
+            print("held", flush=True)
+            time.sleep(float(sys.argv[2]))
     """
-    with in_another_process(code, folder / LOCK, seconds) as process:
+    with in_another_process(code, folder, seconds) as process:
         assert process.stdout is not None
         assert process.stdout.readline() == "held\n"
         yield process
@@ -147,24 +147,35 @@ def test_seconds_in_the_network_are_those_of_the_evaluation(
     assert seconds == {"evaluate validation": 2.5, "upscale validation": 1.25}
 
 
-def test_a_folder_in_which_another_process_trains_is_left_alone(tiny_run: MakeRun, tmp_path: Path) -> None:
+def test_a_folder_in_which_another_process_trains_is_left_alone(
+    tiny_run: MakeRun, cli: Call, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     folder, config = tmp_path / "run", tiny_run(**TINY, steps=1)
     with held_by_another_process(folder) as process:
-        with pytest.raises(ValueError, match="another process is training") as caught:
-            train_and_score(config, folder, progress=False, wait=0.1)
+        who = f"process {process.pid} on {socket.gethostname()} (since 2"
+        with monkeypatch.context() as patch:
+            patch.setattr(experiment, "data_manifests", lambda _: pytest.fail("a large data set would be read first"))
+            ended = cli("train", folder)
+            with pytest.raises(ValueError, match="is training in") as caught:
+                train_and_score(config, folder, progress=False, wait=0.1)
+        assert (ended.status, ended.out) == (2, "")
+        assert ended.err.startswith(f"error: {who}")
+        assert str(caught.value).startswith(who)
         assert str(folder) in str(caught.value)
-        assert [path.name for path in folder.iterdir()] == [LOCK]
+        assert {path.name for path in folder.iterdir()} == {LOCK, OWNER}
         process.kill()
         process.wait()
         train_and_score(config, folder, progress=False, wait=0.1)  # nothing of a dead process holds it
     assert (folder / WEIGHTS).exists()
+    assert not (folder / OWNER).exists()
 
 
-def test_a_dying_predecessor_is_waited_for(tiny_run: MakeRun, tmp_path: Path) -> None:
+def test_a_dying_predecessor_is_waited_for(tiny_run: MakeRun, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     folder = tmp_path / "run"
-    with held_by_another_process(folder, seconds=1):
+    with held_by_another_process(folder, seconds=1) as process:
         train_and_score(tiny_run(**TINY, steps=1), folder, progress=False)
     assert (folder / WEIGHTS).exists()
+    assert f"process {process.pid} on" in caplog.text, "it is said at once who is waited for"
 
 
 def test_a_run_holds_its_folder_until_it_is_evaluated(

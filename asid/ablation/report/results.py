@@ -148,9 +148,7 @@ class StudyResults:
 
     @cached_property
     def arrays(self) -> dict[str, Scores]:
-        """PSNR of the trained variants for each evaluation set; with looks, of all, seeds in the order of the plan."""
-        if self.plan.study.until:
-            return score_arrays(self.scores, list(self.plan.variants), self.plan.study.seeds)
+        """PSNR of the trained variants for each evaluation set."""
         return score_arrays(self.scores, self.variants, self.seeds)
 
     @cached_property
@@ -163,7 +161,8 @@ class StudyResults:
     def statistics(self) -> dict[str, Statistics]:
         """The comparisons with the base on each evaluation set, one family. Empty if the base has no record."""
         references = score_arrays(self.scores, [self.plan.base, *self.trained_references], self.seeds)
-        return compare_with_base(self.arrays, self.plan.base, self.plan.margin, references, self.plan.study.until)
+        looked = self.standing.comparisons if self.standing else None
+        return compare_with_base(self.arrays, self.plan.base, self.plan.margin, references, looked)
 
     @cached_property
     def table(self) -> pd.DataFrame:
@@ -328,14 +327,17 @@ def load_results(folder: str | Path) -> StudyResults:
     except (FileNotFoundError, ValueError) as error:
         raise ReportError(str(error)) from None
     records, missing = read_records(folder, plan)
-    results = _select_used(StudyResults(folder, plan, records, missing, find_standing(plan, records), ()))
+    results = gather_results(folder, plan, records, missing)
     if not results.trained:
         raise ReportError(f"no finished run of a variant in {folder}: run the study again; it keeps what it has done")
     return results
 
 
-def _select_used(results: StudyResults) -> StudyResults:
-    """The results without what no look rests on."""
+def gather_results(
+    folder: Path, plan: Plan, records: tuple[StoredRecord, ...], missing: tuple[str, ...] = ()
+) -> StudyResults:
+    """The results of these records; in a study with looks, of those that its looks rest on."""
+    results = StudyResults(folder, plan, records, missing, find_standing(plan, records), ())
     if results.standing is None:
         return results
     used = {run.folder for run in results.standing.used}

@@ -22,14 +22,20 @@ class Standing:
 
     plan: Plan
     until: Until
-    comparisons: Mapping[str, Sequence[Comparison]]
-    """For each variant but the base: its comparison on each evaluation set on which there is one."""
+    comparisons: Mapping[str, Mapping[str, Comparison]]
+    """On each evaluation set, for each variant that shares a seed with the base."""
+
+    @cached_property
+    def of_variant(self) -> dict[str, list[Comparison]]:
+        """For each variant but the base: its comparisons on the evaluation sets."""
+        names = [name for name in self.plan.variants if name != self.plan.base]
+        return {name: [of_set[name] for of_set in self.comparisons.values() if name in of_set] for name in names}
 
     @cached_property
     def looks(self) -> dict[str, int]:
         """For each variant the last look that it took part in; 0 before the first."""
         return {
-            name: max((found.look or 0 for found in of_sets), default=0) for name, of_sets in self.comparisons.items()
+            name: max((found.look or 0 for found in of_sets), default=0) for name, of_sets in self.of_variant.items()
         }
 
     @cached_property
@@ -37,7 +43,7 @@ class Standing:
         """The variants without a verdict on some evaluation set, for which a look is left."""
         return [
             name
-            for name, of_sets in self.comparisons.items()
+            for name, of_sets in self.of_variant.items()
             if self.looks[name] < len(self.until.looks)
             and (not of_sets or any(found.verdict in OPEN for found in of_sets))
         ]
@@ -46,9 +52,7 @@ class Standing:
     def decided(self) -> list[str]:
         """The variants that have a verdict on every evaluation set."""
         return [
-            name
-            for name, of_sets in self.comparisons.items()
-            if of_sets and all(r.verdict not in OPEN for r in of_sets)
+            name for name, of_sets in self.of_variant.items() if of_sets and all(r.verdict not in OPEN for r in of_sets)
         ]
 
     def wanted(self, failed: Collection[str] = ()) -> list[PlannedRun]:
@@ -69,12 +73,12 @@ class Standing:
     def describe_next(self, failed: Collection[str] = ()) -> str:
         """What is decided, and what the next look is about, in a sentence."""
         runs = self.wanted(failed)
-        names = [name for name in self.comparisons if any(run.variant == name for run in runs)]
+        names = [name for name in self.of_variant if any(run.variant == name for run in runs)]
         seeds = sum(run.variant == self.plan.base for run in runs)
         look = self.until.looks.index(seeds) + 1
         return (
             f"look {look} of {len(self.until.looks)}, at {seeds} seeds: {', '.join(names)}; "
-            f"{len(self.decided)} of {len(self.comparisons)} variants decided"
+            f"{len(self.decided)} of {len(self.of_variant)} variants decided"
         )
 
     @cached_property
@@ -125,8 +129,7 @@ def find_standing(plan: Plan, records: Sequence[StoredRecord]) -> Standing | Non
     base = list(plan.variants).index(plan.base)
     found = compare_at_looks([scores.psnr for scores in sets.values()], base, until, plan.margin, LEVEL)
     comparisons = {
-        name: [result for of_set in found if (result := of_set[index])]
-        for index, name in enumerate(plan.variants)
-        if name != plan.base
+        data: {name: result for name, result in zip(plan.variants, of_set, strict=True) if result}
+        for data, of_set in zip(sets, found, strict=True)
     }
     return Standing(plan, until, comparisons)

@@ -9,8 +9,6 @@ from numpy.typing import NDArray
 
 from asid.ablation.statistics import paired
 from asid.ablation.statistics.records import StoredRecord
-from asid.ablation.statistics.sequential import compare_at_looks
-from asid.ablation.study.until import Until
 
 LEVEL = 0.95
 """Nominal coverage of every interval; verdicts err with probability 1 - LEVEL."""
@@ -44,8 +42,8 @@ class Statistics:
     references: dict[str, paired.Difference]
     """For each trained reference that shares a seed with the base: a difference without a test."""
     family: int
-    """Number of comparisons, over all evaluation sets, for which p-values are adjusted: those that could be tested, and
-    in a study with looks those that can be."""
+    """Number of comparisons, over all evaluation sets, that could be tested; p-values are adjusted for them, and in a
+    study with looks also for those that are still to come."""
 
 
 def score_table(records: Sequence[StoredRecord]) -> pd.DataFrame:
@@ -55,13 +53,12 @@ def score_table(records: Sequence[StoredRecord]) -> pd.DataFrame:
     maps; NaN for references, networks without spatial attention, and records that do not have it.
     """
     columns = ["variant", "seed", "data", "image", "psnr", "ssim", "psnr_uniform_maps"]
-    tables = [
-        record.score_table.assign(variant=record.variant, seed=record.config.seed)
-        .reindex(columns=columns)
-        .astype({"psnr_uniform_maps": float})
+    rows = [
+        {"variant": record.variant, "seed": record.config.seed, **score}
         for record in (stored.record for stored in records)
+        for score in record.scores
     ]
-    return pd.concat(tables, ignore_index=True) if tables else pd.DataFrame(columns=columns)
+    return pd.DataFrame(rows).reindex(columns=columns).astype({"psnr_uniform_maps": float})
 
 
 def score_arrays(scores: pd.DataFrame, variants: Sequence[str], seeds: Sequence[int]) -> dict[str, Scores]:
@@ -75,9 +72,12 @@ def score_arrays(scores: pd.DataFrame, variants: Sequence[str], seeds: Sequence[
     arrays = {}
     for data, rows in scores.groupby("data", sort=False):
         axes = list(variants), list(seeds), list(dict.fromkeys(rows["image"]))
-        index = pd.MultiIndex.from_product(axes)
-        psnr = rows.groupby(["variant", "seed", "image"])["psnr"].mean().reindex(index).to_numpy(dtype=np.float64)
-        arrays[str(data)] = Scores(*axes, psnr.reshape([len(axis) for axis in axes]))
+        columns = zip(axes, ("variant", "seed", "image"), strict=True)
+        positions = np.stack([pd.Index(axis).get_indexer(rows[name]) for axis, name in columns])
+        known = (positions >= 0).all(axis=0)
+        psnr = np.full([len(axis) for axis in axes], np.nan)
+        psnr[tuple(positions[:, known])] = rows["psnr"].to_numpy(dtype=np.float64)[known]
+        arrays[str(data)] = Scores(*axes, psnr)
     return arrays
 
 
@@ -86,7 +86,7 @@ def compare_with_base(
     base: str,
     margin: float,
     references: Mapping[str, Scores],
-    until: Until | None = None,
+    looked: Mapping[str, Mapping[str, paired.Comparison]] | None = None,
 ) -> dict[str, Statistics]:
     """Compare every variant with the base on every evaluation set: one family of tests.
 
@@ -96,7 +96,7 @@ def compare_with_base(
         margin: Change in dB below which two variants count as equivalent.
         references: On each set, PSNR of the base, first, and of the trained references: they change nothing about the
             variants.
-        until: The looks, if the study has any: the seeds of ``sets`` are then in the order in which they are added.
+        looked: In a study with looks, what they found on each set; then nothing else is tested.
 
     Returns:
         Those of each set on which the base has a record, and an image is left to compare.
@@ -111,14 +111,15 @@ def compare_with_base(
     }
     psnr = {data: scores.psnr[:, :, ~perfect[data]] for data, scores in compared.items()}
     index = next((scores.variants.index(base) for scores in compared.values()), 0)
-    if until is None:
-        compared_sets = paired.compare(list(psnr.values()), index, margin, LEVEL)
-        family = sum(result is not None and result.n > 1 for of_set in compared_sets for result in of_set)
+    if looked is None:
+        found = paired.compare(list(psnr.values()), index, margin, LEVEL)
+        comparisons = {
+            data: {name: result for name, result in zip(scores.variants, of_set, strict=True) if result}
+            for (data, scores), of_set in zip(compared.items(), found, strict=True)
+        }
     else:
-        whole = [scores.psnr for scores in compared.values()]
-        compared_sets = compare_at_looks(whole, index, until, margin, LEVEL)
-        family = sum(len(of_set) - 1 for of_set in whole)
-    results = dict(zip(psnr, compared_sets, strict=True))
+        comparisons = {data: dict(looked[data]) for data in compared}
+    tested = [result for of_set in comparisons.values() for result in of_set.values() if result.n > 1]
     return {
         data: Statistics(
             images=scores.images,
@@ -126,9 +127,9 @@ def compare_with_base(
             seeds=scores.seeds,
             base_seeds=int((~np.isnan(psnr[data][index]).all(axis=1)).sum()),
             noise=paired.noise_floor(psnr[data][index]),
-            comparisons={name: result for name, result in zip(scores.variants, results[data], strict=True) if result},
+            comparisons=comparisons[data],
             references=_reference_differences(references[data]),
-            family=family,
+            family=len(tested),
         )
         for data, scores in compared.items()
     }

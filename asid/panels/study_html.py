@@ -6,18 +6,16 @@ from collections.abc import Sequence
 
 from asid.ablation.report.page import table_html
 from asid.ablation.report.results import Selection
-from asid.ablation.report.sentences import conclude_set, explain, limits
+from asid.ablation.report.sentences import conclude_set, explain, overview
+from asid.ablation.report.tables import BOLD
 from asid.plots.study import VERDICTS
 
 
 def selection_html(selection: Selection) -> str:
     """The question, the table, and what its numbers say and rest on."""
     plan, statistics = selection.plan, selection.statistics.get(selection.data)
-    sentences = limits(selection.whole) + (conclude_set(selection, statistics) if statistics else [])
-    foot = (
-        f"{selection.data}. Bold: the best value of the variants shown. Changes are against {plan.base}. "
-        f"{selection_note(selection)}"
-    )
+    sentences = overview(selection.whole) + (conclude_set(selection, statistics) if statistics else [])
+    foot = f"{selection.data}. Bold: {BOLD}. Changes are against {plan.base}. {selection_note(selection)}"
     table = table_html(selection, selection.data)
     return (
         f'{_STYLE}<div class="asid-words"><p><b>{html.escape(plan.question)}</b></p>'

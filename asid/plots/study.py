@@ -14,7 +14,8 @@ from numpy.typing import ArrayLike, NDArray
 
 from asid.plots.style import PALETTE, REFERENCE, signed
 
-VERDICTS = {"better": "#0173b2", "worse": "#d55e00", "equivalent": "#029e73", "undecided": "0.35", "one seed": "0.35"}
+VERDICTS = {"better": "#0173b2", "worse": "#d55e00", "equivalent": "#029e73"}
+VERDICTS |= dict.fromkeys(("undecided", "one seed", "waiting"), "0.35")
 """A colour for each verdict of :mod:`asid.ablation.statistics.paired`."""
 _DASHES = ("--", ":", "-.")
 _MARKERS = "osD^vPXp"

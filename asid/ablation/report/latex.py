@@ -7,14 +7,24 @@ import pandas as pd
 
 from asid.ablation.report.escape import tex_comment
 from asid.ablation.report.results import StudyResults
-from asid.ablation.report.sentences import ALPHA, describe
-from asid.ablation.report.tables import COVERAGE, HALF_WIDTH, alignment, best_values, to_text
+from asid.ablation.report.sentences import alpha, describe
+from asid.ablation.report.tables import (
+    BOLD,
+    COVERAGE,
+    HALF_WIDTH,
+    OTHER_SEEDS,
+    alignment,
+    best_values,
+    other_seeds,
+    to_text,
+)
 
 _COLUMNS = ("variant", "params", "MACs (G)", "PSNR (dB)", "SSIM", "map use (dB)", "Δ dB", "p (Holm)", "seeds")
 _MARKS = {
     "undecided": ("ns", "not significant"),
     "equivalent": ("eq", "not significant, and equivalent within $\\pm${margin:g}~dB"),
     "one seed": (r"\dag", "one seed, no test"),
+    "waiting": (r"\ddag", "too few seeds for the first look, no test yet"),
 }
 """For each verdict that is not significant: its mark, and what the caption says about it."""
 
@@ -71,13 +81,18 @@ def _entry(row: Mapping[Any, str], name: str, is_best: bool) -> str:
 def _caption(results: StudyResults) -> str:
     table, data = results.table, _escape(", ".join(results.sets))
     width, height = results.output_size
-    half = rf", $\pm$ half of the {COVERAGE} interval (Student's t over seeds)".replace(" %", r"~\%")
+    half = rf", $\pm$ half of the {COVERAGE} interval ({_interval(results)})".replace(" %", r"~\%")
     legend = [
         rf"$\Delta$~dB: change of PSNR against {_escape(results.plan.base)}, paired by seed"
         + (half if table["low"].notna().any() else ""),
-        *([f"p: paired t-test, Holm-adjusted, significant below {ALPHA}"] if table["p_holm"].notna().any() else []),
+        *(
+            [f"p: paired t-test, Holm-adjusted, significant below {alpha(results)}"]
+            if table["p_holm"].notna().any()
+            else []
+        ),
         *(["map use: PSNR lost with uniform attention maps"] if table["map_use"].notna().any() else []),
-        "bold: the best variant",
+        f"bold: {BOLD}",
+        *([f"{OTHER_SEEDS}: over other seeds than the base's"] if any(other_seeds(table)) else []),
     ]
     used = [mark for verdict, mark in _MARKS.items() if verdict in set(table["verdict"])]
     legend += [rf"\textsuperscript{{{mark}}}: {meaning.format(margin=results.plan.margin)}" for mark, meaning in used]
@@ -85,6 +100,10 @@ def _caption(results: StudyResults) -> str:
         rf"Scale $\times${results.config.model.scale}, {data}; multiply-adds for an output of {width}$\times${height}."
     )
     return f"{_escape(results.plan.question)} {setting} {'; '.join(legend)}."
+
+
+def _interval(results: StudyResults) -> str:
+    return "repeated, Student's t over seeds" if results.plan.study.until else "Student's t over seeds"
 
 
 _SPECIAL = str.maketrans(

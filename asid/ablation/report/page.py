@@ -12,8 +12,9 @@ from jinja2 import Environment, PackageLoader, StrictUndefined, Template
 
 from asid.ablation.report.figures import ReportFigure
 from asid.ablation.report.results import StudyResults
-from asid.ablation.report.sentences import conclude_set, describe, explain, limits
+from asid.ablation.report.sentences import conclude_set, describe, explain, overview
 from asid.ablation.report.tables import (
+    BOLD,
     TEXT_COLUMNS,
     alignment,
     best_values,
@@ -45,7 +46,7 @@ def to_html(results: StudyResults, figures: Sequence[ReportFigure], notes: Seque
     return _template("report.html.j2").render(
         study=results,
         facts=_facts(results),
-        limits=limits(results),
+        limits=overview(results),
         explanations=explain(results),
         sets=[_table_of_set(results, data) for data in results.sets],
         figures=[(figure, _embed(results.folder / "figures" / f"{figure.name}.png")) for figure in figures],
@@ -55,6 +56,7 @@ def to_html(results: StudyResults, figures: Sequence[ReportFigure], notes: Seque
         data=results.first.data,
         runs=_runs(results),
         symbols=_SYMBOLS,
+        bold=BOLD,
     )
 
 

@@ -1,9 +1,10 @@
 """What a study's numbers mean and rest on, a sentence each."""
 
 import math
+from collections.abc import Sequence
 
 from asid.ablation.report.results import StudyResults, field_label
-from asid.ablation.report.tables import COVERAGE, show_interval
+from asid.ablation.report.tables import COVERAGE, OTHER_SEEDS, other_seeds, show_interval
 from asid.ablation.statistics.paired import can_reach, smallest_p
 from asid.ablation.statistics.scores import LEVEL, Statistics
 from asid.ablation.study.references import REFERENCES
@@ -11,7 +12,6 @@ from asid.ablation.study.variants import format_value
 from asid.config import PlainCNNConfig
 from asid.runs.identity import set_name
 
-ALPHA = f"{1 - LEVEL:g}"
 _NARROWER = f"{2 * LEVEL - 1:.0%}".replace("%", " %")
 _TITLES = {
     "better": "Better than {base}",
@@ -19,16 +19,54 @@ _TITLES = {
     "equivalent": "Equivalent to {base} within ±{margin:g} dB",
     "undecided": "Undecided, the change may be noise",
     "one seed": "One seed shared with {base}, no verdict",
+    "waiting": "No verdict before the first look",
 }
+_SPENDING = {"pocock": "Pocock's", "obrien-fleming": "O'Brien and Fleming's"}
+
+
+def alpha(results: StudyResults) -> str:
+    """The level of the family of tests, as text."""
+    return f"{results.plan.study.until.alpha if results.plan.study.until else 1 - LEVEL:g}"
 
 
 def conclude(results: StudyResults) -> list[str]:
     """What the numbers say: what the study cannot show, verdicts, and the noise behind them."""
-    sentences = limits(results)
+    sentences = overview(results)
     for data, statistics in results.statistics.items():
         where = f"{data}: " if len(results.statistics) > 1 else ""
         sentences += [where + sentence for sentence in conclude_set(results, statistics)]
     return sentences
+
+
+def overview(results: StudyResults) -> list[str]:
+    """What holds for the whole study: its looks, and what it cannot show."""
+    return [*_looks(results), *limits(results)]
+
+
+def _looks(results: StudyResults) -> list[str]:
+    """At which look verdicts fell, and the runs that were not needed; empty for a study without looks."""
+    found = results.standing
+    if found is None:
+        return []
+    looks = found.until.looks
+    fell = {look: [name for name in found.decided if found.looks[name] == look] for look in range(1, len(looks) + 1)}
+    sentences = [f"look {look} ({looks[look - 1]} seeds): {', '.join(names)}" for look, names in fell.items() if names]
+    sentences += [f"open: {', '.join(found.open)}"] if found.open else []
+    last = [name for name in found.of_variant if name not in (*found.decided, *found.open)]
+    sentences += [f"undecided at the last look: {', '.join(last)}"] if last else []
+    total, spared = len(results.plan.runs), len(found.spared)
+    return [
+        f"Looks at {_list(looks)} seeds, declared before the first run. Verdicts on all evaluation sets fell at "
+        f"{'; '.join(sentences)}.",
+        f"{total - spared} of {total} runs are enough{' so far' if found.open else ''}: {spared} "
+        f"({spared / total:.0%}) are saved.",
+    ]
+
+
+def _list(numbers: Sequence[int]) -> str:
+    """``3, 5 and 8``."""
+    *first, last = map(str, numbers)
+    return f"{', '.join(first)} and {last}" if first else last
 
 
 def limits(results: StudyResults) -> list[str]:
@@ -103,7 +141,7 @@ def _few_seeds(results: StudyResults) -> list[str]:
     enough = next(n for n in range(seeds, 100) if can_reach(n, 1 - LEVEL))
     return [
         f"{seeds} seeds are few: the exact sign-flip test, which supposes no distribution, cannot go below "
-        f"p = {smallest_p(seeds):g} with them, whatever the data ({enough} seeds can reach {ALPHA}). "
+        f"p = {smallest_p(seeds):g} with them, whatever the data ({enough} seeds can reach {1 - LEVEL:g}). "
         "A verdict rests on the t-test: on seeds that vary normally."
     ]
 
@@ -175,13 +213,33 @@ def explain(results: StudyResults) -> list[str]:
     family = max((statistics.family for statistics in results.statistics.values()), default=0)
     if not family:
         return []
-    return [
-        f"Δ dB: mean change of PSNR against {results.plan.base}, paired by seed. "
-        f"Interval: {COVERAGE}, Student's t over seeds, so for new trainings on these images; for each variant alone.",
-        f"p: paired t-test over seeds, Holm-adjusted for all {family} comparisons of this study, every variant on "
-        f"every evaluation set: one family. Better or worse: p below {ALPHA}. Equivalent: two one-sided t-tests at "
-        f"{ALPHA} put the change within ±{results.plan.margin:g} dB, where the {_NARROWER} interval lies, too.",
-    ]
+    base, margin, level = results.plan.base, f"±{results.plan.margin:g} dB", alpha(results)
+    change = f"Δ dB: mean change of PSNR against {base}, paired by seed. Interval: {COVERAGE}, "
+    family_of = "every variant on every evaluation set: one family"
+    if until := results.plan.study.until:
+        sentences = [
+            f"{change}Student's t over seeds at the look of the verdict, so for new trainings on these images; all "
+            "intervals of a variant hold together over the looks (repeated confidence intervals), for each variant "
+            "alone.",
+            f"p: paired t-test over seeds, over all looks so far: the smallest level at which one of them finds a "
+            f"change, where {_SPENDING[until.spending]} spending function (Lan and DeMets) divides the level among "
+            f"{len(until.looks)} looks; Holm-adjusted for {family_of}. Better or worse: p below {level}. Equivalent: "
+            f"two one-sided t-tests with the same spending put the change within {margin}. A verdict stays at the "
+            "look at which it falls.",
+        ]
+    else:
+        sentences = [
+            f"{change}Student's t over seeds, so for new trainings on these images; for each variant alone.",
+            f"p: paired t-test over seeds, Holm-adjusted for all {family} comparisons of this study, {family_of}. "
+            f"Better or worse: p below {level}. Equivalent: two one-sided t-tests at {level} put the change within "
+            f"{margin}, where the {_NARROWER} interval lies, too.",
+        ]
+    if any(other_seeds(results.table)):
+        sentences.append(
+            f"{OTHER_SEEDS}: PSNR and SSIM are means over other seeds than those of {base}; Δ dB is over the seeds "
+            "that both have, so it is not their difference."
+        )
+    return sentences
 
 
 def describe(results: StudyResults) -> list[str]:
@@ -273,6 +331,8 @@ def _exceptions(results: StudyResults) -> list[str]:
     for dropped in results.plan.dropped:
         rules.setdefault(dropped.rule, []).append(dropped.variant)
     sentences += [f"Dropped by the rule {rule}: {', '.join(variants)}." for rule, variants in rules.items()]
+    if results.unused:
+        sentences.append(f"Trained, but no look rests on it, so not used: {', '.join(results.unused)}.")
     if results.missing:
         sentences.append(f"Without a record, not in the table: {', '.join(results.missing)}.")
     return sentences

@@ -21,7 +21,7 @@ COLUMNS = (
     *("delta_first", "delta_second", "verdict_first", "verdict_second"),
 )
 _KEYS = ["variant", "seed", "data", "image"]
-_OF_THE_STUDY = ("question", "preset", "seeds", "margin", "match", "minutes", "references")
+_OF_THE_STUDY = ("question", "preset", "seeds", "margin", "match", "until", "minutes", "references")
 
 
 @dataclass(frozen=True)

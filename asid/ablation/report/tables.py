@@ -17,10 +17,14 @@ _BEST = {
     "params": ("parameters", min),
     "MACs (G)": ("macs", min),
     "PSNR (dB)": ("psnr", max),
-    "SSIM": ("ssim", max),
     "Δ dB": ("delta", max),
 }
 """For each column of :func:`to_text` with a best value: the column it shows, and how to choose."""
+_TESTED = ("PSNR (dB)", "Δ dB")
+BOLD = "the lowest cost, and the highest PSNR where it is significant: a variant better than the base, or the base if "
+BOLD += "all are worse"
+OTHER_SEEDS = "*"
+"""Mark of a PSNR that is a mean over other seeds than the base's."""
 
 
 def to_text(table: pd.DataFrame, *, compact: bool = False) -> pd.DataFrame:
@@ -36,13 +40,16 @@ def to_text(table: pd.DataFrame, *, compact: bool = False) -> pd.DataFrame:
         if compact
         else {f"{COVERAGE} interval": [show_interval(low, high) for low, high in ends]}
     )
+    looks = {"look": [show_number(value, "{}") for value in table["look"]]} if table["look"].notna().any() else {}
+    other = other_seeds(table)
+    psnr = [show_number(value, "{:.2f}") for value in table["psnr"]]
     columns = {
         "variant": table["variant"],
         "change": table["change"],
         "params": [show_number(value, "{:,}").replace(",", " ") for value in table["parameters"]],
         "MACs (G)": [show_number(value, "{:.2f}") for value in table["macs"]],
         "data": table["data"],
-        "PSNR (dB)": [show_number(value, "{:.2f}") for value in table["psnr"]],
+        "PSNR (dB)": [text + OTHER_SEEDS if mark else text for text, mark in zip(psnr, other, strict=True)],
         "SD": [show_number(value, "{:.3f}") for value in table["sd"]],
         "SSIM": [show_number(value, "{:.4f}") for value in table["ssim"]],
         "map use (dB)": [show_number(value, "{:z.3f}") for value in table["map_use"]],
@@ -51,8 +58,23 @@ def to_text(table: pd.DataFrame, *, compact: bool = False) -> pd.DataFrame:
         "p (Holm)": [show_p(value) for value in table["p_holm"]],
         "verdict": table["verdict"].fillna("–"),
         "seeds": [show_number(value, "{}") for value in table["seeds"]],
+        **looks,
     }
     return pd.DataFrame(columns)
+
+
+def other_seeds(table: pd.DataFrame) -> list[bool]:
+    """Whether each row's mean PSNR is over other seeds than the base's: its Δ is not the difference of the two.
+
+    So it is in an unfinished study, and where the looks of a study stop some variants before others.
+    """
+    bases = table[table["verdict"] == "base"].set_index("data")["seeds"].to_dict()
+    return [
+        not pd.isna(row["seeds"])
+        and row["verdict"] != "base"
+        and (pd.isna(row["pairs"]) or not row["seeds"] == row["pairs"] == bases.get(row["data"]))
+        for row in table.to_dict("records")
+    ]
 
 
 def alignment(columns: Iterable[str]) -> list[str]:
@@ -62,6 +84,9 @@ def alignment(columns: Iterable[str]) -> list[str]:
 
 def best_values(table: pd.DataFrame) -> set[tuple[int, str]]:
     """Find the best value of each column and evaluation set among variants; equal digits are equally good.
+
+    A PSNR or a change counts only where it is significant: of a variant that is better than the base, or of the base
+    where all variants are worse. SSIM is not tested.
 
     Returns:
         Row number in ``table`` and column of :func:`to_text`.
@@ -74,8 +99,17 @@ def best_values(table: pd.DataFrame) -> set[tuple[int, str]]:
             values = trained[column].dropna()
             if len(values):
                 winner = shown[name].iloc[values.index[values == choose(values)][0]]
-                best |= {(int(index), name) for index in values.index if shown[name].iloc[index] == winner}
+                equal = [index for index in values.index if shown[name].iloc[index] == winner]
+                best |= {(int(i), name) for i in equal if name not in _TESTED or _is_significant(trained, int(i))}
     return best
+
+
+def _is_significant(rows: pd.DataFrame, index: int) -> bool:
+    """Whether a row is significantly better than the base; for the base, whether all others are worse."""
+    if rows["verdict"][index] != "base":
+        return bool(rows["verdict"][index] == "better")
+    others = rows["verdict"].drop(index)
+    return len(others) > 0 and bool((others == "worse").all())
 
 
 def show_p(value: float) -> str:

@@ -8,6 +8,7 @@ import pytest
 from written_study import make_study, seeded
 
 from asid.ablation.report.results import StudyResults, load_results
+from asid.ablation.report.sentences import explain
 from asid.ablation.report.tables import best_values, show_interval, show_p, to_text
 
 CHANGES = {
@@ -83,19 +84,42 @@ def test_the_best_trained_value_of_each_column(tmp_path: Path) -> None:
         ("base", "params"),
         ("base", "MACs (G)"),
         ("no_sharing", "PSNR (dB)"),
-        ("no_sharing", "SSIM"),
         ("no_sharing", "Δ dB"),
     }
 
 
 def test_equal_digits_are_equally_good_and_each_set_has_its_best(tmp_path: Path) -> None:
-    psnr = seeded({"little": [0.001, 0.001], "less": [-0.2, -0.2]})
+    psnr = seeded({"little": [0.001, 0.001], "tiny": [0.0011, 0.0011], "less": [-0.2, -0.2]})
     table = load_results(make_study(tmp_path, psnr, sets=("set_5", "set_14"))).table
     best = {
         (table["data"][index], table["variant"][index]) for index, column in best_values(table) if column == "PSNR (dB)"
     }
-    assert best == {(data, name) for data in ("set_5", "set_14") for name in ("base", "little")}
-    assert {table["variant"][index] for index, column in best_values(table) if column == "Δ dB"} == {"little"}
+    assert best == {(data, name) for data in ("set_5", "set_14") for name in ("little", "tiny")}
+    assert {table["variant"][index] for index, column in best_values(table) if column == "Δ dB"} == {"little", "tiny"}
+
+
+@pytest.mark.parametrize(
+    ("changes", "bold"),
+    [
+        ({"noisy": [0.2, -0.2, 0.3], "less": [-0.2, -0.21, -0.2]}, set()),
+        ({"less": [-0.2, -0.21, -0.2], "least": [-0.5, -0.51, -0.5]}, {"base"}),
+    ],
+)
+def test_only_what_is_significant_is_the_best(changes: dict[str, list[float]], bold: set[str], tmp_path: Path) -> None:
+    table = load_results(make_study(tmp_path, seeded(changes))).table
+    best = {(table["variant"][index], column) for index, column in best_values(table)}
+    assert {name for name, column in best if column in ("PSNR (dB)", "Δ dB")} == bold
+
+
+def test_a_mean_over_other_seeds_than_the_base_is_marked(tmp_path: Path) -> None:
+    """Of two seeds one variant lacks the second: its PSNR and that of the base differ by more than their change."""
+    results = load_results(make_study(tmp_path, missing=(("no_sharing", 1),)))
+    shown = rows(to_text(results.table))
+    assert [name for name, row in shown.items() if row["PSNR (dB)"].endswith("*")] == ["no_sharing"]
+    assert shown["no_sharing"]["Δ dB"] == "+0.750"
+    assert any(sentence.startswith("*") for sentence in explain(results))
+    whole = load_results(make_study(tmp_path / "whole"))
+    assert not any(sentence.startswith("*") for sentence in explain(whole))
 
 
 def test_a_reference_is_never_the_best(tmp_path: Path) -> None:

@@ -5,7 +5,11 @@ from pathlib import Path
 import pytest
 from written_study import make_study
 
+from asid.ablation.report.latex import to_latex
+from asid.ablation.report.page import to_html
 from asid.ablation.report.results import load_results
+from asid.ablation.report.sentences import conclude, describe, overview
+from asid.ablation.report.tables import to_text
 from asid.ablation.statistics.looks import Standing, read_standing
 from asid.ablation.study.plan import read_plan
 
@@ -94,3 +98,22 @@ def test_a_report_rests_on_the_runs_of_its_looks(tmp_path: Path) -> None:
     least = load_results(write(tmp_path / "least", done | {"much": 3}, cnn=3))
     assert least.table.equals(results.table)
     assert results.table.set_index("variant")["look"].dropna().to_dict() == {"much": 1, "nothing": 1, "unclear": 3}
+
+
+def test_a_report_says_at_which_look_verdicts_fell_and_what_was_saved(tmp_path: Path) -> None:
+    done = {"base": 8, "much": 8, "nothing": 3, "unclear": 8}
+    results = load_results(write(tmp_path, done))
+    fell, saved = overview(results)[:2]
+    assert "look 1 (3 seeds): much, nothing; look 3 (8 seeds): unclear" in fell
+    assert saved == "22 of 32 runs are enough: 10 (31%) are saved."
+    assert any("much seed 3" in sentence for sentence in describe(results)), "what was trained for nothing"
+    shown = {row["variant"]: row for row in to_text(results.table).to_dict("records")}
+    assert (shown["much"]["seeds"], shown["much"]["look"], shown["much"]["PSNR (dB)"][-1]) == ("3", "1", "*")
+    assert shown["unclear"]["PSNR (dB)"][-1] != "*"
+    text = to_html(results, [], [])
+    assert "repeated confidence intervals" in text
+    assert r"\ddag" not in to_latex(results)
+    waiting = load_results(write(tmp_path / "early", {"base": 2, "much": 2, "nothing": 1, "unclear": 0}))
+    assert set(waiting.table["verdict"].dropna()) == {"base", "waiting"}
+    assert r"\textsuperscript{\ddag}" in to_latex(waiting)
+    assert "No verdict before the first look: much" in " ".join(conclude(waiting))

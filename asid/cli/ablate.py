@@ -1,4 +1,4 @@
-"""``asid ablate plan | run | status | watch | resume | retry | diff | schema``: studies of many runs."""
+"""``asid ablate plan | run | status | watch | resume | retry | clean | diff | schema``: studies of many runs."""
 
 import json
 import math
@@ -22,7 +22,7 @@ from asid.files import ERROR, NOTEBOOK, STUDY, json_text
 
 if TYPE_CHECKING:
     from asid.ablation.engine.cluster import ClusterConfig
-    from asid.ablation.engine.runner import Outcome
+    from asid.ablation.engine.outcome import Outcome
     from asid.ablation.engine.status import RunState
     from asid.ablation.study.expand import Study
 
@@ -177,13 +177,12 @@ def plan(
 @app.command()
 def status(folder: FolderArgument, as_json: JsonOption = False) -> None:
     """Show the state of each run: planned, running, done, failed or stale."""
-    from asid.ablation.engine.status import study_states
-
-    states = study_states(folder)
+    states = _states(folder)
     if as_json:
         typer.echo(json_text([state.to_dict() for state in states]), nl=False)
         return
-    console.print(_state_table(states))
+    if states:
+        console.print(_state_table(states))
     for state in states:
         if state.note:
             say(f"{state.variant} seed {state.seed}, {state.state}: {state.note}")
@@ -193,21 +192,23 @@ def status(folder: FolderArgument, as_json: JsonOption = False) -> None:
 @app.command()
 def watch(folder: FolderArgument, as_json: JsonOption = False) -> None:
     """Follow the runs of a study while it runs. With --json, one line per change. Ctrl-C only stops watching."""
-    from asid.ablation.engine.status import is_executed, study_states
+    from asid.ablation.engine.preparing import is_preparing
+    from asid.ablation.engine.status import is_executed
 
-    states = study_states(folder)
+    states = _states(folder)
     seen: Any = None
     with nullcontext() if as_json else Live(_state_table(states), console=console, auto_refresh=False) as live:
         while True:
-            executed = is_executed(folder)  # before the states are read: what ends in between is seen in the next round
-            states = study_states(folder)
+            # Before the states are read: what ends in between is seen in the next round.
+            is_busy = is_preparing(folder) or is_executed(folder)
+            states = _states(folder, is_busy)
             now = [state.to_dict() for state in states]
             if now != seen and live:
                 live.update(_state_table(states), refresh=True)
             elif now != seen:
                 typer.echo(json_text(now, indent=None), nl=False)
             seen = now
-            if not executed and not any(state.state == "running" for state in states):
+            if not is_busy and not any(state.state == "running" for state in states):
                 break
             time.sleep(2)
     if not as_json:
@@ -235,14 +236,38 @@ def retry_failed(
     scheduler: SchedulerOption = None,
     slurm: SlurmOption = None,
 ) -> None:
-    """Repeat the runs that failed, and no others."""
+    """Repeat the runs that failed or whose process died, and no others."""
     from asid.ablation.engine.status import study_states
 
-    failed = frozenset((state.variant, state.seed) for state in study_states(folder) if state.state == "failed")
-    if not failed:
-        say(f"no run in {folder} has failed")
+    states = study_states(folder)
+    ended = [state for state in states if state.in_plan and state.state in ("failed", "stale")]
+    if not ended:
+        say(f"no run in {folder} has failed or lost its process: {_summarise(states, folder)}")
         return
-    _go_on(folder, _cluster_config(workers, scheduler, slurm), only=failed)
+    only = frozenset((state.variant, state.seed) for state in ended)
+    _go_on(folder, _cluster_config(workers, scheduler, slurm), only=only)
+
+
+@app.command()
+def clean(
+    folder: FolderArgument,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Delete without asking.")] = False,
+) -> None:
+    """Delete the folders of runs that are not in the study's plan any more, after asking."""
+    from asid.ablation.engine.leftovers import delete_leftovers, find_leftovers
+
+    leftovers = find_leftovers(folder)
+    if not leftovers:
+        say(f"nothing to clean in {folder}: every run folder is in the plan")
+        return
+    for leftover in leftovers:
+        say(f"{leftover.folder}, {leftover.size / 1e6:.1f} MB: {leftover.note}")
+    size = sum(leftover.size for leftover in leftovers) / 1e6
+    if not yes and not typer.confirm(f"Delete these {len(leftovers)} folders, {size:.1f} MB, with what was trained?"):
+        say("nothing was deleted")
+        return
+    delete_leftovers(folder, leftovers)
+    say(f"{len(leftovers)} folders deleted, {size:.1f} MB")
 
 
 @app.command()
@@ -349,16 +374,26 @@ def _execute(
     only: frozenset[tuple[str, int]] | None = None,
     command: str | None = None,
 ) -> None:
+    from asid.ablation.engine.finished import finished_outcomes, stored_steps
+
+    study = stored_steps(study, folder)
+    if outcomes := finished_outcomes(study, folder):
+        say("nothing to do")
+        _print_outcomes(outcomes, study.run_count, folder)
+        return
     from asid.ablation.engine.preflight import prepare
+    from asid.ablation.engine.preparing import announced
     from asid.ablation.engine.runner import run_study
 
-    with stops_cleanly(console):
+    with stops_cleanly(console), announced(folder):
         study = prepare(study, folder, cluster)
         outcomes = run_study(study, notebook, folder, cluster, retry=retry, only=only, command=command)
     _print_outcomes(outcomes, study.run_count, folder)
 
 
 def _print_outcomes(outcomes: "list[Outcome]", total: int, folder: Path) -> None:
+    from asid.ablation.engine.outcome import next_command
+
     failed = [outcome for outcome in outcomes if outcome.error]
     for outcome in failed:
         error = escape(outcome.error or "")
@@ -369,15 +404,14 @@ def _print_outcomes(outcomes: "list[Outcome]", total: int, folder: Path) -> None
                 say(f"        {', '.join(existing)}")
     spared = sum(outcome.spared for outcome in outcomes)
     done = sum(not outcome.error for outcome in outcomes) - spared
-    shown = shlex.quote(str(folder))
-    next_command = f"asid ablate retry {shown}" if failed else f"asid report {shown}"
-    if not failed and done + spared < total:
-        next_command = f"asid ablate resume {shown}"
+    counts = Counter(done=done, spared=spared, planned=total - len(outcomes))
+    for outcome in failed:
+        counts["failed" if outcome.folder and (outcome.folder / ERROR).exists() else "stale"] += 1
     sources = [f"{sum(outcome.skipped for outcome in outcomes)} before"]
     origins = Counter(outcome.origin for outcome in outcomes if outcome.origin)
     sources += [f"{count} from {origin}" for origin, count in origins.items()]
     sources += [f"{spared} not needed for the verdicts"] if spared else []
-    say(f"{done} of {total} runs done ({', '.join(sources)}). Next: {next_command}")
+    say(f"{done} of {total} runs done ({', '.join(sources)}). Next: {next_command(counts, folder)}")
     if failed:
         raise typer.Exit(1)
 
@@ -420,14 +454,25 @@ def _state_table(states: "list[RunState]") -> Table:
 
 def _summarise(states: "list[RunState]", folder: Path) -> str:
     """How many runs are in which state, and the next command to type."""
-    planned = [state for state in states if state.in_plan]
-    counts = {name: sum(state.state == name for state in planned) for name in _COLOURS}
-    text = ", ".join(f"{count} {name}" for name, count in counts.items() if count)
-    shown = shlex.quote(str(folder))
-    if counts["done"] + counts["spared"] == len(planned):
-        return f"{text}. Next: asid report {shown}"
-    if counts["running"]:
-        return f"{text}. Follow it: asid ablate watch {shown}"
-    if counts["failed"] and counts["failed"] + counts["done"] + counts["spared"] == len(planned):
-        return f"{text}. Next: asid ablate retry {shown}"
-    return f"{text}. Next: asid ablate resume {shown}"
+    from asid.ablation.engine.outcome import next_command
+    from asid.ablation.engine.preparing import is_preparing
+
+    counts = Counter(str(state.state) for state in states if state.in_plan)
+    text = ", ".join(f"{counts[name]} {name}" for name in _COLOURS if counts[name])
+    if is_preparing(folder):
+        what = "Preparing: networks and data are checked, speeds are measured"
+        return f"{text}. {what}".removeprefix(". ") + f". Follow it: asid ablate watch {shlex.quote(str(folder))}"
+    return f"{text}. {'Follow it' if counts['running'] else 'Next'}: {next_command(counts, folder)}"
+
+
+def _states(folder: Path, is_preparing: bool | None = None) -> "list[RunState]":
+    """The state of each run; none while the study is being prepared for the first time."""
+    from asid.ablation.engine import preparing
+    from asid.ablation.engine.status import study_states
+
+    try:
+        return study_states(folder)
+    except FileNotFoundError:
+        if preparing.is_preparing(folder) if is_preparing is None else is_preparing:
+            return []
+        raise

@@ -3,6 +3,7 @@
 import json
 import shutil
 from collections.abc import Callable
+from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
@@ -10,16 +11,19 @@ from typing import Any
 
 import jsonschema
 import pytest
+import typer
 from command_line import Call
 from filelock import FileLock
 from paths import TRAIN_VARIANT
 from written_study import edit_file
 
-from asid.ablation.engine import cost, runner
+from asid.ablation.engine import cost, preflight, runner
 from asid.ablation.engine.cluster import ClusterConfig
 from asid.ablation.engine.cost import Speed
 from asid.ablation.engine.heartbeat import heartbeat
-from asid.ablation.engine.runner import Outcome, run_study
+from asid.ablation.engine.outcome import Outcome
+from asid.ablation.engine.preparing import announced
+from asid.ablation.engine.runner import run_study
 from asid.ablation.engine.status import is_executed
 from asid.ablation.study.expand import Study, load_study
 from asid.ablation.study.plan import PlannedRun, plan_runs, plan_study, read_plan, write_plan
@@ -30,6 +34,7 @@ from asid.model.complexity import count_macs, count_parameters
 from asid.model.network import ASID
 from asid.runs.identity import data_manifests
 from asid.runs.record import Record, write_record
+from asid.training.history import append_row
 
 pytestmark = pytest.mark.process
 
@@ -289,7 +294,7 @@ def test_a_run_passes_on_its_options(call: Call, write: Write, runs: list[Simple
     assert (seen.cluster, seen.retry, seen.only) == (ClusterConfig(workers=2), 1, None)
     assert seen.command == f"asid ablate run {path} --workers 2 --retry 1 --output 'my folder'"
     assert ended.status == 0
-    assert "4 of 4 runs done (0 before). Next: asid report my folder" in ended.words
+    assert "4 of 4 runs done (0 before). Next: asid report 'my folder'" in ended.words
 
 
 def test_a_cluster_is_passed_on(call: Call, write: Write, runs: list[SimpleNamespace]) -> None:
@@ -374,7 +379,7 @@ def test_a_failed_run_is_reported_with_its_evidence_and_the_next_command(
         "failed: base seed 1: ValueError: [why]",
         f"        {evidence}",
         "failed: esa-off seed 0: its process died",
-        "1 of 4 runs done (1 before). Next: asid ablate retry there",
+        "1 of 4 runs done (1 before). Next: asid ablate resume there",
     ]
 
 
@@ -497,7 +502,7 @@ def test_a_disk_without_room_is_reported_before_anything_runs(
 
     monkeypatch.setattr(shutil, "disk_usage", usage)
     ended = call("run", write(), "--output", str(tmp_path / "not" / "yet"))
-    assert asked == [tmp_path], "the nearest folder that is there"
+    assert asked == [tmp_path / "not" / "yet"]
     assert ended.status == status
     assert bool(runs) == (status == 0)
     assert not (tmp_path / "not").exists()
@@ -537,6 +542,7 @@ def test_a_second_process_on_a_study_is_refused(
     """The lock is a real one; only the patience is shorter."""
     monkeypatch.setattr(runner, "FileLock", lambda path, timeout: FileLock(path, timeout=timeout / 50))
     words = ["resume", folder] if command == "resume" else ["run", write(), "--output", folder]
+    undo(folder, "base", 0)
     with FileLock(folder / STUDY_LOCK):
         ended = call(*words)
     assert ended.status == 2
@@ -574,6 +580,76 @@ def test_the_status_shows_the_next_command(call: Call, folder: Path) -> None:
             call("status", folder).out.splitlines()[-1]
             == f"2 done, 1 running, 1 planned. Follow it: asid ablate watch {folder}"
         )
+
+
+def test_run_status_and_retry_give_the_same_advice_after_a_worker_was_killed(
+    call: Call, folder: Path, finished: Path, runs: list[SimpleNamespace], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its process left a curve, and no error."""
+    path = undo(folder, "base", 1)
+    append_row(path, [2, 0.5, 0.01, None, 1.0])
+    append_row(path, [3, 0.5, 0.01, None, 1.0])
+    advice = f"asid ablate resume {folder}"
+    assert call("status", folder).out.splitlines()[-1] == f"3 done, 1 stale. Next: {advice}"
+    outcomes = [Outcome(f"run {number}") for number in range(3)] + [Outcome("base seed 1", "died", folder=path)]
+    with monkeypatch.context() as patch:
+        patch.setattr(runner, "run_study", lambda *_, **__: outcomes)
+        ended = call("run", finished.parent / "study.yaml", "--output", folder)
+    assert (ended.status, ended.out.splitlines()[-1]) == (1, f"3 of 4 runs done (0 before). Next: {advice}")
+    call("retry", folder)
+    assert runs[-1].only == {("base", 1)}, "it works as well"
+
+
+@pytest.mark.parametrize("is_new", [True, False])
+def test_a_study_that_is_prepared_is_known(
+    is_new: bool, call: Call, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its first run may be minutes away. Whoever watches waits; a folder that was not needed is gone."""
+    where = tmp_path / "new" / "study" if is_new else folder
+    if not is_new:
+        undo(folder, "base", 1)
+    advice = f"Preparing: networks and data are checked, speeds are measured. Follow it: asid ablate watch {where}"
+    with ExitStack() as preparation:
+        preparation.enter_context(announced(where))
+        ended = call("status", where)
+        assert (ended.status, ended.out.splitlines()[-1]) == (0, advice if is_new else f"3 done, 1 planned. {advice}")
+        assert call("status", where, "--json").status == 0
+
+        def nap(_: float) -> None:
+            preparation.close()
+            if is_new:
+                shutil.copytree(folder, where)
+
+        monkeypatch.setattr(ablate_cli.time, "sleep", nap)
+        states = [
+            [state["state"] for state in json.loads(line)] for line in call("watch", where, "--json").out.splitlines()
+        ]
+    assert states == ([[], ["done"] * 4] if is_new else [["done", "planned", "done", "done"]])
+    with announced(tmp_path / "a" / "b"):
+        assert (tmp_path / "a" / "b").is_dir()
+    assert not (tmp_path / "a").exists()
+
+
+def test_cleaning_deletes_the_runs_of_other_plans_after_asking(
+    call: Call, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert f"nothing to clean in {folder}" in call("clean", folder).out
+    old, alive = folder / "runs" / "old", folder / "runs" / "alive"
+    for path in (old, alive):
+        path.mkdir()
+        (path / "model.safetensors").write_bytes(bytes(2_000_000))
+    with heartbeat(alive, "any"):
+        monkeypatch.setattr(typer, "confirm", lambda question: "1 folders, 2.0 MB" not in question)
+        ended = call("clean", folder)
+        assert f"{old}, 2.0 MB: not in the plan" in ended.out
+        assert old.is_dir(), "the answer was no"
+        with FileLock(folder / STUDY_LOCK):
+            ended = call("clean", folder, "--yes")
+        assert (ended.status, old.is_dir()) == (2, True), "the study is executed"
+        assert call("clean", folder, "--yes").status == 0
+    assert not old.exists()
+    assert alive.is_dir()
+    assert all(run.is_done() for run in read_plan(folder).runs)
 
 
 def test_the_status_as_json(call: Call, folder: Path) -> None:
@@ -646,6 +722,7 @@ def test_watching_continues_while_the_study_is_executed(
 def test_resume_runs_the_study_as_it_was_read_then(
     call: Call, folder: Path, finished: Path, runs: list[SimpleNamespace]
 ) -> None:
+    undo(folder, "base", 0)
     ended = call("resume", folder, "--workers", "2")
     (seen,) = runs
     assert seen.study == load_study(finished.parent / "study.yaml")
@@ -655,14 +732,36 @@ def test_resume_runs_the_study_as_it_was_read_then(
     assert ended.status == 0
 
 
-def test_resume_finds_the_runs_that_are_done(
-    call: Call, finished: Path, nothing_runs: None, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("command", ["resume", "run"])
+def test_a_study_with_nothing_to_do_says_so_at_once(
+    command: str, call: Call, folder: Path, finished: Path, nothing_runs: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """For real: nothing is left to run. The folder may be anywhere; the notebook is looked up relative to it."""
-    monkeypatch.setattr(runner, "write_plan", lambda *_: None)
-    ended = call("resume", finished)
+    """No network is built. The folder may be anywhere."""
+    monkeypatch.setattr(preflight, "build_network", lambda *_, **__: pytest.fail("a network is built"))
+    words = ["resume", folder] if command == "resume" else ["run", finished.parent / "study.yaml", "--output", folder]
+    ended = call(*words)
     assert ended.status == 0
-    assert f"4 of 4 runs done (4 before). Next: asid report {finished}" in ended.words
+    assert f"nothing to do 4 of 4 runs done (4 before). Next: asid report {folder}" in ended.words
+
+
+CHANGES: dict[str, Callable[[Path], None]] = {
+    "a run without its record": lambda folder: (run_folder(folder, "base", 1) / RECORD).unlink(),
+    "a reference without its record": lambda folder: (folder / "references" / "bicubic" / RECORD).unlink(),
+    "other code": lambda folder: edit_file(folder / STUDY, lambda plan: plan["runs"][0].update(source="f00d")),
+    "another study": lambda folder: edit_file(folder / STUDY, lambda plan: plan["study"].update(margin=0.1)),
+    "other data": lambda folder: edit_file(
+        folder / STUDY, lambda plan: plan["runs"][0]["identity"]["evaluations"].update(validation="f00d")
+    ),
+}
+
+
+@pytest.mark.parametrize("change", CHANGES.values(), ids=CHANGES)
+def test_a_study_with_something_to_do_is_executed(
+    change: Callable[[Path], None], call: Call, folder: Path, finished: Path, runs: list[SimpleNamespace]
+) -> None:
+    change(folder)
+    assert call("run", finished.parent / "study.yaml", "--output", folder).status == 0
+    assert len(runs) == 1
 
 
 def test_a_study_of_minutes_is_resumed_with_its_steps(
@@ -691,7 +790,8 @@ def test_a_study_with_a_damaged_plan_is_not_resumed(call: Call, folder: Path, ru
 def test_retry_without_a_failed_run_says_so(call: Call, folder: Path, runs: list[SimpleNamespace]) -> None:
     undo(folder, "base", 0)
     ended = call("retry", folder)
-    assert (ended.status, ended.out) == (0, f"no run in {folder} has failed\n")
+    advice = f"3 done, 1 planned. Next: asid ablate resume {folder}"
+    assert (ended.status, ended.out) == (0, f"no run in {folder} has failed or lost its process: {advice}\n")
     assert runs == []
 
 

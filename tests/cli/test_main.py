@@ -14,7 +14,7 @@ from command_line import Call
 import asid
 from asid.ablation.engine import runner
 from asid.ablation.engine.cluster import ClusterConfig
-from asid.ablation.engine.runner import Outcome
+from asid.ablation.engine.outcome import Outcome
 from asid.cli.main import app
 from asid.config import Config, PlainCNNConfig, RunConfig, preset
 from asid.files import HISTORY, RECORD, WEIGHTS

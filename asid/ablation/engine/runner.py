@@ -2,9 +2,8 @@
 
 import ast
 import errno
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, closing, contextmanager
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
@@ -13,34 +12,16 @@ from pydantic import BaseModel, ValidationError
 
 from asid.ablation.engine.cluster import ClusterConfig, open_cluster, runs_at_once, threads_each
 from asid.ablation.engine.dispatcher import Dispatcher
+from asid.ablation.engine.outcome import Outcome
 from asid.ablation.engine.progress import Progress
+from asid.ablation.engine.references import score_references
 from asid.ablation.engine.reuse import reuse
 from asid.ablation.statistics.looks import read_standing
 from asid.ablation.study.expand import Study
 from asid.ablation.study.plan import Plan, PlannedRun, plan_study, write_plan
-from asid.ablation.study.references import TRAINED, Reference
 from asid.ablation.study.study import StudyError
-from asid.config import RunConfig, describe_errors, digest
-from asid.data.images import RGBImage
-from asid.files import IMAGES, STUDY_LOCK, read_json
-from asid.runs.identity import Identity, current_code, data_manifests, reference_identity
-from asid.runs.record import Record, RecordError, provenance, read_record, to_rows, write_record
-from asid.training.manifests import Manifests
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """How a run ended; ``error`` is ``None`` if it is done."""
-
-    label: str
-    error: str | None = None
-    skipped: bool = False
-    """Whether it was already done."""
-    spared: bool = False
-    """Whether it is not needed: what it would have helped to decide is decided."""
-    origin: str | None = None
-    """The study that trained it, if nothing was left to do for this one."""
-    folder: Path | None = field(default=None, compare=False)
+from asid.config import RunConfig, describe_errors
+from asid.files import STUDY_LOCK, read_json
 
 
 def run_study(
@@ -81,7 +62,7 @@ def run_study(
     plan = plan_study(study, output, notebook, command)
     with _claim(output):
         write_plan(plan, output)
-        _score_references(plan, output)
+        score_references(plan, output)
         outcomes = {
             run.label: Outcome(run.label, skipped=True, folder=run.folder) for run in plan.runs if run.is_done()
         }
@@ -222,58 +203,3 @@ def _claim(output: Path) -> Iterator[None]:
         raise
     finally:
         lock.release()
-
-
-def _score_references(plan: Plan, output: Path) -> None:
-    """Score what needs no training on the base's evaluation sets, unless it has been scored before."""
-    from asid.evaluation.evaluate import evaluate
-
-    config = plan.runs[0].config
-    manifests = data_manifests(config)
-    for name in (name for name in plan.references if name not in TRAINED):
-        identity = _reference_identity(name, config, manifests)
-        folder = output / "references" / name
-        try:
-            read_record(folder, identity.run_id)
-            continue
-        except (FileNotFoundError, RecordError):
-            pass
-        scale = config.model.scale
-        scores = evaluate(_reference_upscaler(name, config), scale, config.evaluate, save_to=folder / IMAGES).scores
-        record = Record(
-            study=plan.name,
-            variant=name,
-            identity=identity,
-            code=current_code(),
-            config=config,
-            protocol=config.evaluate.protocol,
-            data={use: manifests[use] for use in _data_of(name, manifests)},
-            complexity=None,
-            scores=to_rows(scores),
-            history=[],
-            seconds={},
-            provenance=provenance(),
-        )
-        write_record(record, folder)
-
-
-def _reference_upscaler(name: Reference, config: RunConfig) -> Callable[[RGBImage], RGBImage]:
-    from asid.evaluation.evaluate import bicubic_upscaler, linear_upscaler
-
-    scale = config.model.scale
-    if name == "linear":
-        return linear_upscaler(config.data, scale, config.evaluate)
-    return bicubic_upscaler(scale, config.evaluate)
-
-
-def _reference_identity(name: Reference, config: RunConfig, manifests: Manifests) -> Identity:
-    """The identity of a reference. Its filters, if it is fitted, depend on the photographs and on their LR images."""
-    upscaler: str = name
-    if name == "linear":
-        upscaler += f"-{digest({'images': manifests['train']['manifest'], 'border': config.data.border})}"
-    return reference_identity(config, manifests, upscaler)
-
-
-def _data_of(name: Reference, manifests: Manifests) -> list[str]:
-    """The uses of data that the scores of a reference depend on."""
-    return [use for use in manifests if use.startswith("evaluate") or (use == "train" and name == "linear")]

@@ -12,8 +12,9 @@ from paths import TRAIN_VARIANT
 from asid.ablation.engine import cost, runner
 from asid.ablation.engine.cluster import ClusterConfig
 from asid.ablation.engine.cost import Speed
+from asid.ablation.engine.outcome import Outcome
 from asid.ablation.engine.preflight import estimate_cost
-from asid.ablation.engine.runner import Outcome, run_study
+from asid.ablation.engine.runner import run_study
 from asid.ablation.engine.status import study_states
 from asid.ablation.report.results import load_results
 from asid.ablation.report.write import write_report

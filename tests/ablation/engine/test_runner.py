@@ -20,10 +20,11 @@ from paths import TRAIN_VARIANT
 from pictures import check_pictures
 from short_notebook import RECORDS, write_notebook
 
-from asid.ablation.engine import runner
+from asid.ablation.engine import references, runner
 from asid.ablation.engine.cluster import ClusterConfig
 from asid.ablation.engine.execution import execute_run
-from asid.ablation.engine.runner import Outcome, run_study
+from asid.ablation.engine.outcome import Outcome
+from asid.ablation.engine.runner import run_study
 from asid.ablation.report.results import load_results
 from asid.ablation.report.write import write_report
 from asid.ablation.study.expand import Study, load_study
@@ -248,7 +249,7 @@ def test_linear_is_fitted_to_the_training_photographs_as_they_are_reduced_there(
     config = finished.runs[GOOD].config
     manifests = data_manifests(config)
     upscalers = {
-        runner._reference_identity("linear", changed, manifest).training
+        references._reference_identity("linear", changed, manifest).training
         for changed, manifest in [
             (config, manifests),
             (config.override(data={**config.data.to_dict(), "border": "replicate"}), manifests),

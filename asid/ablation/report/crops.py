@@ -19,6 +19,8 @@ from asid.files import IMAGES
 from asid.plots import study as plots
 from asid.plots import style
 
+HR = "HR"
+"""The name of the original in a row of images."""
 CROPS = "crops"
 """Stem of the figure's files."""
 _SIDE = 64
@@ -38,11 +40,12 @@ class Example:
 
 
 @dataclass(frozen=True)
-class _Image:
-    """An image of a row, with its title and a note under it."""
+class Shown:
+    """An image of a row: HR, or the SR image of a variant or a reference."""
 
-    title: str
-    note: str
+    name: str
+    psnr: float | None
+    """In dB; None for HR."""
     pixels: NDArray[np.uint8]
 
 
@@ -85,7 +88,7 @@ def drawn_before(results: StudyResults) -> ReportFigure:
     Its figure is empty.
     """
     examples = find_examples(results)
-    shown = [_choose_runs(results, example, examples) for example in examples]
+    shown = [choose_runs(results, example, examples) for example in examples]
     return _report_figure(style.new_figure(WIDTH, 1), shown, _why(results, examples))
 
 
@@ -106,16 +109,17 @@ def draw_crops(results: StudyResults, examples: Sequence[Example], why: str = ""
     Raises:
         ImageError: If HR or SR images no longer exist.
     """
-    shown = [_choose_runs(results, example, examples) for example in examples]
-    rows = [_read_row(results, example, runs) for example, runs in zip(examples, shown, strict=True)]
+    shown = [choose_runs(results, example, examples) for example in examples]
+    rows = [read_row(results, example, runs) for example, runs in zip(examples, shown, strict=True)]
     columns = max(map(len, rows))
-    lines = max(image.title.count("\n") for row in rows for image in row)
+    titles = {image.name: textwrap.fill(image.name, 15) for row in rows for image in row}
+    lines = max(title.count("\n") for title in titles.values())
     figure = style.new_figure(WIDTH, (0.6 + 0.12 * lines + WIDTH / columns) * len(rows))
     parts = figure.subfigures(len(rows), 1, squeeze=False)[:, 0]
     for part, example, row in zip(parts, examples, rows, strict=True):
         part.suptitle(example.reason, x=0.01, ha="left", fontsize=9, parse_math=False)
-        pixels = {image.title: image.pixels for image in row}
-        notes = {image.title: image.note for image in row}
+        pixels = {titles[image.name]: image.pixels for image in row}
+        notes = {titles[image.name]: example.image if image.psnr is None else f"{image.psnr:.2f} dB" for image in row}
         plots.plot_crops(pixels, part, most_detailed_box(row[0].pixels, _SIDE), notes)
     return _report_figure(figure, shown, why)
 
@@ -129,10 +133,13 @@ def _report_figure(figure: Figure, shown: Sequence[Sequence[StoredRecord]], why:
     return ReportFigure(CROPS, figure, "Best and worst images", caption)
 
 
-def _choose_runs(results: StudyResults, example: Example, examples: Sequence[Example]) -> list[StoredRecord]:
+def choose_runs(
+    results: StudyResults, example: Example, examples: Sequence[Example], room: int | None = _COLUMNS - 1
+) -> list[StoredRecord]:
     """The references, and the runs with the first seed that the base and the example's variants share.
 
-    As many as fit beside HR: the base, the variants of all examples, then the others, shown in the order of the plan.
+    As many as there is room for beside HR (None: all): the base, the variants of all examples, then the others, shown
+    in the order of the plan.
     """
     seeds = set(results.seeds)
     for name in {results.plan.base, *example.variants} & set(results.variants):
@@ -143,12 +150,12 @@ def _choose_runs(results: StudyResults, example: Example, examples: Sequence[Exa
         next((stored for stored in records if stored.record.config.seed in sorted(seeds)[:1]), records[0])
         for records in results.references.values()
     ]
-    room = _COLUMNS - 1 - len(references)
-    chosen = [name for name in dict.fromkeys(first) if name in runs][:room]
+    variants = None if room is None else room - len(references)
+    chosen = [name for name in dict.fromkeys(first) if name in runs][:variants]
     return [*references, *(runs[name] for name in results.variants if name in chosen)]
 
 
-def _read_row(results: StudyResults, example: Example, runs: Sequence[StoredRecord]) -> list[_Image]:
+def read_row(results: StudyResults, example: Example, runs: Sequence[StoredRecord]) -> list[Shown]:
     """The HR image, and the SR image of each run."""
     config = results.config
     source = next(source for source in config.evaluate.data if Path(source).name == example.data)
@@ -156,11 +163,11 @@ def _read_row(results: StudyResults, example: Example, runs: Sequence[StoredReco
     if pair is None:
         raise ImageError(f"{source} no longer has an image {example.image}")
     hr = crop_to_multiple(read_image(pair.hr), config.model.scale)
-    row = [_Image("HR", example.image, hr)]
+    row = [Shown(HR, None, hr)]
     for run in runs:
         sr = read_image(run.folder / IMAGES / example.data / f"{example.image}.png")
         if sr.shape != hr.shape:
             raise ImageError(f"{pair.hr} is not the image that {run.folder} was evaluated on: its size differs")
         scores = run.record.score_table.query("data == @example.data and image == @example.image")
-        row.append(_Image(textwrap.fill(run.record.variant, 15), f"{scores['psnr'].iloc[0]:.2f} dB", sr))
+        row.append(Shown(run.record.variant, float(scores["psnr"].iloc[0]), sr))
     return row

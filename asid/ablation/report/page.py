@@ -3,15 +3,17 @@
 import base64
 import math
 import shlex
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 from jinja2 import Environment, PackageLoader, StrictUndefined, Template
 
+from asid.ablation.report.explore import explorable
 from asid.ablation.report.figures import ReportFigure
 from asid.ablation.report.results import StudyResults
+from asid.ablation.report.samples import Sample
 from asid.ablation.report.sentences import conclude_set, describe, explain, overview
 from asid.ablation.report.tables import (
     BOLD,
@@ -35,21 +37,39 @@ _PROVENANCE = {
 }
 
 
-def to_html(results: StudyResults, figures: Sequence[ReportFigure], notes: Sequence[str]) -> str:
-    """Write the page: no other file, no network, no script.
+def to_html(
+    results: StudyResults,
+    figures: Sequence[ReportFigure],
+    notes: Sequence[str],
+    samples: Sequence[Sample] = (),
+    tables: Mapping[str, str] | None = None,
+) -> str:
+    """Write the page: no other file, no network; readable without its script, which only adds.
 
     Args:
         results: The study.
         figures: The figures to show, which are saved in the study's folder.
         notes: Further sentences, e.g. why a figure is missing.
+        samples: Details of images to compare.
+        tables: Files to download from the page: their text by name.
     """
+    saved = results.folder / "figures"
     return _template("report.html.j2").render(
         study=results,
         facts=_facts(results),
         limits=overview(results),
         explanations=explain(results),
         sets=[_table_of_set(results, data) for data in results.sets],
-        figures=[(figure, _embed(results.folder / "figures" / f"{figure.name}.png")) for figure in figures],
+        figures=[
+            (
+                figure,
+                _embed("image/png", (saved / f"{figure.name}.png").read_bytes()),
+                _embed("image/svg+xml", (saved / f"{figure.name}.svg").read_bytes()),
+            )
+            for figure in figures
+        ],
+        tables=[(name, _embed("text/plain", text.encode())) for name, text in (tables or {}).items()],
+        explorable=explorable(results, samples),
         notes=[*describe(results), *notes],
         commands=_commands(results),
         provenance=_show_provenance(results),
@@ -73,8 +93,8 @@ def _template(name: str) -> Template:
     return environment.get_template(name)
 
 
-def _embed(path: Path) -> str:
-    return "data:image/png;base64," + base64.b64encode(path.read_bytes()).decode()
+def _embed(kind: str, content: bytes) -> str:
+    return f"data:{kind};base64,{base64.b64encode(content).decode()}"
 
 
 def _facts(results: StudyResults) -> list[tuple[str, str]]:

@@ -12,6 +12,7 @@ from asid.ablation.report.latex import to_latex
 from asid.ablation.report.markdown import to_markdown
 from asid.ablation.report.page import to_html
 from asid.ablation.report.results import StudyResults
+from asid.ablation.report.samples import Sample, cut_samples
 from asid.ablation.report.sentences import conclude, describe, explain
 from asid.ablation.statistics.scores import LEVEL
 from asid.data.images import ImageError
@@ -46,8 +47,9 @@ def write_report(results: StudyResults) -> list[Path]:
         "scores.csv": scores,
         "timings.csv": to_csv(results.timings),
         "comparison.md": to_markdown(results, [figure.name for figure in figures], notes),
-        "report.html": to_html(results, figures, notes),
     }
+    downloads = {name: texts[name] for name in ("comparison.csv", "comparison.tex", "comparison.md", "scores.csv")}
+    texts["report.html"] = to_html(results, figures, notes, _samples(results), downloads)
     for name, text in texts.items():
         write_text(results.folder / name, text)
     return [*(results.folder / name for name in texts), *drawn]
@@ -69,6 +71,14 @@ def _draw(results: StudyResults, scores: str) -> tuple[list[ReportFigure], list[
         for file in files:
             file.unlink(missing_ok=True)
         return figures, [], [f"No crops: {error}.".replace(f"{results.folder}/", "")]
+
+
+def _samples(results: StudyResults) -> list[Sample]:
+    """The samples of the page; none if the images are gone, as :func:`_draw` says of its crops."""
+    try:
+        return cut_samples(results)
+    except ImageError:
+        return []
 
 
 def to_json(results: StudyResults) -> str:

@@ -1,5 +1,6 @@
 """The page: what it shows, and that it needs nothing else."""
 
+import json
 import re
 from html.parser import HTMLParser
 from pathlib import Path
@@ -7,8 +8,10 @@ from pathlib import Path
 import pytest
 from written_study import edit_file, make_study
 
+from asid.ablation.report.explore import explorable
 from asid.ablation.report.page import to_html
 from asid.ablation.report.results import StudyResults, load_results
+from asid.ablation.report.samples import Sample, cut_samples
 from asid.ablation.report.sentences import conclude, describe, explain
 from asid.ablation.report.write import write_report
 from asid.files import ERROR, RECORD
@@ -30,7 +33,7 @@ def page(results: StudyResults, *notes: str) -> str:
 
 def words(html: str) -> str:
     """The text of a page."""
-    return " ".join(re.sub(r"<style>.*?</style>|<[^>]*>", " ", html, flags=re.S).split())
+    return " ".join(re.sub(r"<(style|script).*?</\1>|<[^>]*>", " ", html, flags=re.S).split())
 
 
 class Resources(HTMLParser):
@@ -57,10 +60,13 @@ def test_the_page_needs_no_other_file(written: Path) -> None:
     page = Resources(html)
     assert len(page.sources) == 5
     assert all(source.startswith("data:image/png;base64,") for source in page.sources)
-    assert {"script", "link", "iframe", "object"} & set(page.tags) == set()
-    assert all(link.startswith("#") and link[1:] in page.anchors for link in page.links)
-    assert len(page.links) == 7
-    assert not re.search(r"@import|url\(|https?:", re.sub(r'src="[^"]*"', "", html))
+    assert {"link", "iframe", "object"} & set(page.tags) == set()
+    inside = [link for link in page.links if link.startswith("#")]
+    assert all(link[1:] in page.anchors for link in inside)
+    assert len(inside) == 8
+    assert all(link.startswith("data:") for link in page.links if link not in inside)
+    code = html.replace('"http://www.w3.org/2000/svg"', "")  # a name, not an address
+    assert not re.search(r"@import|url\(|https?:|fetch\(", re.sub(r'(src|href)="[^"]*"', "", code))
 
 
 def test_the_page_shows_tables_statistics_and_where_they_come_from(written: Path) -> None:
@@ -147,6 +153,28 @@ def test_text_of_a_study_is_not_markup(tmp_path: Path) -> None:
             make_study(tmp_path, question="Is <b>a</b> & <script>b</script>?", command="asid ablate run 'a' > log")
         )
     )
-    assert "script" not in Resources(html).tags
+    assert Resources(html).tags.count("script") == 2, "the page's own: its data and its code"
     assert "Is &lt;b&gt;a&lt;/b&gt; &amp; &lt;script&gt;b&lt;/script&gt;?" in html
     assert "asid ablate run &#39;a&#39; &gt; log" in html
+
+
+def test_what_can_be_explored_is_what_the_records_say(written: Path) -> None:
+    results = load_results(written)
+    html = (written / "report.html").read_text()
+    content = json.loads(re.search(r'id="explorable">(.*?)</script>', html)[1])
+    assert content == explorable(results, cut_samples(results))
+    (run,) = [run for run in content["runs"] if (run["variant"], run["seed"]) == ("no_sharing", 1)]
+    assert run["scores"]["set_5"]["psnr"] == 31.25
+    assert content["lines"] == {"set_5": {"bicubic": 27.5}}
+    assert [(sample["image"], sample["change"]) for sample in content["samples"]] == [("ant", 1.0), ("bee", 0.5)]
+    names = ["HR", "bicubic", "base", "no_sharing", "100%-meso"]
+    assert [crop["name"] for crop in content["samples"][0]["crops"]] == names
+
+
+def test_text_in_the_data_of_the_script_cannot_end_it(tmp_path: Path) -> None:
+    results = load_results(make_study(tmp_path))
+    sample = Sample("</script><b>", "<!--", None, ())
+    html = to_html(results, [], [], [sample])
+    assert "</script><b>" not in html
+    assert "<!--" not in html
+    assert Resources(html).tags.count("script") == 2

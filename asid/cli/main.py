@@ -12,6 +12,7 @@ from rich.box import SIMPLE_HEAD
 from rich.markup import escape
 from rich.table import Table
 
+from asid import __version__
 from asid.cli import ablate, bench, data, doctor, inside, results, score
 from asid.cli.options import (
     DEFAULT_PRESET,
@@ -51,6 +52,12 @@ shells show signals."""
 DEBUG = "ASID_DEBUG"
 
 
+def _say_version(wanted: bool) -> None:
+    if wanted:
+        say(f"asid {__version__}")
+        raise typer.Exit
+
+
 @app.callback()
 def common(
     debug: Annotated[bool, typer.Option("--debug", help=f"Show the traceback of an error (also {DEBUG}=1).")] = False,
@@ -60,6 +67,9 @@ def common(
             min=1, help=f"CPU threads, of each run in a study (also {THREADS}). Default: what a short trial shows."
         ),
     ] = None,
+    version: Annotated[
+        bool, typer.Option("--version", is_eager=True, callback=_say_version, help="Show the version and exit.")
+    ] = False,
 ) -> None:
     """Train, compare and look inside variants of ASID, the attention-sharing information distillation transformer."""
     if debug:

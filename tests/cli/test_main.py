@@ -123,6 +123,10 @@ def test_every_command_explains_itself_and_each_of_its_arguments(path: tuple[str
         assert getattr(parameter, "help", None), f"{' '.join(path)} {parameter.name}"
 
 
+def test_version_is_that_of_the_package(cli: Call) -> None:
+    assert cli("--version").stdout == f"asid {asid.__version__}\n"
+
+
 @pytest.mark.parametrize(("words", "expected"), [((), "complexity"), (("ablate",), "resume"), (("data",), "download")])
 def test_no_command_shows_the_help(words: tuple[str, ...], expected: str, cli: Call) -> None:
     ended = cli(*words)

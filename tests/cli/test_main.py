@@ -124,7 +124,7 @@ def test_every_command_explains_itself_and_each_of_its_arguments(path: tuple[str
 
 
 def test_version_is_that_of_the_package(cli: Call) -> None:
-    assert cli("--version").stdout == f"asid {asid.__version__}\n"
+    assert cli("--version").out == f"asid {asid.__version__}\n"
 
 
 @pytest.mark.parametrize(("words", "expected"), [((), "complexity"), (("ablate",), "resume"), (("data",), "download")])

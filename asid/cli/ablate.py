@@ -16,6 +16,7 @@ from rich.live import Live
 from rich.markup import escape
 from rich.table import Table
 
+import asid
 from asid.cli.options import JsonOption, console, say
 from asid.cli.stopping import stops_cleanly
 from asid.files import ERROR, NOTEBOOK, STUDY, json_text
@@ -55,6 +56,8 @@ UntilOption = Annotated[
     typer.Option(help="Add seeds until there is a verdict: at the looks of the study file, or at 3, 5 and 8 seeds."),
 ]
 
+_NOTEBOOKS = Path(asid.__file__).resolve().parent.parent / "notebooks"
+"""Those of the project, in a checkout."""
 _COLOURS = {
     "done": "green",
     "running": "cyan",
@@ -354,6 +357,8 @@ def _go_on(folder: Path, cluster: "ClusterConfig", **options: Any) -> None:
     from asid.ablation.study.plan import read_plan
 
     stored = read_plan(folder)
+    if not stored.notebook.resolve().is_relative_to(_NOTEBOOKS):
+        say(f"this executes {stored.notebook}, which {folder / STUDY} names: read it first if the study is not yours")
     _execute(expand(stored.study), stored.notebook, folder, cluster, command=stored.command, **options)
 
 

@@ -730,6 +730,17 @@ def test_resume_runs_the_study_as_it_was_read_then(
     assert (seen.output, seen.cluster, seen.only, seen.retry) == (folder, ClusterConfig(workers=2), None, 0)
     assert seen.command == "asid ablate run study.yaml", "the report names the command that began it"
     assert ended.status == 0
+    assert "this executes" not in ended.out
+
+
+def test_resume_names_a_notebook_that_is_not_the_project_s(
+    call: Call, folder: Path, runs: list[SimpleNamespace]
+) -> None:
+    """A study of somebody else brings code."""
+    edit_file(folder / STUDY, lambda plan: plan.update(notebook="theirs.ipynb"))
+    ended = call("resume", folder)
+    assert ended.out.startswith(f"this executes {folder / 'theirs.ipynb'}, which")
+    assert len(runs) == 1
 
 
 @pytest.mark.parametrize("command", ["resume", "run"])

@@ -91,12 +91,14 @@ def open_cluster(config: ClusterConfig, workers: int, threads: int = 1) -> Itera
 
 def _connect(address: str) -> Any:
     """A client of the scheduler at ``address``, which has to answer within :data:`ANSWER`, in Dask's protocol."""
-    from distributed import Client
+    from distributed import Client, Security
     from distributed.comm import connect
+
+    keys = Security().get_connection_args("client")  # of TLS, from Dask's configuration
 
     async def shake_hands() -> None:
         # A client alone waits for ever for a server that accepts the connection and says nothing.
-        comm = await asyncio.wait_for(connect(address, timeout=ANSWER), ANSWER)
+        comm = await asyncio.wait_for(connect(address, timeout=ANSWER, **keys), ANSWER)
         await comm.close()
 
     try:

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import socket
 import subprocess
 import sys
@@ -11,7 +12,9 @@ from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
+import dask
 import pytest
+from distributed import LocalCluster, Security
 from short_notebook import RECORDS, write_notebook
 
 from asid.ablation.engine import cluster
@@ -131,6 +134,30 @@ def test_a_server_that_is_no_scheduler_is_given_up(greeting: bytes | None, monke
             pass
     for connection in connections:
         connection.close()
+
+
+@pytest.mark.skipif(shutil.which("openssl") is None, reason="makes a certificate")
+def test_a_scheduler_is_reached_through_tls(tmp_path: Path) -> None:
+    """With the certificates of Dask's own configuration; without them it is refused."""
+    key, certificate = tmp_path / "key.pem", tmp_path / "certificate.pem"
+    words = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-subj", "/CN=asid", "-days", "1"]
+    subprocess.run([*words, "-keyout", key, "-out", certificate], check=True, capture_output=True)
+    tls: dict[str, str | None] = {"distributed.comm.tls.ca-file": str(certificate)}
+    for role in ("scheduler", "worker", "client"):
+        tls |= {f"distributed.comm.tls.{role}.key": str(key), f"distributed.comm.tls.{role}.cert": str(certificate)}
+    with dask.config.set(tls):
+        options = {"n_workers": 0, "processes": False, "dashboard_address": None, "host": "tls://127.0.0.1"}
+        with LocalCluster(security=Security(require_encryption=True), **options) as served:
+            address = served.scheduler_address
+            assert address.startswith("tls://127.0.0.1:")
+            with open_cluster(ClusterConfig(scheduler=address), 1) as client:
+                assert client.nthreads() == {}
+            with (
+                dask.config.set(dict.fromkeys(tls)),
+                pytest.raises(OSError, match="no Dask scheduler answers at tls"),
+                open_cluster(ClusterConfig(scheduler=address), 1),
+            ):
+                pass
 
 
 def test_slurm_without_its_commands_is_reported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

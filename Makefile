@@ -2,7 +2,10 @@
 # make ablation      run the quick study up to its table and figures
 # make test          lint, types, and all tests that take seconds
 # make check         the part of make test that takes less than a minute: no processes, no training
-# make test-slow     the tests that take minutes: a study that is killed ten times
+# make test-slow     the tests that take minutes: a study that is killed twenty times
+# make kills         the part of make test-slow that kills: 20 times a study, 20 times a training; a quarter of an hour
+# make test-oldest   the tests of make check with the oldest versions that pyproject.toml allows
+# make audit         look up the pinned packages among known vulnerabilities
 # make fuzz          thousands of damaged files for every reader (ASID_FUZZ=1000 for each)
 # make test-browser  the notebooks in Chromium, which it installs if possible
 # make lab           JupyterLab with the notebooks (PORT=8888)
@@ -12,12 +15,13 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+OLDEST := .venv-oldest
 INSTALL = $(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e
 # Jupyter serves as root, as in a container, only with this option.
 AS_ROOT := $(if $(filter 0,$(shell id -u)),--allow-root)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup ablation test check test-slow fuzz test-browser browser lint lab dashboard gallery hooks constraints clean
+.PHONY: help setup ablation test check test-slow kills test-oldest audit fuzz test-browser browser lint lab dashboard gallery hooks constraints clean
 
 help:
 	@sed -n 's/^# make/make/p' Makefile
@@ -46,8 +50,27 @@ test: lint
 check: lint
 	$(BIN)/pytest -n 2 -m 'not slow and not browser and not process'
 
+kills: setup
+	$(BIN)/pytest -m slow tests/ablation/engine/test_kill.py
+
 test-slow: setup
 	$(BIN)/pytest -m slow
+
+test-oldest: $(OLDEST)/ready
+	$(OLDEST)/bin/pytest -n 2 -m 'not slow and not browser and not process'
+
+# uv finds the oldest versions, pip installs them: it knows which builds this machine has, such as torch for CPUs only.
+$(OLDEST)/ready: pyproject.toml
+	@echo "setting up $(OLDEST): this takes a few minutes and prints nothing"
+	@$(PYTHON) -m venv $(OLDEST)
+	@$(OLDEST)/bin/pip install --quiet --disable-pip-version-check uv
+	@$(OLDEST)/bin/uv pip compile --quiet --python $(OLDEST)/bin/python --resolution lowest-direct --extra dev \
+		--output-file $(OLDEST)/oldest.txt pyproject.toml
+	@$(OLDEST)/bin/pip install --quiet --disable-pip-version-check -c $(OLDEST)/oldest.txt -e '.[dev]'
+	@touch $@
+
+audit: $(VENV)/with-audit
+	@$(BIN)/python .ci/audit
 
 fuzz: setup
 	ASID_FUZZ=$(or $(ASID_FUZZ),1000) $(BIN)/pytest -n 2 tests/test_fuzz.py
@@ -79,4 +102,4 @@ constraints: $(VENV)/with-browser
 	@{ head -1 constraints.txt; $(BIN)/pip freeze --exclude-editable | sed 's/+cpu//'; } > constraints.new && mv constraints.new constraints.txt
 
 clean:
-	rm -rf $(VENV) .pytest_cache .ruff_cache .mypy_cache .hypothesis
+	rm -rf $(VENV) $(OLDEST) .pytest_cache .ruff_cache .mypy_cache .hypothesis

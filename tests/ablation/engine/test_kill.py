@@ -1,4 +1,4 @@
-"""A study killed at random moments loses nothing: one resume completes it, with the tables of an undisturbed one."""
+"""A study or a training killed at random moments loses nothing: one resume ends like an undisturbed one."""
 
 import os
 import random
@@ -8,17 +8,20 @@ import sys
 import time
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import psutil
 import pytest
+import torch
 from paths import TRAIN_VARIANT
+from safetensors.torch import load_file
 
 from asid.ablation.report.results import load_results
 from asid.ablation.report.write import write_report
 from asid.ablation.study.expand import load_study
 from asid.ablation.study.plan import plan_runs
-from asid.files import RECORD
-from asid.runs.record import read_record
+from asid.files import RECORD, WEIGHTS
+from asid.runs.record import Record, read_record
 
 pytestmark = pytest.mark.process
 
@@ -40,16 +43,22 @@ notebook: {1}
 TABLES = ("comparison.csv", "comparison.md", "comparison.tex", "comparison.json", "scores.csv")
 
 
-def start(study: Path, output: Path) -> subprocess.Popen[bytes]:
-    """The study as from a shell, two runs at a time, one thread each."""
-    words = [sys.executable, "-m", "asid.cli", "ablate", "run", str(study), "--output", str(output), "--workers", "2"]
+def start(log: Path, *words: object) -> subprocess.Popen[bytes]:
+    """``asid`` with these words as from a shell, one thread for each training."""
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
-    with (output.parent / f"{output.name}.log").open("ab") as log:
-        return subprocess.Popen(words, stdout=log, stderr=log, env=environment)
+    with log.open("ab") as file:
+        command = [sys.executable, "-m", "asid.cli", *map(str, words)]
+        return subprocess.Popen(command, stdout=file, stderr=file, env=environment)
+
+
+def start_study(study: Path, output: Path) -> subprocess.Popen[bytes]:
+    """Two runs at a time."""
+    log = output.parent / f"{output.name}.log"
+    return start(log, "ablate", "run", study, "--output", output, "--workers", 2)
 
 
 def family(process: subprocess.Popen[bytes]) -> list[psutil.Process]:
-    """The process of the study, its workers and their kernels."""
+    """A command's process with all that it has started: workers, kernels, data loaders."""
     processes = [psutil.Process(process.pid)]
     for child in processes[0].children(recursive=True):
         with suppress(psutil.NoSuchProcess):  # it has ended since
@@ -62,42 +71,46 @@ def records(output: Path) -> dict[str, int]:
     return {path.parent.name: path.stat().st_mtime_ns for path in (output / "runs").glob(f"*/{RECORD}")}
 
 
+def kill(process: subprocess.Popen[bytes], chance: random.Random, longest: float) -> None:
+    """Kill the command, or one of its processes and then the command, within so many seconds: none outlives it."""
+    time.sleep(chance.uniform(1, longest))
+    alive = [] if process.poll() is not None else family(process)
+    if alive:
+        victim = chance.choice([alive[0], chance.choice(alive)])
+        with suppress(psutil.NoSuchProcess):
+            victim.send_signal(signal.SIGKILL)
+        if victim.pid != process.pid:
+            time.sleep(chance.uniform(0, 3))
+            process.kill()
+    process.wait()
+    _, left = psutil.wait_procs(alive, timeout=10)
+    assert not left, f"left behind: {left}"
+
+
 def kill_at_random(study: Path, output: Path, kills: int, seed: int) -> dict[str, int]:
-    """Kill single processes of the study at random moments, restart it after each; returns the records."""
+    """Kill the study at random moments, restart it after each; returns the records."""
     chance = random.Random(seed)
     done: dict[str, int] = {}
     for _ in range(kills):
-        process = start(study, output)
-        time.sleep(chance.uniform(1, 15 if kills < 10 else 45))  # many kills are to reach late steps, too
-        alive = [] if process.poll() is not None else family(process)
-        if alive:
-            victim = chance.choice([alive[0], chance.choice(alive)])
-            with suppress(psutil.NoSuchProcess):
-                victim.send_signal(signal.SIGKILL)
-            if victim.pid != process.pid:
-                time.sleep(chance.uniform(0, 3))
-                process.kill()
-        process.wait()
-        _, left = psutil.wait_procs(alive, timeout=20)
-        assert not left, f"left behind: {left}"
+        kill(start_study(study, output), chance, 15 if kills < 10 else 45)  # many kills are to reach late steps, too
         now = records(output)
         assert {name: now[name] for name in done} == done, "a finished run was run again"
         done = now
     return done
 
 
-@pytest.mark.parametrize(("kills", "steps", "seeds"), [(2, 40, 1), pytest.param(10, 600, 2, marks=pytest.mark.slow)])
+@pytest.mark.parametrize(("kills", "steps", "seeds"), [(2, 40, 1), pytest.param(20, 600, 2, marks=pytest.mark.slow)])
 def test_a_killed_study_ends_like_an_undisturbed_one(
     kills: int, steps: int, seeds: int, crops: Path, tmp_path: Path
 ) -> None:
     study = tmp_path / "killed.yaml"
     study.write_text(STUDY.format(crops, TRAIN_VARIANT, steps, list(range(seeds))))
     done = kill_at_random(study, tmp_path / "killed", kills, seed=kills)
-    resumed = start(study, tmp_path / "killed")
+    resumed = start_study(study, tmp_path / "killed")
     assert resumed.wait() == 0, (tmp_path / "killed.log").read_text()
     now = records(tmp_path / "killed")
     assert {name: now[name] for name in done} == done, "a finished run was run again"
-    assert start(study, tmp_path / "quiet").wait() == 0, (tmp_path / "quiet.log").read_text()
+    assert start_study(study, tmp_path / "quiet").wait() == 0, (tmp_path / "quiet.log").read_text()
     for folder in ("killed", "quiet"):
         runs = plan_runs(load_study(study), tmp_path / folder)
         assert len(runs) == 2 * seeds
@@ -109,4 +122,43 @@ def test_a_killed_study_ends_like_an_undisturbed_one(
     resumes = [
         read_record(run.folder).execution["resumed_at"] for run in plan_runs(load_study(study), tmp_path / "killed")
     ]
-    assert kills < 10 or any(resumes), "no training was killed between its checkpoints: the test says little"
+    assert kills < 20 or any(resumes), "no training was killed between its checkpoints: the test says little"
+
+
+@pytest.mark.slow
+def test_a_killed_training_ends_like_an_undisturbed_one(crops: Path, tmp_path: Path) -> None:
+    """Twenty kills of the training or of one of its two data loaders."""
+    settings = {
+        "model.num_groups": 1,
+        "data.train": crops / "train",
+        "data.validation": crops / "validation",
+        "data.patch_size": 16,
+        "train.steps": 1500,
+        "train.batch_size": 2,
+        "train.loader_workers": 2,
+        "train.checkpoint_every": 10,
+        "train.validate_every": 50,
+        "train.ema_decay": 0.9,
+        "train.accelerator": "cpu",
+        "evaluate.data": f"['{crops / 'validation'}']",
+    }
+    changes = [word for name, value in settings.items() for word in ("--set", f"{name}={value}")]
+
+    def begin(name: str) -> subprocess.Popen[bytes]:
+        return start(tmp_path / f"{name}.log", "train", tmp_path / name, "--preset", "asid-tiny", *changes)
+
+    chance = random.Random(20)
+    for _ in range(20):
+        kill(begin("killed"), chance, 25)
+    for name in ("killed", "quiet"):
+        assert begin(name).wait() == 0, (tmp_path / f"{name}.log").read_text()
+    killed, quiet = (read_record(tmp_path / name) for name in ("killed", "quiet"))
+    assert killed.execution["resumed_at"], "no kill came after a checkpoint: the test says little"
+    assert (killed.scores, curves(killed)) == (quiet.scores, curves(quiet))
+    trained, expected = (load_file(tmp_path / name / WEIGHTS) for name in ("killed", "quiet"))
+    assert all(torch.equal(trained[name], expected[name]) for name in expected | trained)
+
+
+def curves(record: Record) -> list[dict[str, Any]]:
+    """The training curves without the seconds."""
+    return [{name: value for name, value in row.items() if name != "seconds"} for row in record.history]

@@ -39,7 +39,7 @@ app.add_typer(data.app, name="data")
 app.add_typer(ablate.app, name="ablate")
 app.add_typer(results.app, name="results")
 for command in (
-    *(score.evaluate, score.score, score.upscale, score.verify),
+    *(score.evaluate, score.score, score.upscale, score.check, score.verify),
     *(inside.lam, inside.erf, inside.cem, inside.frequency),
     *(bench.bench, doctor.doctor),
 ):

@@ -1,4 +1,4 @@
-"""``asid evaluate | score | upscale | verify``: networks and images, scored and checked."""
+"""``asid evaluate | score | upscale | check | verify``: networks, images and results, scored and checked."""
 
 import json
 from collections.abc import Callable, Iterator
@@ -144,6 +144,19 @@ def upscale(
         SafeConsole(stderr=True).print(f"[red]failed[/red]: {escape(line)}", highlight=False, soft_wrap=True)
     if failed:
         say(f"{len(written)} of {len(paths)} images written to {output}")
+        raise typer.Exit(1)
+
+
+def check(folder: Annotated[Path, typer.Argument(help="Folder of a run, of a study, or of several.")]) -> None:
+    """Compare weights, images, curves and plans with their records. What differs is named, with status 1."""
+    from asid.ablation.study.check import check_results
+
+    checked = check_results(folder)
+    for line in checked.problems:
+        SafeConsole(stderr=True).print(f"[red]wrong[/red]: {escape(line)}", highlight=False, soft_wrap=True)
+    old = f"; {checked.unbound} of the records were written before they held hashes of files" if checked.unbound else ""
+    say(f"{checked.records} records with {checked.files} files compared, {len(checked.problems)} problems{old}")
+    if checked.problems:
         raise typer.Exit(1)
 
 

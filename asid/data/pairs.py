@@ -42,13 +42,15 @@ def describe_pairs(pairs: Sequence[Pair]) -> dict[str, Any]:
     """Describe the files of an evaluation set for a record.
 
     Returns:
-        ``images``: file names of the HR images; ``manifest``: hash of the HR files; ``lr_manifest``: hash of the LR
-        files, or ``None``.
+        ``images``: file names of the HR images; ``hashes``: SHA-256 of each; ``manifest``: hash of all HR files;
+        ``lr_manifest``: hash of the LR files, or ``None``.
     """
+    hr = [Photograph(pair.hr) for pair in pairs]
     lr = [Photograph(pair.lr) for pair in pairs if pair.lr is not None]
     return {
-        "images": [pair.hr.name for pair in pairs],
-        "manifest": manifest_hash([Photograph(pair.hr) for pair in pairs]),
+        "images": [photograph.path.name for photograph in hr],
+        "hashes": [photograph.content for photograph in hr],
+        "manifest": manifest_hash(hr),
         "lr_manifest": manifest_hash(lr) if lr else None,
     }
 

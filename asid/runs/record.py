@@ -15,7 +15,7 @@ from pydantic import ConfigDict, Field, ValidationError
 from typing_extensions import TypedDict
 
 from asid.config import Config, RunConfig, describe_errors
-from asid.files import RECORD, read_sealed, write_sealed
+from asid.files import CONFIG, HISTORY, IMAGES, RECORD, WEIGHTS, content_hash, read_sealed, write_sealed
 from asid.runs.identity import PACKAGE, Code, Identity, source_hash, stored_identity
 
 if TYPE_CHECKING:
@@ -79,8 +79,8 @@ class Counts(TypedDict):
 class Record(Config):
     """One finished run, or one reference row."""
 
-    format: Literal[3] = 3
-    """Version of this layout."""
+    format: Literal[3, 4] = 4
+    """Version of this layout. Version 3 has no ``files``."""
     study: str
     """Study that the run belongs to."""
     variant: str
@@ -111,6 +111,9 @@ class Record(Config):
     execution: dict[str, Any] = Field(default_factory=dict)
     """How the training went: exit, micro_batch (patches per device and pass), threads (of the CPU), resumed_at (steps
     where it resumed)."""
+    files: dict[str, str] = Field(default_factory=dict)
+    """SHA-256 of each file that the record stands for, by its path in the folder: weights, curves, configuration, SR
+    images. :func:`bind_files` fills it in."""
     provenance: dict[str, Any]
     """Versions, commit, machine and time of the run that trained."""
     later: dict[str, dict[str, Any]] = Field(default_factory=dict)
@@ -192,6 +195,16 @@ def _commit() -> str | None:
         return git("rev-parse", "--short=12", "HEAD") + ("+" if git("status", "--porcelain", "--", ".") else "")
     except (OSError, subprocess.SubprocessError):
         return None
+
+
+def bind_files(record: Record, folder: str | Path) -> Record:
+    """``record`` with the hashes of the files in its folder that it stands for. They must be complete."""
+    folder = Path(folder)
+    sets = (folder / IMAGES / name for name in record.identity.evaluations)
+    images = (path for folder_of_set in sets for path in sorted(folder_of_set.glob("*")))
+    paths = [*(folder / name for name in (CONFIG, HISTORY, WEIGHTS)), *images]
+    files = {path.relative_to(folder).as_posix(): content_hash(path) for path in paths if path.is_file()}
+    return record.override(format=4, files=files)
 
 
 def write_record(record: Record, folder: str | Path) -> Path:

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from asid.config import RunConfig
-from asid.files import CHECKPOINT, CONFIG, HISTORY, IMAGES, RECORD, WEIGHTS, read_json, write_json
+from asid.files import CHECKPOINT, CONFIG, HISTORY, IMAGES, RECORD, WEIGHTS, content_hash, read_json, write_json
 from asid.runs.identity import Identity, data_manifests, run_identity, set_name
 from asid.runs.lock import exclusive
-from asid.runs.record import Record, read_record, write_record
+from asid.runs.record import Record, bind_files, read_record, write_record
 
 
 @dataclass(frozen=True)
@@ -52,9 +52,15 @@ def find_trained(results: str | Path, identity: Identity) -> Trained | None:
     for folder in sorted(Path(results).glob(f"*/runs/*-{identity.training}")):
         with suppress(FileNotFoundError, ValueError):
             record = read_record(folder)
-            if record.identity.training == identity.training and (folder / WEIGHTS).is_file():
+            if record.identity.training == identity.training and has_its_weights(folder, record):
                 candidates.append(Trained(folder, record))
     return max(candidates, key=lambda trained: len(trained.evaluations(identity)), default=None)
+
+
+def has_its_weights(folder: Path, record: Record) -> bool:
+    """Whether the weights in ``folder`` exist, and are those that ``record`` was made with, if it says which."""
+    path = folder / WEIGHTS
+    return path.is_file() and record.files.get(WEIGHTS) in (None, content_hash(path))
 
 
 def take_over(source: Trained, folder: str | Path, *, study: str, variant: str, config: RunConfig) -> Record:
@@ -119,6 +125,7 @@ def take_over(source: Trained, folder: str | Path, *, study: str, variant: str, 
                 "later": {name: made for name, made in before.later.items() if name in kept},
             }
         )
+        record = bind_files(record, folder)
         write_record(record, folder)
     return record
 

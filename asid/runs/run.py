@@ -13,13 +13,14 @@ from lightning.pytorch.utilities import rank_zero_only
 from asid.config import RunConfig
 from asid.data.overlap import check_overlap
 from asid.evaluation.evaluate import check_sets, evaluate
-from asid.files import IMAGES
+from asid.files import IMAGES, RECORD, WEIGHTS
 from asid.model.base import Network
 from asid.model.complexity import Complexity
 from asid.runs.counted import complexity_once
 from asid.runs.identity import Identity, current_code, data_manifests, run_identity, set_name
 from asid.runs.lock import check_free, exclusive
-from asid.runs.record import Record, provenance, read_record, to_rows, write_record
+from asid.runs.record import Record, bind_files, provenance, read_record, to_rows, write_record
+from asid.runs.reuse import has_its_weights
 from asid.training.checkpoints import read_execution
 from asid.training.history import read_history
 from asid.training.manifests import Manifests
@@ -70,6 +71,7 @@ class Run:
             provenance=before.provenance if before else now,
             later=_later_provenance(identity, before, now) if before else {},
         )
+        record = bind_files(record, self.folder)
         rank_zero_only(write_record)(record, self.folder)  # in a distributed training, once
         return record
 
@@ -95,7 +97,8 @@ def train_and_score(
         wait: Seconds to wait for another process that is working in ``folder``.
 
     Raises:
-        ValueError: Another process is working in ``folder``, or it holds another training.
+        ValueError: Another process is working in ``folder``, or it holds another training, or other weights than its
+            record was made with.
         TrainingDivergedError: See :func:`asid.training.train.train`.
         MemoryError: See :func:`asid.training.train.train`.
         ImageError: Images are missing, damaged or too small, or the training photographs are among those of validation
@@ -113,9 +116,16 @@ def train_and_score(
     complexity = complexity_once(config.model)
     # The processes of a distributed training share the folder.
     with exclusive(folder, wait) if is_first else nullcontext():
+        previous = _previous_record(folder, identity.training)
+        if previous and (folder / WEIGHTS).exists() and not has_its_weights(folder, previous):
+            raise ValueError(
+                f"{folder / WEIGHTS} is not the file that {RECORD} was made with: restore it, "
+                "or delete both to train again"
+            )
         model = train(config, folder, progress=progress, on_history=on_history)
         history = read_history(folder)
-        previous = _previous_record(folder, identity.training)
+        if previous and not has_its_weights(folder, previous):  # they were lost, and another machine made others
+            previous = None
         seconds, scores = {"train": float(history["seconds"].iloc[-1])}, []
         for source in config.evaluate.data:
             name = set_name(source)

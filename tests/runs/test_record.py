@@ -105,7 +105,7 @@ def test_a_record_is_flushed_before_it_is_renamed(tmp_path: Path, monkeypatch: p
     [
         (lambda record: record.update(psnrs=[]), "psnrs: unknown key"),
         (lambda record: record.pop("scores"), "scores"),
-        (lambda record: record.update(format=4), "format"),
+        (lambda record: record.update(format=5), "format"),
         (lambda record: record["config"]["model"].update(depth=3), "config.model.depth: unknown key"),
         (lambda record: record["scores"][0].update(psnr=-1.0), "scores.0.psnr"),
         (lambda record: record["scores"][0].update(ssim=1.7), "scores.0.ssim"),

@@ -18,9 +18,12 @@ from torch import Tensor
 from asid.config import RunConfig
 from asid.evaluation.evaluate import Evaluation, evaluate
 from asid.files import CHECKPOINT, LOCK, OWNER, WEIGHTS
+from asid.model.checkpoint import save_checkpoint
 from asid.model.network import ASID
 from asid.runs import run as experiment
+from asid.runs.check import check_run
 from asid.runs.record import read_record
+from asid.runs.reuse import has_its_weights
 from asid.runs.run import train_and_score
 from asid.training.module import TrainingModule
 from asid.training.train import train
@@ -131,6 +134,12 @@ def test_the_record_has_the_scores_with_uniform_maps(tiny_run: MakeRun, tmp_path
     (row,) = read_record(tmp_path).scores
     expected = evaluate(run.model, config.model.scale, config.evaluate, uniform_maps=True).scores["psnr_uniform_maps"]
     assert row["psnr_uniform_maps"] == (expected[0] if windows else None)
+    assert check_run(tmp_path)[1] == []
+    save_checkpoint(ASID(config.model, seed=7), tmp_path / WEIGHTS, run=config.to_dict())  # as if it were the run's
+    assert "differs" in check_run(tmp_path)[1][0]
+    assert not has_its_weights(tmp_path, read_record(tmp_path))  # and so no other study takes them over
+    with pytest.raises(ValueError, match=r"model\.safetensors is not the file that record\.json was made with"):
+        train_and_score(config, tmp_path, progress=False)
 
 
 def test_seconds_in_the_network_are_those_of_the_evaluation(

@@ -9,7 +9,7 @@ from asid.config import RunConfig, digest
 from asid.data.images import RGBImage
 from asid.files import IMAGES
 from asid.runs.identity import Identity, current_code, data_manifests, reference_identity
-from asid.runs.record import Record, RecordError, provenance, read_record, to_rows, write_record
+from asid.runs.record import Record, RecordError, bind_files, provenance, read_record, to_rows, write_record
 from asid.training.manifests import Manifests
 
 
@@ -50,7 +50,7 @@ def score_references(plan: Plan, output: Path) -> None:
             seconds={},
             provenance=provenance(),
         )
-        write_record(record, folder)
+        write_record(bind_files(record, folder), folder)
 
 
 def _reference_upscaler(name: Reference, config: RunConfig) -> Callable[[RGBImage], RGBImage]:

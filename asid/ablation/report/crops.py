@@ -15,7 +15,7 @@ from asid.data.crops import most_detailed_box
 from asid.data.images import ImageError, read_image
 from asid.data.resize import crop_to_multiple
 from asid.data.sources import find_pairs
-from asid.files import IMAGES
+from asid.files import IMAGES, content_hash
 from asid.plots import study as plots
 from asid.plots import style
 
@@ -162,6 +162,10 @@ def read_row(results: StudyResults, example: Example, runs: Sequence[StoredRecor
     pair = next((pair for pair in find_pairs(source, config.model.scale) if pair.name == example.image), None)
     if pair is None:
         raise ImageError(f"{source} no longer has an image {example.image}")
+    recorded = results.first.data[f"evaluate {source}"]
+    hashes = dict(zip(recorded["images"], recorded.get("hashes", ()), strict=False))
+    if hashes.get(pair.hr.name, content_hash(pair.hr)) != content_hash(pair.hr):  # a record of format 3 has none
+        raise ImageError(f"{pair.hr} was exchanged after the evaluation: its hash is not the recorded one")
     hr = crop_to_multiple(read_image(pair.hr), config.model.scale)
     row = [Shown(HR, None, hr)]
     for run in runs:

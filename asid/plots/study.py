@@ -225,15 +225,24 @@ def _label_rows(ax: Axes, names: list[str]) -> None:
     ax.tick_params(axis="y", length=0)
 
 
-def plot_interaction(values: pd.DataFrame, ax: Axes, label: str) -> None:
+def plot_shares(shares: Mapping[str, float], ax: Axes) -> None:
+    """Plot shares, from 0 to 1, as bars with their percentages."""
+    bars = ax.barh(list(shares), [100 * share for share in shares.values()], color=sns.color_palette(PALETTE)[0])
+    ax.bar_label(bars, fmt="%.1f %%", padding=3)
+    ax.set(xlabel="share of the sum of squares (%)", xlim=(0, 115))
+    ax.invert_yaxis()
+
+
+def plot_interaction(values: pd.DataFrame, ax: Axes, label: str, noise: float = 0.0) -> None:
     """Plot a heat map of the changes for the levels of two factors.
 
     Args:
         values: Changes in dB, one factor in the rows, one in the columns; NaN for a combination that was not run.
         ax: Axes to draw on.
         label: Label of the colour bar, with its unit.
+        noise: Change in dB that may be noise: colours are full only beyond it.
     """
-    reach = max(float(np.nanmax(values.abs().to_numpy())), 1e-9)
+    reach = np.nanmax([*values.abs().to_numpy(dtype=float).ravel(), noise, 1e-9])
     heat = ax.imshow(values, cmap="RdBu", vmin=-reach, vmax=reach, aspect="auto")
     for (row, column), value in np.ndenumerate(values.to_numpy(dtype=float)):
         text = "–" if np.isnan(value) else signed(value)

@@ -39,6 +39,7 @@ def draw_figures(results: StudyResults) -> list[ReportFigure]:
             draw_forest(results, data),
             draw_pareto(results, data, palette),
             draw_interaction(results, data),
+            draw_variance(results, data),
             draw_seeds(results, data),
         ]
         for figure in filter(None, drawn):
@@ -132,14 +133,30 @@ def draw_interaction(results: StudyResults, data: str) -> ReportFigure | None:
     if values.isna().all(axis=None):
         return None
     figure = style.new_figure(min(WIDTH, 2.4 + 0.95 * values.shape[1]), 1.3 + 0.45 * values.shape[0])
-    plots.plot_interaction(values, figure.subplots(), "change of PSNR-Y (dB)")
+    noise = float((rows["high"] - rows["low"]).mean() / 2)
+    plots.plot_interaction(values, figure.subplots(), "change of PSNR-Y (dB)", noise)
     averaged = f", averaged over {', '.join(map(field_label, others))}" if others else ""
     caption = (
         f"Mean change of PSNR against {results.plan.base} in dB{averaged}. "
-        "Without interaction all rows differ by the same amount in every column."
+        "Without interaction all rows differ by the same amount in every column. "
+        "Colours are full at the half-width of the 95 % intervals or beyond: pale is noise."
     )
     title = f"{field_label(first)} × {field_label(second)}"
     return ReportFigure("interaction", figure, title, f"{caption} {_records(results)}")
+
+
+def draw_variance(results: StudyResults, data: str) -> ReportFigure | None:
+    """The shares of the variance of PSNR; None if factors were not fully crossed."""
+    shares = results.variance(data)
+    if not shares:
+        return None
+    figure = style.new_figure(WIDTH, 0.6 + 0.28 * len(shares))
+    plots.plot_shares(shares, figure.subplots())
+    caption = (
+        "Analysis of variance by exact sums of squares, over all combinations, the seeds that all of them have, and "
+        "images; the shares sum to 100 %."
+    )
+    return ReportFigure("variance", figure, "What PSNR varies with", f"{caption} {_records(results)}")
 
 
 def interaction_table(

@@ -3,11 +3,14 @@
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass, replace
 from functools import cached_property
+from itertools import product
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
+from asid.ablation.statistics.factorial import Interaction, find_interactions, group_shares, variance_shares
 from asid.ablation.statistics.looks import Standing, find_standing
 from asid.ablation.statistics.records import ReportError, StoredRecord, read_records
 from asid.ablation.statistics.scores import (
@@ -162,7 +165,34 @@ class StudyResults:
         """The comparisons with the base on each evaluation set, one family. Empty if the base has no record."""
         references = score_arrays(self.scores, [self.plan.base, *self.trained_references], self.seeds)
         looked = self.standing.comparisons if self.standing else None
-        return compare_with_base(self.arrays, self.plan.base, self.plan.margin, references, looked)
+        return compare_with_base(self.arrays, self.plan.base, self.plan.margin, references, looked, self.interactions)
+
+    @cached_property
+    def interactions(self) -> dict[str, Interaction]:
+        """The pairs of changes in two factors that were made alone and together, by name."""
+        levels = {name: of for name, of in self.plan.levels.items() if name not in self.plan.matched}
+        return find_interactions(levels, self.plan.base)
+
+    def variance(self, data: str) -> dict[str, float]:
+        """The share of each factor, of their interactions, of seeds and images in the variance of PSNR on one set.
+
+        Empty without two factors, and where not every combination has been run: of the seeds that all have.
+        """
+        factors = list(self.plan.factors)
+        levels = {name: of for name, of in self.plan.levels.items() if name not in self.plan.matched}
+        axes = [list(dict.fromkeys(of[factor] for of in levels.values() if factor in of)) for factor in factors]
+        names = {tuple(of.get(factor, "") for factor in factors): name for name, of in levels.items()}
+        cells = [names.get(cell, "") for cell in product(*axes)]
+        if len(factors) < 2 or not set(cells) <= set(self.variants):
+            return {}
+        scores = self.arrays[data]
+        psnr = scores.psnr[[scores.variants.index(name) for name in cells]]
+        seeds = ~np.isnan(psnr).any(axis=(0, 2))
+        psnr = psnr[:, seeds][:, :, ~np.isposinf(psnr[:, seeds]).any(axis=(0, 1))]
+        if not psnr.size:
+            return {}
+        full = psnr.reshape([*map(len, axes), *psnr.shape[1:]])
+        return group_shares(variance_shares(full, [*map(field_label, factors), "seed", "image"]))
 
     @cached_property
     def table(self) -> pd.DataFrame:

@@ -4,7 +4,7 @@ import math
 from collections.abc import Sequence
 
 from asid.ablation.report.results import StudyResults, field_label
-from asid.ablation.report.tables import COVERAGE, OTHER_SEEDS, other_seeds, show_interval
+from asid.ablation.report.tables import COVERAGE, OTHER_SEEDS, other_seeds, show_interval, show_p
 from asid.ablation.statistics.paired import can_reach, smallest_p
 from asid.ablation.statistics.scores import LEVEL, Statistics
 from asid.ablation.study.references import REFERENCES
@@ -150,6 +150,7 @@ def conclude_set(results: StudyResults, statistics: Statistics) -> list[str]:
     """What the numbers of one evaluation set say."""
     return [
         *_verdicts(results, statistics),
+        *_interactions(results, statistics),
         *_noise(results, statistics),
         *_references(results, statistics),
         *_detectable(statistics),
@@ -168,6 +169,28 @@ def _verdicts(results: StudyResults, statistics: Statistics) -> list[str]:
     }
     verdicts = [f"{title}: {', '.join(groups[verdict])}." for verdict, title in titles.items() if verdict in groups]
     return [" ".join(verdicts)] if verdicts else []
+
+
+def _interactions(results: StudyResults, statistics: Statistics) -> list[str]:
+    """Whether two changes do together what they do alone, and what the scores vary with."""
+    base, margin = results.plan.base, results.plan.margin
+    meanings = {
+        "better": "more than the sum of the two alone",
+        "worse": "less than the sum of the two alone",
+        "equivalent": f"the sum of the two alone, within ±{margin:g} dB",
+        "undecided": "perhaps the sum of the two alone: undecided",
+        "one seed": "against the sum of the two alone; one seed, no verdict",
+    }
+    sentences = []
+    for name, result in statistics.interactions.items():
+        tested = f" {show_interval(result.seeds.low, result.seeds.high)}, p {show_p(result.p_holm)}"
+        change = f"{result.change:+z.3f} dB{tested if result.n > 1 else ''}".replace("-", "−")
+        sentences.append(f"Interaction {name}, against {base}: {change}, {meanings[result.verdict]}.")
+    for data, of_set in results.statistics.items():
+        if of_set is statistics and (shares := results.variance(data)):
+            listed = ", ".join(f"{name} {share:.1%}" for name, share in shares.items())
+            sentences.append(f"Variance of PSNR, shares of its sum of squares: {listed}.")
+    return sentences
 
 
 def _noise(results: StudyResults, statistics: Statistics) -> list[str]:
@@ -213,9 +236,10 @@ def explain(results: StudyResults) -> list[str]:
     family = max((statistics.family for statistics in results.statistics.values()), default=0)
     if not family:
         return []
+    also = " and every interaction" if any(of_set.interactions for of_set in results.statistics.values()) else ""
     base, margin, level = results.plan.base, f"±{results.plan.margin:g} dB", alpha(results)
     change = f"Δ dB: mean change of PSNR against {base}, paired by seed. Interval: {COVERAGE}, "
-    family_of = "every variant on every evaluation set: one family"
+    family_of = f"every variant{also} on every evaluation set: one family"
     if until := results.plan.study.until:
         sentences = [
             f"{change}Student's t over seeds at the look of the verdict, so for new trainings on these images; all "

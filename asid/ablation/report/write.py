@@ -97,6 +97,8 @@ def to_json(results: StudyResults) -> str:
                 "left_out": statistics.left_out,
                 "noise_floor": statistics.noise,
                 "comparisons": {variant: asdict(result) for variant, result in statistics.comparisons.items()},
+                "interactions": {name: asdict(result) for name, result in statistics.interactions.items()},
+                "variance": results.variance(data),
             }
             for data, statistics in results.statistics.items()
         },

@@ -8,6 +8,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from asid.ablation.statistics import paired
+from asid.ablation.statistics.factorial import Interaction, excess
 from asid.ablation.statistics.records import StoredRecord
 
 LEVEL = 0.95
@@ -39,6 +40,8 @@ class Statistics:
     """Standard deviation of the base from seed to seed, in dB; NaN with one seed."""
     comparisons: dict[str, paired.Comparison]
     """For each variant that shares a seed with the base."""
+    interactions: dict[str, paired.Comparison]
+    """For each pair of changes that were also made together: what they change beyond the sum of the two."""
     references: dict[str, paired.Difference]
     """For each trained reference that shares a seed with the base: a difference without a test."""
     family: int
@@ -72,8 +75,9 @@ def score_arrays(scores: pd.DataFrame, variants: Sequence[str], seeds: Sequence[
     arrays = {}
     for data, rows in scores.groupby("data", sort=False):
         axes = list(variants), list(seeds), list(dict.fromkeys(rows["image"]))
-        columns = zip(axes, ("variant", "seed", "image"), strict=True)
-        positions = np.stack([pd.Index(axis).get_indexer(rows[name]) for axis, name in columns])
+        indices = pd.Index(axes[0]), pd.Index(axes[1]), pd.Index(axes[2])
+        columns = rows["variant"], rows["seed"], rows["image"]
+        positions = np.stack([index.get_indexer(column) for index, column in zip(indices, columns, strict=True)])
         known = (positions >= 0).all(axis=0)
         psnr = np.full([len(axis) for axis in axes], np.nan)
         psnr[tuple(positions[:, known])] = rows["psnr"].to_numpy(dtype=np.float64)[known]
@@ -87,6 +91,7 @@ def compare_with_base(
     margin: float,
     references: Mapping[str, Scores],
     looked: Mapping[str, Mapping[str, paired.Comparison]] | None = None,
+    interactions: Mapping[str, Interaction] | None = None,
 ) -> dict[str, Statistics]:
     """Compare every variant with the base on every evaluation set: one family of tests.
 
@@ -97,6 +102,7 @@ def compare_with_base(
         references: On each set, PSNR of the base, first, and of the trained references: they change nothing about the
             variants.
         looked: In a study with looks, what they found on each set; then nothing else is tested.
+        interactions: The interactions to test in the same family.
 
     Returns:
         Those of each set on which the base has a record, and an image is left to compare.
@@ -112,10 +118,14 @@ def compare_with_base(
     psnr = {data: scores.psnr[:, :, ~perfect[data]] for data, scores in compared.items()}
     index = next((scores.variants.index(base) for scores in compared.values()), 0)
     if looked is None:
-        found = paired.compare(list(psnr.values()), index, margin, LEVEL)
+        extended = {
+            data: _with_interactions(scores.variants, psnr[data], base, interactions or {})
+            for data, scores in compared.items()
+        }
+        found = paired.compare([rows for _, rows in extended.values()], index, margin, LEVEL)
         comparisons = {
-            data: {name: result for name, result in zip(scores.variants, of_set, strict=True) if result}
-            for (data, scores), of_set in zip(compared.items(), found, strict=True)
+            data: {name: result for name, result in zip(names, of_set, strict=True) if result}
+            for (data, (names, _)), of_set in zip(extended.items(), found, strict=True)
         }
     else:
         comparisons = {data: dict(looked[data]) for data in compared}
@@ -127,12 +137,23 @@ def compare_with_base(
             seeds=scores.seeds,
             base_seeds=int((~np.isnan(psnr[data][index]).all(axis=1)).sum()),
             noise=paired.noise_floor(psnr[data][index]),
-            comparisons=comparisons[data],
+            comparisons={name: r for name, r in comparisons[data].items() if name in scores.variants},
+            interactions={name: r for name, r in comparisons[data].items() if name not in scores.variants},
             references=_reference_differences(references[data]),
             family=len(tested),
         )
         for data, scores in compared.items()
     }
+
+
+def _with_interactions(
+    variants: Sequence[str], psnr: NDArray[np.float64], base: str, interactions: Mapping[str, Interaction]
+) -> tuple[list[str], NDArray[np.float64]]:
+    """Names and scores (variants, seeds, images) of the variants, followed by those of the interactions."""
+    rows = dict(zip(variants, psnr, strict=True))
+    known = {name: names for name, names in interactions.items() if {*names} <= {*rows}}
+    beyond = [excess(rows[both], rows[first], rows[second], rows[base]) for both, first, second in known.values()]
+    return [*variants, *known], np.stack([*psnr, *beyond])
 
 
 def _reference_differences(scores: Scores) -> dict[str, paired.Difference]:

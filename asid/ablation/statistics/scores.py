@@ -61,7 +61,8 @@ def score_table(records: Sequence[StoredRecord]) -> pd.DataFrame:
         for record in (stored.record for stored in records)
         for score in record.scores
     ]
-    return pd.DataFrame(rows).reindex(columns=columns).astype({"psnr_uniform_maps": float})
+    table = pd.DataFrame(rows, columns=columns)
+    return table.assign(psnr_uniform_maps=table["psnr_uniform_maps"].astype(float))
 
 
 def score_arrays(scores: pd.DataFrame, variants: Sequence[str], seeds: Sequence[int]) -> dict[str, Scores]:

@@ -65,6 +65,7 @@ def make_study(
     references: tuple[str, ...] = ("bicubic",),
     map_use: dict[str, float] | None = None,
     plain_cnn: dict[int, dict[str, float]] | None = None,
+    bands: Callable[[str, int], list[float]] | None = None,
     **plan: Any,
 ) -> Path:
     """Write a study's folder, with its photographs beside it.
@@ -80,6 +81,7 @@ def make_study(
         map_use: PSNR in dB lost with uniform attention maps, by the name of the evaluation set; without it, records do
             not have this score.
         plain_cnn: PSNR of the reference plain-cnn by seed and image; without it the study does not have it.
+        bands: Power of the error by frequency of a variant and a seed; without it, records do not have it.
         plan: Fields of the plan, or of the study in it; ``factors`` are names.
 
     Returns:
@@ -99,7 +101,16 @@ def make_study(
             path = study / "runs" / run_id
             if (variant, seed) not in missing:
                 _write_run(
-                    path, photographs, variant, run_id, trainings[seed], seed, True, seconds or {}, map_use or {}
+                    path,
+                    photographs,
+                    variant,
+                    run_id,
+                    trainings[seed],
+                    seed,
+                    True,
+                    seconds or {},
+                    map_use or {},
+                    bands,
                 )
             runs.append(
                 PlannedRun(
@@ -161,6 +172,7 @@ def _write_run(
     trained: bool,
     seconds: dict[str, float],
     map_use: dict[str, float],
+    bands: Callable[[str, int], list[float]] | None = None,
 ) -> None:
     config = _run_config(photographs, variant, seed)
     parameters = PARAMETERS.get(variant, 50000 + 1000 * len(variant))
@@ -187,6 +199,7 @@ def _write_run(
         scores=[
             {"data": source.name, "image": image, "psnr": value, "ssim": SSIM.get(variant, 0.8)}
             | ({"psnr_uniform_maps": value - map_use[source.name]} if source.name in map_use else {})
+            | ({"error_by_band": bands(variant, seed), "image_by_band": [1.0] * 16} if bands else {})
             for source in photographs
             for image, value in psnr.items()
         ],

@@ -181,7 +181,7 @@ def frequency(
         spectra["bicubic"] = bicubic_spectrum(crops)
         figure = new_figure(5.5, 3.2)
         ax = figure.subplots()
-        plot_bands(band_edges(), {name: spectrum.snr for name, spectrum in spectra.items()}, scale, ax, "SNR (dB)")
+        plot_bands({name: spectrum.snr for name, spectrum in spectra.items()}, scale, ax, "SNR (dB)")
         legend_below(figure, ax)
         edges = band_edges()
         say(f"SNR in dB, {len(crops.names)} crops of {size}×{size} LR pixels of {data}; LR Nyquist {0.5 / scale:.3f}")

@@ -20,6 +20,7 @@ from asid.data.resize import bicubic_upscale, crop_to_multiple
 from asid.data.sources import find_images, find_pairs
 from asid.evaluation.inference import upscale
 from asid.evaluation.metrics import PROTOCOL, SSIM_SIDE, comparable, psnr, score
+from asid.evaluation.spectrum import error_by_band
 from asid.model.base import Network
 from asid.model.interventions import uniform_attention
 from asid.model.network import ASID
@@ -31,6 +32,10 @@ SCORES = ["data", "image", "psnr", "ssim"]
 UNIFORM = "psnr_uniform_maps"
 """Column: PSNR in dB of the network with uniform attention maps; NaN if it has no spatial attention to replace."""
 
+BANDS_OF_ERROR, BANDS_OF_IMAGE = "error_by_band", "image_by_band"
+"""Columns: lists with the power of the error and of the HR image in each band of the spectrum, see
+:func:`asid.evaluation.spectrum.error_by_band`."""
+
 
 @dataclass(frozen=True)
 class Evaluation:
@@ -38,7 +43,8 @@ class Evaluation:
 
     scores: pd.DataFrame
     """One row per image: the columns of :data:`SCORES`, and ``lr``, the origin of the LR image: ``file``, or
-    ``bicubic`` with its border rule; if it was asked for, also :data:`UNIFORM`."""
+    ``bicubic`` with its border rule; :data:`BANDS_OF_ERROR` and :data:`BANDS_OF_IMAGE`; if it was asked for, also
+    :data:`UNIFORM`."""
     seconds: dict[str, float]
     """Wall-clock seconds: ``model``, spent in the upscaler, without uniform maps, and ``total``."""
 
@@ -139,9 +145,11 @@ def _score_one(
         psnr, ssim = score(sr, hr, scale, protocol)
     except ValueError as error:
         raise ImageError(f"{pair.hr}: {error}") from None
+    error_power, image_power = error_by_band(sr, hr, scale, protocol)
     if file is not None:
         write_image(file, sr)
-    return {"data": data, "image": pair.name, "psnr": psnr, "ssim": ssim, "lr": made_by}
+    bands = {BANDS_OF_ERROR: error_power.tolist(), BANDS_OF_IMAGE: image_power.tolist()}
+    return {"data": data, "image": pair.name, "psnr": psnr, "ssim": ssim, "lr": made_by, **bands}
 
 
 def _psnr_of(sr: RGBImage, hr: RGBImage, scale: int, protocol: Protocol) -> float:

@@ -10,7 +10,7 @@ import pandas as pd
 from asid.config import EvalConfig, Protocol, digest
 from asid.data.pairs import describe_pairs
 from asid.data.sources import find_pairs
-from asid.evaluation.evaluate import UNIFORM, bicubic_upscaler, evaluate, mean_scores
+from asid.evaluation.evaluate import BANDS_OF_ERROR, BANDS_OF_IMAGE, UNIFORM, bicubic_upscaler, evaluate, mean_scores
 from asid.files import IMAGES, WEIGHTS, write_json
 from asid.model.find import find_checkpoint
 from asid.model.pretrained import load_model
@@ -104,7 +104,7 @@ def evaluate_and_record(
         "seconds": evaluation.seconds,
     }
     folder.mkdir(parents=True, exist_ok=True)
-    evaluation.scores.to_csv(folder / PER_IMAGE, index=False)
+    evaluation.scores.drop(columns=[BANDS_OF_ERROR, BANDS_OF_IMAGE]).to_csv(folder / PER_IMAGE, index=False)
     write_json(folder / RECORD, record)
     return record
 
@@ -118,7 +118,7 @@ def summarise(scores: pd.DataFrame, protocol: Protocol) -> dict[str, Any]:
 
     def rows(table: pd.DataFrame) -> list[dict[str, Any]]:
         return [
-            {str(name): None if pd.isna(value) else value for name, value in row.items()}
+            {str(name): value if isinstance(value, list) or pd.notna(value) else None for name, value in row.items()}
             for row in table.to_dict("records")
         ]
 

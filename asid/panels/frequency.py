@@ -59,7 +59,7 @@ def frequency_panel(
             label = f"SNR − that of {networks[0]} (dB)"
         figure = new_figure(7, 3.4)
         ax = figure.subplots()
-        plot_bands(band_edges(), values, scale, ax, label)
+        plot_bands(values, scale, ax, label)
         count = len(crops.at(scale).names)
         ax.set_title(f"{count} crops of {size}×{size} LR pixels of {source}, ×{scale}")
         legend_below(figure, ax)

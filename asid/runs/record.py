@@ -50,6 +50,11 @@ class Score(TypedDict):
     """How the LR image was made."""
     psnr_uniform_maps: NotRequired[Psnr | None]
     """PSNR in dB with uniform spatial attention maps; null for a network without spatial attention."""
+    error_by_band: NotRequired[list[NotNegative]]
+    """Power of the error in grey levels² in bands of the spectrum; sums to the mean squared error. Records of earlier
+    versions do not have it."""
+    image_by_band: NotRequired[list[NotNegative]]
+    """Power of the HR image without its mean in the same bands."""
 
 
 class HistoryRow(TypedDict):

@@ -110,7 +110,7 @@ def test_there_is_a_row_for_each_image(crops: Path, tmp_path: Path) -> None:
     model = ASID(preset("asid-tiny", num_groups=1, scale=4), seed=2)
     config = EvalConfig(data=(str(crops / "train"), str(crops / "validation")))
     scores = evaluate(model, 4, config, save_to=tmp_path).scores
-    assert list(scores.columns) == ["data", "image", "psnr", "ssim", "lr"]
+    assert list(scores.columns) == ["data", "image", "psnr", "ssim", "lr", "error_by_band", "image_by_band"]
     assert list(zip(scores["data"], scores["image"], strict=True)) == [
         ("train", "0"),
         ("train", "1"),
@@ -122,6 +122,12 @@ def test_there_is_a_row_for_each_image(crops: Path, tmp_path: Path) -> None:
         sr = read_image(tmp_path / row.data / f"{row.image}.png")
         assert np.array_equal(sr, upscale(model, downscale(hr, 4)))
         assert (row.psnr, row.ssim) == score(sr, hr, crop=4)
+
+
+def test_the_error_by_frequency_sums_to_that_of_the_psnr(crops: Path) -> None:
+    (row,) = evaluate(bicubic_upscaler(2), 2, EvalConfig(data=(str(crops / "validation"),))).scores.to_dict("records")
+    assert len(row["error_by_band"]) == len(row["image_by_band"]) == 16
+    assert sum(row["error_by_band"]) == pytest.approx(255**2 / 10 ** (row["psnr"] / 10), rel=1e-9)
 
 
 def test_uniform_maps_are_scored_in_the_same_way(crops: Path, tmp_path: Path) -> None:

@@ -5,13 +5,17 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
+import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
+from numpy.typing import NDArray
 
 from asid.ablation.report.results import StudyResults, field_label
+from asid.ablation.statistics.paired import seed_interval
 from asid.ablation.statistics.scores import seed_means
 from asid.plots import study as plots
 from asid.plots import style
+from asid.plots.frequency import plot_bands
 
 WIDTH = 7.0
 """Inches: the text width of a paper with two columns."""
@@ -41,6 +45,7 @@ def draw_figures(results: StudyResults) -> list[ReportFigure]:
             draw_interaction(results, data),
             draw_variance(results, data),
             draw_seeds(results, data),
+            draw_frequency(results, data, palette),
         ]
         for figure in filter(None, drawn):
             if len(results.sets) > 1:
@@ -87,6 +92,54 @@ def draw_forest(results: StudyResults, data: str) -> ReportFigure | None:
     return ReportFigure(
         "forest", figure, f"Change of PSNR against {results.plan.base}", f"{caption} {_records(results)}"
     )
+
+
+def draw_frequency(results: StudyResults, data: str, palette: Palette) -> ReportFigure | None:
+    """The change of the signal-to-noise ratio by spatial frequency; None without a record that has the bands."""
+    changes = {name: band_changes(results, data, name) for name in results.variants if name != results.plan.base}
+    changes = {name: values for name, values in changes.items() if len(values)}
+    if not changes:
+        return None
+    intervals = {}
+    for name, values in changes.items():
+        if len(values) > 1 and np.isfinite(values).all():
+            ends = [seed_interval(band[:, None]) for band in values.T]
+            intervals[name] = np.array([end.low for end in ends]), np.array([end.high for end in ends])
+    figure = style.new_figure(WIDTH, 2.8)
+    ax = figure.subplots()
+    means = {name: values.mean(axis=0) for name, values in changes.items()}
+    scale = results.config.model.scale
+    plot_bands(means, scale, ax, "change of SNR (dB)", intervals, palette)
+    ax.axhline(0, color="0.5", lw=0.8)
+    style.legend_below(figure, ax)
+    caption = (
+        "Line: mean over seeds of the change of the error's power in each band of the spectrum, averaged over images. "
+        + ("Band: 95 % interval over seeds, of each frequency alone. " if intervals else "One seed: no interval. ")
+        + "Shaded: above the Nyquist frequency of the LR image."
+    )
+    title = f"Change of the signal-to-noise ratio against {results.plan.base} by frequency"
+    return ReportFigure("frequency", figure, title, f"{caption} {_records(results)}")
+
+
+def band_changes(results: StudyResults, data: str, variant: str) -> NDArray[np.float64]:
+    """The change of the signal-to-noise ratio against the base in dB, (seeds, bands): of the seeds that both have.
+
+    The HR images are the same, so that it is the ratio of the powers of the errors, averaged over images.
+    """
+    base, other = (_error_by_band(results, data, name) for name in (results.plan.base, variant))
+    common = [seed for seed in base if seed in other]
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return np.array([10 * np.log10(base[seed] / other[seed]) for seed in common])
+
+
+def _error_by_band(results: StudyResults, data: str, variant: str) -> dict[int, NDArray[np.float64]]:
+    """For each seed the power of the error in each band, the mean over images, if all of them have it."""
+    powers = {}
+    for record in results.runs_of(variant):
+        bands = [score.get("error_by_band") for score in record.scores if score["data"] == data]
+        if bands and all(bands):
+            powers[record.config.seed] = np.mean([np.array(band) for band in bands], axis=0)
+    return powers
 
 
 def draw_pareto(results: StudyResults, data: str, palette: Palette) -> ReportFigure:

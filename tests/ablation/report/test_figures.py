@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 from written_study import make_study
 
-from asid.ablation.report.figures import draw_figures, interaction_table
+from asid.ablation.report.figures import band_changes, draw_figures, interaction_table
 from asid.ablation.report.results import StudyResults, load_results
 
 LEVELS = {
@@ -87,3 +87,21 @@ def test_a_control_of_matched_size_is_not_in_the_interaction(tmp_path: Path) -> 
     results = load_results(folder)
     (figure,) = [figure for figure in draw_figures(results) if figure.name == "interaction"]
     assert [text.get_text() for text in figure.figure.axes[0].texts] == ["+0.000", "–", "+0.750", "–"]
+
+
+def test_the_change_by_frequency_is_that_of_the_errors_paired_by_seed(tmp_path: Path) -> None:
+    """The third band has twice the error of the base in seed 0, and four times in seed 1."""
+
+    def bands(variant: str, seed: int) -> list[float]:
+        powers = [3.0] * 16
+        powers[2] *= 1 if variant == "base" else 2 << seed
+        return powers
+
+    results = load_results(make_study(tmp_path, seeds=(0, 1), bands=bands))
+    expected = np.zeros((2, 16))
+    expected[:, 2] = -10 * np.log10([2, 4])
+    np.testing.assert_allclose(band_changes(results, "set_5", "no_sharing"), expected, atol=1e-12)
+    (figure,) = [figure for figure in draw_figures(results) if figure.name == "frequency"]
+    (line,) = [line for line in figure.figure.axes[0].lines if line.get_label() == "no_sharing"]
+    np.testing.assert_allclose(np.asarray(line.get_ydata()), expected.mean(axis=0), atol=1e-12)
+    assert "95 % interval over seeds" in figure.caption

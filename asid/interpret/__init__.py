@@ -1,1 +1,1 @@
-"""Looking inside a network: attention maps, receptive field, local attribution. Arrays out; nothing is drawn here."""
+"""Looking inside a network, by observing and by intervening. Arrays out; nothing is drawn here."""

@@ -31,6 +31,8 @@ Psnr = Annotated[float, Field(ge=0)]
 Finite = Annotated[float, Field(allow_inf_nan=False)]
 NotNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 Count = Annotated[int, Field(gt=0)]
+Bands = Annotated[list[NotNegative], Field(min_length=16, max_length=16)]
+"""A power for each band of :mod:`asid.evaluation.spectrum`."""
 
 
 class Score(TypedDict):
@@ -50,10 +52,10 @@ class Score(TypedDict):
     """How the LR image was made."""
     psnr_uniform_maps: NotRequired[Psnr | None]
     """PSNR in dB with uniform spatial attention maps; null for a network without spatial attention."""
-    error_by_band: NotRequired[list[NotNegative]]
+    error_by_band: NotRequired[Bands]
     """Power of the error in grey levels² in bands of the spectrum; sums to the mean squared error. Records of earlier
     versions do not have it."""
-    image_by_band: NotRequired[list[NotNegative]]
+    image_by_band: NotRequired[Bands]
     """Power of the HR image without its mean in the same bands."""
 
 

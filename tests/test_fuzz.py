@@ -27,7 +27,7 @@ from PIL import Image
 from pydantic import ValidationError
 
 from asid.ablation.engine.heartbeat import is_alive
-from asid.ablation.engine.runner import _check_notebook
+from asid.ablation.engine.notebook import check_notebook
 from asid.ablation.study.expand import load_study
 from asid.ablation.study.plan import read_plan
 from asid.cli.options import read_changes
@@ -132,7 +132,7 @@ READERS = [
         lambda path: path.write_text(json.dumps({"run_id": "x", "host": "h", "pid": 3, "started": 1.5})) and None,
         lambda path: is_alive(path.parent),
     ),
-    Reader("run.ipynb", partial(_copy, TRAIN_VARIANT), _check_notebook),
+    Reader("run.ipynb", partial(_copy, TRAIN_VARIANT), check_notebook),
     Reader("archive.zip", _write_zip, _unpack_beside),
     Reader("archive.tar.gz", _write_tar, _unpack_beside),
 ]

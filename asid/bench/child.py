@@ -161,7 +161,9 @@ def _cost(study: str, folder: str) -> Work:
     from asid.ablation.engine.cluster import ClusterConfig
     from asid.ablation.engine.preflight import estimate_cost
     from asid.ablation.study.expand import load_study
+    from asid.data.cache import FOLDER_VARIABLE
 
+    os.environ[FOLDER_VARIABLE] = "off"  # it remembers speeds
     return lambda: estimate_cost(load_study(study), Path(folder), ClusterConfig())
 
 

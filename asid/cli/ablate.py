@@ -122,6 +122,7 @@ def plan(
     study = _with_looks(load_study(study_file, profile), until)
     hours = _read_duration(budget) if budget else None
     from asid.ablation.engine.cluster import ClusterConfig
+    from asid.ablation.engine.notebook import check_notebook
     from asid.ablation.engine.preflight import estimate_cost
     from asid.ablation.statistics.noise import find_noise
     from asid.ablation.statistics.power import StudyPower
@@ -130,8 +131,9 @@ def plan(
     power = StudyPower(study, find_noise(folder.parent, study.run_config(study.base_name)), noise)
     if detect:
         power.check()
-    with nullcontext() if as_json else console.status("building and timing the network of every variant"):
-        cost = estimate_cost(study, folder, ClusterConfig(workers=workers))
+    check_notebook(study_file.parent / study.config.notebook)
+    with nullcontext() if as_json else console.status("") as shown:
+        cost = estimate_cost(study, folder, ClusterConfig(workers=workers), shown.update if shown else lambda _: None)
     fit = cost.fit(hours) if hours is not None else None
     detectable, answer = power.detectable(), power.answer(detect, cost.hours_of) if detect else None
     if as_json:
@@ -144,6 +146,8 @@ def plan(
             "seeds": study.config.seeds,
             "variants": [vars(variant) for variant in cost.variants],
             "dropped": [vars(item) for item in study.dropped],
+            "done": cost.done,
+            "to_train": cost.left,
             "reused": cost.origins,
             "budget": vars(fit) if fit else None,
             "noise": None if math.isnan(power.spread) else power.spread,
@@ -169,8 +173,10 @@ def plan(
         say(f"dropped by the rule {item.rule}: {item.variant}")
     what = ", ".join([f"{len(study.variants)} variants", *study.config.trained_references])
     size = f"{what} × {len(study.config.seeds)} seeds: {study.run_count} runs"
-    price = f"about {_format_hours(cost.hours)} h and {cost.megabytes:.0f} MB in {folder}"
+    price = f"about {_format_time(cost.hours)} and {cost.megabytes:.0f} MB in {folder}"
     say(f"{size}, {cost.workers} at a time: {price}, by speeds measured on this machine")
+    if cost.done:
+        say(f"{cost.done} done, {cost.left} to train" + (f": {_format_time(cost.hours)}" if cost.left else ""))
     for origin, count in Counter(cost.origins.values()).items():
         say(f"{count} of {study.run_count} runs are not trained again: from {origin}")
     if fit:
@@ -439,6 +445,10 @@ def _read_duration(text: str) -> float:
     if len(match[1]) > 9:
         raise ValueError(f"--budget {text[:50]}: expected a time of less than a million days")
     return float(match[1]) * {"m": 1 / 60, "h": 1.0, "d": 24.0}[match[2]]
+
+
+def _format_time(hours: float) -> str:
+    return f"{max(1, round(hours * 60))} min" if hours < 1.5 else f"{_format_hours(hours)} h"
 
 
 def _format_hours(hours: float) -> str:

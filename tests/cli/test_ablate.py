@@ -18,10 +18,11 @@ from paths import TRAIN_VARIANT
 from written_study import edit_file
 
 from asid.ablation.engine import cost, preflight, runner
-from asid.ablation.engine.cluster import ClusterConfig
+from asid.ablation.engine.cluster import ClusterConfig, threads_each
 from asid.ablation.engine.cost import Speed
 from asid.ablation.engine.heartbeat import heartbeat
 from asid.ablation.engine.outcome import Outcome
+from asid.ablation.engine.preflight import estimate_cost
 from asid.ablation.engine.preparing import announced
 from asid.ablation.engine.runner import run_study
 from asid.ablation.engine.status import is_executed
@@ -29,6 +30,7 @@ from asid.ablation.study.expand import Study, load_study
 from asid.ablation.study.plan import PlannedRun, plan_runs, plan_study, read_plan, write_plan
 from asid.cli import ablate as ablate_cli
 from asid.config import RunConfig
+from asid.data.cache import FOLDER_VARIABLE
 from asid.files import CONFIG, ERROR, NOTEBOOK, RECORD, SPEEDS, STUDY, STUDY_LOCK
 from asid.model.complexity import count_macs, count_parameters
 from asid.model.network import ASID
@@ -106,9 +108,10 @@ def nothing_runs(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
-def speed(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+def speed(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory) -> list[str]:
     """Every network takes 900 s per step and no time to evaluate. The measured networks, by digest."""
     measured = []
+    monkeypatch.setenv(FOLDER_VARIABLE, str(tmp_path_factory.mktemp("speeds")))
 
     def measure(config: RunConfig, threads: int) -> Speed:
         measured.append(config.model.digest())
@@ -239,6 +242,52 @@ def test_a_plan_without_known_noise_asks_for_it(call: Call, write: Write, speed:
     assert ended.status == 2
     assert "--noise" in ended.err
     assert speed == []
+
+
+def test_a_plan_knows_what_is_done_and_times_only_the_rest(
+    call: Call, folder: Path, finished: Path, speed: list[str], runs: list[SimpleNamespace]
+) -> None:
+    words = ["plan", finished.parent / "study.yaml", "--output", folder, "--workers", "1"]
+    assert call(*words).out.splitlines()[-1] == "4 done, 0 to train"
+    undo(folder, "base", 1)
+    assert speed == [], "all is known"
+    for _ in range(2):
+        assert call(*words).out.splitlines()[-1] == "3 done, 1 to train: 60 min"
+    assert len(speed) == 1, "the second plan of the day ends at once"
+    content = json.loads(call(*words, "--json").out)
+    assert (content["done"], content["to_train"], content["hours"]) == (3, 1, pytest.approx(1, rel=0.01))
+
+
+def test_the_first_estimate_of_a_run_is_that_of_its_plan(finished: Path, folder: Path, speed: list[str]) -> None:
+    study, runs = load_study(finished.parent / "study.yaml"), read_plan(folder).runs
+    costs = estimate_cost(study, folder.parent / "new", ClusterConfig(workers=2))
+    progress = runner._progress(study, read_plan(folder), folder.parent / "new", 2, threads_each(2))
+    assert progress.time_left({}) == "about 2.0 h left"
+    assert costs.hours == pytest.approx(2, rel=0.01)
+    undo(folder, "base", 0)
+    append_row(runs[0].folder, [1, 0.5, 0.01, None, 10.0])
+    append_row(runs[0].folder, [2, 0.5, 0.01, None, 20.0])
+    progress.refresh()
+    for run in runs[1:]:
+        progress.finish(run.label, "done")
+    assert progress.time_left({runs[0].label: 2}) == "about 1 min left", "now at the speed that was seen"
+
+
+@pytest.mark.parametrize("harm", ["image", "notebook", "set"])
+def test_a_plan_checks_what_is_cheap_first(
+    harm: str, call: Call, write: Write, speed: list[str], tmp_path: Path, crops: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(preflight, "build_network", lambda *_, **__: pytest.fail("a network is built"))
+    path = write(notebook="nowhere.ipynb" if harm == "notebook" else TRAIN_VARIANT)
+    broken = Path(shutil.copytree(crops, tmp_path / "crops"))
+    path.write_text(path.read_text().replace(str(crops), str(broken)))
+    if harm == "image":
+        (broken / "train" / "0.png").write_bytes((broken / "train" / "0.png").read_bytes()[:-100])
+    if harm == "set":
+        shutil.rmtree(broken / "validation")
+    ended = call("plan", path)
+    assert (ended.status, ended.out, ended.err.count("\n")) == (2, "", 1)
+    assert {"image": "train/0.png", "notebook": "nowhere.ipynb", "set": "crops/validation"}[harm] in ended.err
 
 
 def test_a_plan_lists_what_is_dropped(call: Call, write: Write, speed: list[str]) -> None:

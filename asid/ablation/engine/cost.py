@@ -1,7 +1,9 @@
 """What a study costs: measured speeds, hours and disk space; and how minutes of training become steps."""
 
+import platform
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Annotated, Any
@@ -12,14 +14,18 @@ from pydantic import Field, TypeAdapter, ValidationError
 
 from asid.ablation.study.expand import Study
 from asid.config import ModelConfig, RunConfig
+from asid.data.cache import cache_folder
 from asid.data.sources import find_pairs
 from asid.files import SPEEDS, read_json, write_json
 from asid.model.build import build_network
 from asid.model.complexity import count_macs
+from asid.runs.record import Record
 from asid.training.devices import device_type
 
 _WARMUP, _TIMED = 1, 3
 """Repetitions before and during a measurement, of which the fastest counts."""
+_RECENT = 86400.0
+"""Seconds for which a measured speed counts for a plan, and for the first estimate of a run."""
 _START = 5.0
 """Seconds of a run apart from training and evaluation: kernel, references, plots."""
 _NOTEBOOK = 1.5
@@ -67,6 +73,14 @@ def measure_speed(config: RunConfig, threads: int) -> Speed:
     return Speed(seconds_a_step, forward / (96 * 96))
 
 
+def recorded_speed(record: Record) -> Speed:
+    """The speed with which a finished run was trained and evaluated."""
+    training = record.total_seconds("train") or 0.0
+    sources = [data["source"] for use, data in record.data.items() if use.startswith("evaluate ")]
+    pixels = _count_pixels(sources) / record.config.model.scale**2
+    return Speed(max(training, 1e-9) / record.config.train.steps, (record.total_seconds("upscale") or 0.0) / pixels)
+
+
 def _best_time(action: Callable[[], Any], device: torch.device) -> float:
     times = []
     for repetition in range(_WARMUP + _TIMED):
@@ -78,14 +92,24 @@ def _best_time(action: Callable[[], Any], device: torch.device) -> float:
     return min(times)
 
 
-def measure_speeds(study: Study, threads: int, folder: Path, *, store: bool) -> dict[str, Speed]:
-    """The speed of every variant and trained reference, measured or read from ``speeds.json`` in the study's folder.
+def measure_speeds(
+    study: Study,
+    threads: int,
+    folder: Path,
+    *,
+    store: bool,
+    names: Collection[str] | None = None,
+    say: Callable[[str], None] = lambda _: None,
+) -> dict[str, Speed]:
+    """The speed of variants and trained references: from ``speeds.json``, measured on this day, or measured now.
 
     Args:
         study: The study.
         threads: CPU threads of a run.
-        folder: The study's folder.
+        folder: The study's folder, in which ``speeds.json`` may be.
         store: Write ``speeds.json``, so that the steps of ``minutes`` are the same when the study is run again.
+        names: Of which variants and references; ``None``: all.
+        say: Told what is measured.
 
     Raises:
         OSError: ``store``, and the folder cannot be created.
@@ -97,19 +121,60 @@ def measure_speeds(study: Study, threads: int, folder: Path, *, store: bool) -> 
         except OSError as error:
             raise OSError(f"cannot write to {folder}: {error.strerror}; choose another folder with --output") from None
     stored: dict[str, Any] = read_json(path) if path.is_file() else {}
-    speeds = {}
-    for name in study.run_names:
+    speeds, recent = known_speeds(study, threads, folder), _recent()
+    names = study.run_names if names is None else names
+    for number, name in enumerate(names, 1):
         config = study.run_config(name)
-        key = f"{config.model.digest()} {config.train.batch_size}×{config.data.patch_size} {threads} threads"
-        if key not in stored:
-            stored[key] = asdict(measure_speed(config, threads))
-        try:
-            speeds[name] = _SPEED.validate_python(stored[key])
-        except ValidationError:
-            raise ValueError(f"{path} is damaged at '{key}': delete it, and the speeds are measured again") from None
+        key = _key(config, threads)
+        if name not in speeds:
+            say(f"timing {name}, {number} of {len(names)}")
+            speeds[name] = measure_speed(config, threads)
+            recent[key] = {**asdict(speeds[name]), "measured": time.time()}
+        stored.setdefault(key, asdict(speeds[name]))
     if store:
         write_json(path, stored)
-    return speeds
+    if (cache := _cache()) is not None:
+        with suppress(OSError):  # it saves time only
+            write_json(cache, recent)
+    return {name: speeds[name] for name in names}
+
+
+def known_speeds(study: Study, threads: int, folder: Path) -> dict[str, Speed]:
+    """Those speeds of variants and trained references that :func:`measure_speeds` need not measure."""
+    path = folder / SPEEDS
+    stored: dict[str, Any] = read_json(path) if path.is_file() else {}
+    recent, known = _recent(), {}
+    for name in study.run_names:
+        key = _key(study.run_config(name), threads)
+        found = stored.get(key, {k: v for k, v in recent.get(key, {}).items() if k != "measured"})
+        if not found and key not in stored:
+            continue
+        try:
+            known[name] = _SPEED.validate_python(found)
+        except ValidationError:
+            if key in stored:
+                raise ValueError(
+                    f"{path} is damaged at '{key}': delete it, and the speeds are measured again"
+                ) from None
+    return known
+
+
+def _key(config: RunConfig, threads: int) -> str:
+    return f"{config.model.digest()} {config.train.batch_size}×{config.data.patch_size} {threads} threads"
+
+
+def _recent() -> dict[str, Any]:
+    """What was measured on this machine within a day. Nothing but time depends on it."""
+    try:
+        content = read_json(path) if (path := _cache()) else {}
+        return {key: value for key, value in content.items() if time.time() - value["measured"] < _RECENT}
+    except (OSError, ValueError, TypeError, KeyError):  # none yet, or damaged
+        return {}
+
+
+def _cache() -> Path | None:
+    folder = cache_folder()
+    return folder / f"speeds-{platform.node()}-torch-{torch.__version__}.json" if folder else None
 
 
 def with_steps(study: Study, speeds: dict[str, Speed]) -> Study:
@@ -136,6 +201,8 @@ class VariantCost:
     seeds: int
     reused: int
     """Seeds that another study has trained already."""
+    done: int
+    """Seeds that are done."""
     parameters: int
     macs: int
     """Multiply-adds for a 1280×720 output."""
@@ -144,7 +211,7 @@ class VariantCost:
     hours_a_run: float
     """Training, validation and evaluation of one run."""
     hours: float
-    """Those of the runs that are not reused, one after the other."""
+    """Those of the runs that are neither done nor reused, one after the other."""
     megabytes: float
     """Disk space of all its runs: weights, one checkpoint, SR images and the executed notebook."""
 
@@ -175,13 +242,23 @@ class StudyCost:
     """Runs (by label) that another study has trained already, with the name of that study."""
 
     @property
+    def done(self) -> int:
+        """Number of runs that are done."""
+        return sum(variant.done for variant in self.variants)
+
+    @property
+    def left(self) -> int:
+        """Number of runs to train."""
+        return sum(variant.seeds - variant.done - variant.reused for variant in self.variants)
+
+    @property
     def hours(self) -> float:
         """Wall-clock hours."""
         return sum(variant.hours for variant in self.variants) / self.workers
 
     def hours_of(self, seeds: int) -> float:
         """Wall-clock hours with another number of seeds."""
-        return sum(max(seeds - row.reused, 0) * row.hours_a_run for row in self.variants) / self.workers
+        return sum(max(seeds - row.reused - row.done, 0) * row.hours_a_run for row in self.variants) / self.workers
 
     @property
     def megabytes(self) -> float:
@@ -192,7 +269,7 @@ class StudyCost:
         """Whether the study fits into ``hours``; otherwise, with how many seeds or steps it would."""
         total, seeds = self.hours, max(variant.seeds for variant in self.variants)
         fitting = seeds if total <= hours else int(hours / (total / seeds))
-        steps = sum((row.seeds - row.reused) * row.steps * row.seconds_a_step for row in self.variants)
+        steps = sum((row.seeds - row.reused - row.done) * row.steps * row.seconds_a_step for row in self.variants)
         training = steps / 3600 / self.workers
         share = min(1.0, max(0.0, (hours - (total - training)) / training)) if training else 1.0
         if total <= hours:
@@ -204,7 +281,11 @@ class StudyCost:
 
 
 def estimate(
-    study: Study, parameters: dict[str, int], speeds: dict[str, Speed], reused: Mapping[str, int] | None = None
+    study: Study,
+    parameters: dict[str, int],
+    speeds: dict[str, Speed],
+    reused: Mapping[str, int] | None = None,
+    done: Mapping[str, int] | None = None,
 ) -> list[VariantCost]:
     """The cost of every variant and trained reference.
 
@@ -213,8 +294,9 @@ def estimate(
         parameters: Number of parameters of each.
         speeds: Measured speed of each.
         reused: Number of seeds of each that another study has trained already.
+        done: Number of seeds of each that are done.
     """
-    reused = reused or {}
+    reused, done = reused or {}, done or {}
     pixels: dict[tuple[str, ...], int] = {}
     rows = []
     for name in study.run_names:
@@ -238,12 +320,13 @@ def estimate(
                 change=study.change(name) or "–",
                 seeds=seeds,
                 reused=reused.get(name, 0),
+                done=done.get(name, 0),
                 parameters=parameters[name],
                 macs=count_macs(config.model),
                 steps=train.steps,
                 seconds_a_step=speed.seconds_a_step,
                 hours_a_run=seconds / 3600,
-                hours=(seeds - reused.get(name, 0)) * seconds / 3600,
+                hours=(seeds - reused.get(name, 0) - done.get(name, 0)) * seconds / 3600,
                 megabytes=seeds * _megabytes(parameters[name], pixels[evaluate.data]),
             )
         )

@@ -2,18 +2,22 @@
 
 import shutil
 from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
 
 import torch
 
 from asid.ablation.engine.cluster import ClusterConfig, runs_at_once, threads_each
-from asid.ablation.engine.cost import StudyCost, disk_megabytes, estimate, measure_speeds, with_steps
+from asid.ablation.engine.cost import StudyCost, disk_megabytes, estimate, measure_speeds, recorded_speed, with_steps
+from asid.ablation.engine.finished import stored_steps
 from asid.ablation.engine.reuse import trained_elsewhere
 from asid.ablation.study.expand import Study
 from asid.ablation.study.plan import plan_runs
 from asid.ablation.study.study import StudyError
 from asid.config import RunConfig
+from asid.data.images import image_size
 from asid.data.overlap import check_overlap
+from asid.data.sources import find_images
 from asid.evaluation.evaluate import check_sets
 from asid.model.build import build_network
 from asid.model.complexity import count_parameters
@@ -40,13 +44,7 @@ def prepare(study: Study, folder: Path, cluster: ClusterConfig) -> Study:
         ValueError: Evaluation data is missing or unusable, or this machine lacks the devices.
         OSError: The disk has too little space, or the folder cannot be written.
     """
-    base = study.run_config(study.base_name)
-    check_sets(base.evaluate, base.model.scale)  # the same for all variants
-    for config in {config.data: config for config in map(study.run_config, study.variants)}.values():
-        check_overlap(config)
-    if not (cluster.scheduler or cluster.slurm):
-        for name in study.variants:
-            check_devices(study.run_config(name).train)
+    check_inputs(study, cluster)
     check_disk(folder, disk_megabytes(study, check_networks(study)))
     if study.config.minutes is None or set(study.variants) <= set(study.config.steps_of):
         return study  # a study that is resumed has its steps
@@ -54,21 +52,65 @@ def prepare(study: Study, folder: Path, cluster: ClusterConfig) -> Study:
     return with_steps(study, measure_speeds(study, threads, folder, store=True))
 
 
-def estimate_cost(study: Study, folder: Path, cluster: ClusterConfig) -> StudyCost:
-    """What a study would cost on this machine. Nothing is trained or written.
+def check_inputs(study: Study, cluster: ClusterConfig) -> None:
+    """Check the images of every variant and the devices of this machine: what takes no network.
+
+    Raises:
+        ValueError: Images are missing, damaged, or shared by training and evaluation; or this machine lacks the
+            devices.
+    """
+    base = study.run_config(study.base_name)
+    check_sets(base.evaluate, base.model.scale)  # the same for all variants
+    for config in {config.data: config for config in map(study.run_config, study.variants)}.values():
+        for use, source in (("train", config.data.train), ("validation", config.data.validation)):
+            for photograph in find_images(source, split=use):
+                image_size(photograph.path)
+        check_overlap(config)
+    if not (cluster.scheduler or cluster.slurm):
+        for name in study.variants:
+            check_devices(study.run_config(name).train)
+
+
+def estimate_cost(
+    study: Study, folder: Path, cluster: ClusterConfig, say: Callable[[str], None] = lambda _: None
+) -> StudyCost:
+    """What is left to do of a study, and what it would cost on this machine. Nothing is trained or written.
+
+    What costs least is checked first, and only what is to be trained is timed.
+
+    Args:
+        study: The study.
+        folder: Its folder, which need not exist.
+        cluster: Where it would be executed.
+        say: Told what is being done.
 
     Raises:
         StudyError: Two variants are the same network.
-        ValueError: Evaluation data is missing.
+        ValueError: Images or devices are missing or unusable.
     """
+    say("opening the images")
+    check_inputs(study, cluster)
+    say("building the network of every variant")
     parameters = check_networks(study)
     at_once = runs_at_once(cluster, study.run_count)
-    speeds = measure_speeds(study, threads_each(at_once), folder, store=False)
-    study = with_steps(study, speeds)
-    trained = [(run, source) for run in plan_runs(study, folder) if (source := trained_elsewhere(run, folder))]
-    reused = Counter(run.variant for run, _ in trained)
-    origins = {run.label: source.study for run, source in trained}
-    return StudyCost(at_once, estimate(study, parameters, speeds, reused), origins)
+    threads = threads_each(at_once)
+    study = stored_steps(study, folder)
+    if study.config.minutes is not None and not set(study.variants) <= set(study.config.steps_of):
+        study = with_steps(study, measure_speeds(study, threads, folder, store=False, say=say))
+    runs = plan_runs(study, folder)
+    finished = {run.label: record for run in runs if (record := run.record())}
+    trained = {
+        run.label: source for run in runs if run.label not in finished and (source := trained_elsewhere(run, folder))
+    }
+    known = {run.variant: record for run in runs if (record := finished.get(run.label))}
+    known |= {run.variant: trained[run.label].record for run in runs if run.label in trained}
+    left = dict.fromkeys(run.variant for run in runs if run.label not in finished and run.label not in trained)
+    speeds = measure_speeds(study, threads, folder, store=False, names=left, say=say)
+    speeds |= {name: recorded_speed(record) for name, record in known.items() if name not in left}
+    reused, done = (Counter(run.variant for run in runs if run.label in some) for some in (trained, finished))
+    origins = {label: source.study for label, source in trained.items()}
+    say("counting multiply-adds")
+    return StudyCost(at_once, estimate(study, parameters, speeds, reused, done), origins)
 
 
 def shorten(study: Study) -> Study:

@@ -1,7 +1,7 @@
 """Progress of a study, over its runs and inside each run: bars in a terminal, lines in a log."""
 
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Self
 
@@ -13,19 +13,36 @@ from asid.ablation.study.plan import PlannedRun
 from asid.training.history import read_history
 
 _SECONDS_BETWEEN_LINES = 20
+_BESIDES = 5.0
+"""Seconds of a run apart from its training: kernel, evaluation, plots."""
 
 
 class Progress:
-    """Shows the progress of each run, read from the training curves in its folder."""
+    """Shows the progress of each run, read from the training curves in its folder.
 
-    def __init__(self, runs: Sequence[PlannedRun], console: Console | None = None) -> None:
+    Args:
+        runs: Every run of the study.
+        console: Where to show it.
+        at_once: Runs at a time.
+        speeds: Seconds per step of variants, as far as they are known before the first run.
+    """
+
+    def __init__(
+        self,
+        runs: Sequence[PlannedRun],
+        console: Console | None = None,
+        *,
+        at_once: int = 1,
+        speeds: Mapping[str, float] | None = None,
+    ) -> None:
         self.runs = {run.label: run for run in runs}
+        self.at_once = at_once
+        self._speeds = dict(speeds or {})
+        """Seconds per step of variants: as measured by the plan, then as seen."""
         self.console = console or Console()
         self.finished = 0
         self.open = set(self.runs)
-        self._started = self._last_line = time.monotonic()
-        self._before = 0
-        """Steps of the runs that were done at the start: they say nothing about the speed."""
+        self._last_line = time.monotonic()
         self._bars = Bars(
             TextColumn("{task.description:<28}"),
             BarColumn(),
@@ -52,36 +69,42 @@ class Progress:
     def refresh(self) -> None:
         """Read and show the progress of the open runs."""
         positions = {label: position for label in self.open if (position := self._position(self.runs[label].folder))}
-        for label, (step, psnr) in positions.items():
+        for label, (step, seconds, psnr) in positions.items():
+            self._speeds[self.runs[label].variant] = seconds / step
             if label not in self._tasks:
                 self._tasks[label] = self._bars.add_task(
                     f"  {label}", total=self.runs[label].config.train.steps, note=""
                 )
             self._bars.update(self._tasks[label], completed=step, note=f"{psnr} dB" if psnr else "")
-        left = self._time_left(positions)
+        left = self.time_left({label: step for label, (step, *_) in positions.items()})
         self._bars.update(self._total, note=left)
         if not self.console.is_terminal and positions and time.monotonic() - self._last_line > _SECONDS_BETWEEN_LINES:
             self._last_line = time.monotonic()
             parts = [
                 f"{label}: step {step}/{self.runs[label].config.train.steps}"
-                for label, (step, _) in sorted(positions.items())
+                for label, (step, *_) in sorted(positions.items())
             ]
             self.console.print(
                 "      " + "; ".join([", ".join(parts), *([left] if left else [])]), highlight=False, soft_wrap=True
             )
 
-    def _time_left(self, positions: dict[str, tuple[int, str]]) -> str:
-        """Remaining time at the speed so far; runs count by their steps."""
-        steps = {label: run.config.train.steps for label, run in self.runs.items()}
-        total = sum(steps.values())
-        done = sum(steps[label] for label in self.runs if label not in self.open) + sum(
-            step for step, _ in positions.values()
-        )
-        now = done - self._before
-        if now <= 0:
+    def time_left(self, steps: Mapping[str, int]) -> str:
+        """The time that the open runs take, as text; empty while no speed is known.
+
+        Args:
+            steps: Steps that runs have done, by label.
+        """
+        if not self._speeds or not self.open:
             return ""
-        seconds = (time.monotonic() - self._started) * (total - done) / now
-        return f"about {seconds / 60:.0f} min left" if seconds < 5400 else f"about {seconds / 3600:.1f} h left"
+        usual = sum(self._speeds.values()) / len(self._speeds)
+        seconds = sum(
+            _BESIDES + (run.config.train.steps - steps.get(label, 0)) * self._speeds.get(run.variant, usual)
+            for label, run in self.runs.items()
+            if label in self.open
+        ) / min(self.at_once, len(self.open))
+        return (
+            f"about {max(1, round(seconds / 60))} min left" if seconds < 5400 else f"about {seconds / 3600:.1f} h left"
+        )
 
     def drop(self, labels: Iterable[str]) -> None:
         """Forget runs that are not needed any more, but not those that have ended."""
@@ -90,18 +113,15 @@ class Progress:
             self.open.discard(label)
         self._bars.update(self._total, total=len(self.runs))
 
-    def finish(self, label: str, how: str, *, failed: bool = False, worked: bool = True) -> None:
+    def finish(self, label: str, how: str, *, failed: bool = False) -> None:
         """Report that a run has ended.
 
         Args:
             label: The run.
             how: How it ended, in a word or two.
             failed: Whether it failed.
-            worked: Whether it was executed now; others say nothing about the speed.
         """
         self.finished += 1
-        if not worked:
-            self._before += self.runs[label].config.train.steps
         self.open.discard(label)
         if label in self._tasks:
             self._bars.remove_task(self._tasks.pop(label))
@@ -110,10 +130,10 @@ class Progress:
         self.console.print(f"[{style}]\\[{self.finished}/{len(self.runs)}] {label}: {how}[/{style}]", highlight=False)
 
     @staticmethod
-    def _position(folder: Path) -> tuple[int, str] | None:
-        """Last step and last validation PSNR (dB, as text) of a run; ``None`` before the first row."""
+    def _position(folder: Path) -> tuple[int, float, str] | None:
+        """Last step, its seconds, and last validation PSNR (dB, as text) of a run; ``None`` before the first row."""
         history = read_history(folder)
         if history.empty:
             return None
-        scores = history["psnr"].dropna()
-        return int(history["step"].iloc[-1]), f"{scores.iloc[-1]:.2f}" if len(scores) else ""
+        scores, last = history["psnr"].dropna(), history.iloc[-1]
+        return int(last["step"]), float(last["seconds"]), f"{scores.iloc[-1]:.2f}" if len(scores) else ""

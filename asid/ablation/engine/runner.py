@@ -1,17 +1,15 @@
 """Executing a study: one notebook per run with papermill, each in its own process, several at a time on Dask."""
 
-import ast
 import errno
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
-from typing import Any, Literal
 
 from filelock import FileLock, Timeout
-from pydantic import BaseModel, ValidationError
 
 from asid.ablation.engine.cluster import ClusterConfig, open_cluster, runs_at_once, threads_each
 from asid.ablation.engine.dispatcher import Dispatcher
+from asid.ablation.engine.notebook import check_notebook
 from asid.ablation.engine.outcome import Outcome
 from asid.ablation.engine.progress import Progress
 from asid.ablation.engine.references import score_references
@@ -20,8 +18,7 @@ from asid.ablation.statistics.looks import read_standing
 from asid.ablation.study.expand import Study
 from asid.ablation.study.plan import Plan, PlannedRun, plan_study, write_plan
 from asid.ablation.study.study import StudyError
-from asid.config import RunConfig, describe_errors
-from asid.files import STUDY_LOCK, read_json
+from asid.files import STUDY_LOCK
 
 
 def run_study(
@@ -58,7 +55,7 @@ def run_study(
     """
     cluster = cluster or ClusterConfig()
     notebook, output = Path(notebook), Path(output)
-    _check_notebook(notebook)
+    check_notebook(notebook)
     plan = plan_study(study, output, notebook, command)
     with _claim(output):
         write_plan(plan, output)
@@ -66,9 +63,16 @@ def run_study(
         outcomes = {
             run.label: Outcome(run.label, skipped=True, folder=run.folder) for run in plan.runs if run.is_done()
         }
-        with Progress(plan.runs) as progress, ExitStack() as opened:
+        # Threads depend on the whole study, not on what is left of it: they change the last digits of sums.
+        at_once = runs_at_once(cluster, len(plan.runs))
+        threads = threads_each(at_once)
+        with _progress(study, plan, output, at_once, threads) as progress, ExitStack() as opened:
             for label in outcomes:
-                progress.finish(label, "already done", worked=False)
+                progress.finish(label, "already done")
+            if only is not None:
+                progress.drop(run.label for run in plan.runs if (run.variant, run.seed) not in only)
+            if left := progress.time_left({}):
+                progress.say(left)
             dispatcher = None
             while pending := _next_runs(plan, outcomes, only, progress):
                 for run in list(pending):
@@ -77,10 +81,8 @@ def run_study(
                         pending.remove(run)
                 if pending and dispatcher is None:
                     local = not (cluster.scheduler or cluster.slurm)
-                    # Threads depend on the whole study, not on what is left of it: they change the last digits of sums.
-                    at_once = runs_at_once(cluster, len(plan.runs))
                     workers = at_once if study.config.until else min(at_once, len(pending))
-                    client = opened.enter_context(open_cluster(cluster, workers, threads_each(at_once)))
+                    client = opened.enter_context(open_cluster(cluster, workers, threads))
                     progress.say(f"Dask dashboard: {client.dashboard_link}")
                     dispatcher = Dispatcher(client, notebook, workers, local, retry, progress)
                 if pending and dispatcher:
@@ -91,6 +93,15 @@ def run_study(
         if found := read_standing(plan, _finished(outcomes)):
             outcomes |= {run.label: Outcome(run.label, spared=True, folder=run.folder) for run in found.spared}
     return [outcomes[run.label] for run in plan.runs if run.label in outcomes]
+
+
+def _progress(study: Study, plan: Plan, output: Path, at_once: int, threads: int) -> Progress:
+    """Progress that begins with the speeds that a plan has measured."""
+    from asid.ablation.engine.cost import known_speeds  # torch takes seconds
+
+    speeds = known_speeds(study, threads, output)
+    known = {name: speed.seconds_a_step for name, speed in speeds.items()}
+    return Progress(plan.runs, at_once=at_once, speeds=known)
 
 
 def _next_runs(
@@ -131,51 +142,8 @@ def _reuse(run: PlannedRun, output: Path, progress: Progress) -> Outcome | None:
     if not trained.is_complete(run.identity):
         progress.say(f"{run.label}: weights {source}; only what is missing is scored")
         return None
-    progress.finish(run.label, source, worked=False)
+    progress.finish(run.label, source)
     return Outcome(run.label, origin=origin, folder=run.folder)
-
-
-class _Tags(BaseModel):
-    tags: list[str] = []
-
-
-class _Cell(BaseModel):
-    cell_type: Literal["code", "markdown", "raw"]
-    metadata: _Tags
-    source: str | list[str]
-
-
-class _Notebook(BaseModel):
-    """What is read of a notebook's file, and what papermill needs."""
-
-    nbformat: Literal[4]
-    metadata: dict[str, Any]
-    cells: list[_Cell]
-
-
-def _check_notebook(notebook: Path) -> None:
-    """Reject a notebook that does not declare one of its parameters: papermill would only warn and run the default."""
-    if not notebook.is_file():
-        raise FileNotFoundError(f"no notebook at {notebook}: the study's 'notebook' is relative to the study file")
-    needed = {*RunConfig.model_fields, "study", "variant", "preset", "output", "progress", "expected_run_id"}
-    if missing := sorted(needed - _declared_parameters(notebook)):
-        raise ValueError(f"{notebook}: the cell tagged 'parameters' does not declare {', '.join(missing)}")
-
-
-def _declared_parameters(notebook: Path) -> set[str]:
-    """Names that are assigned in the cell tagged ``parameters``. Importing papermill for this would take seconds."""
-    try:
-        cells = _Notebook.model_validate(read_json(notebook)).cells
-    except ValidationError as error:
-        raise ValueError(f"{notebook} is not a notebook: " + "; ".join(describe_errors(error))) from None
-    tagged = [cell.source for cell in cells if "parameters" in cell.metadata.tags]
-    try:
-        body = ast.parse("".join(tagged[0])).body if tagged else []
-    except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
-        raise ValueError(f"{notebook}: the cell tagged 'parameters' is not valid Python: {error}") from None
-    targets = [target for node in body if isinstance(node, ast.Assign) for target in node.targets]
-    targets += [node.target for node in body if isinstance(node, ast.AnnAssign)]
-    return {target.id for target in targets if isinstance(target, ast.Name)}
 
 
 @contextmanager

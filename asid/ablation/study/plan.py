@@ -12,7 +12,7 @@ from asid.ablation.study.variants import Dropped, describe_delta
 from asid.config import Config, RunConfig, describe_errors
 from asid.files import STUDY, read_sealed, write_sealed
 from asid.runs.identity import Identity, data_manifests, run_identity, source_hash
-from asid.runs.record import RecordError, read_record
+from asid.runs.record import Record, RecordError, read_record
 from asid.runs.reuse import run_folder
 
 
@@ -46,13 +46,16 @@ class PlannedRun(Config):
         """One hash over the identity of the training and of all evaluations."""
         return self.identity.run_id
 
+    def record(self) -> Record | None:
+        """The complete record of this run; ``None`` if it is not done."""
+        try:
+            return read_record(self.folder, self.run_id)
+        except (FileNotFoundError, RecordError):
+            return None
+
     def is_done(self) -> bool:
         """Whether the complete record of this run exists."""
-        try:
-            read_record(self.folder, self.run_id)
-        except (FileNotFoundError, RecordError):
-            return False
-        return True
+        return self.record() is not None
 
 
 class Plan(Config):

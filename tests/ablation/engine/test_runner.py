@@ -23,6 +23,7 @@ from short_notebook import RECORDS, write_notebook
 from asid.ablation.engine import references, runner
 from asid.ablation.engine.cluster import ClusterConfig
 from asid.ablation.engine.execution import execute_run
+from asid.ablation.engine.notebook import check_notebook
 from asid.ablation.engine.outcome import Outcome
 from asid.ablation.engine.runner import run_study
 from asid.ablation.report.results import load_results
@@ -451,5 +452,5 @@ def test_a_file_that_is_no_notebook_for_runs_is_refused_by_name(content: bytes, 
     path = tmp_path / "run.ipynb"
     path.write_bytes(content)
     with pytest.raises(ValueError, match=r"run\.ipynb") as caught:
-        runner._check_notebook(path)
+        check_notebook(path)
     assert len(str(caught.value)) < 3000

@@ -211,6 +211,8 @@ def _explain(error: Exception) -> list[str]:
     if isinstance(error, ValidationError):
         return describe_errors(error)
     text = str(error) or type(error).__name__
+    if isinstance(error, MemoryError) and not str(error):
+        text = "not enough memory: choose a smaller batch, patch, tile or network, or fewer workers"
     if isinstance(error, _EXPECTED):
         return [text]
     return [f"unexpected {type(error).__name__}: {text}; this is a defect of asid: 'asid --debug …' shows where"]

@@ -21,6 +21,7 @@ from asid.model.build import build_network
 from asid.model.complexity import count_macs
 from asid.runs.record import Record
 from asid.training.devices import device_type
+from asid.training.memory import is_out_of_memory
 
 _WARMUP, _TIMED = 1, 3
 """Repetitions before and during a measurement, of which the fastest counts."""
@@ -113,6 +114,7 @@ def measure_speeds(
 
     Raises:
         OSError: ``store``, and the folder cannot be created.
+        MemoryError: A step does not fit into memory.
     """
     path = folder / SPEEDS
     if store:  # report a folder that cannot be written before spending time on measurements
@@ -128,7 +130,7 @@ def measure_speeds(
         key = _key(config, threads)
         if name not in speeds:
             say(f"timing {name}, {number} of {len(names)}")
-            speeds[name] = measure_speed(config, threads)
+            speeds[name] = _speed_of(name, config, threads)
             recent[key] = {**asdict(speeds[name]), "measured": time.time()}
         stored.setdefault(key, asdict(speeds[name]))
     if store:
@@ -137,6 +139,19 @@ def measure_speeds(
         with suppress(OSError):  # it saves time only
             write_json(cache, recent)
     return {name: speeds[name] for name in names}
+
+
+def _speed_of(name: str, config: RunConfig, threads: int) -> Speed:
+    try:
+        return measure_speed(config, threads)
+    except RuntimeError as error:
+        if not is_out_of_memory(error):
+            raise
+        side = config.data.patch_size
+        raise MemoryError(
+            f"{name}: expected memory for a step with {config.train.batch_size} × {side}×{side} LR pixels, got "
+            "too little on this machine: lower train.batch_size or data.patch_size, or plan where it is trained"
+        ) from None
 
 
 def known_speeds(study: Study, threads: int, folder: Path) -> dict[str, Speed]:

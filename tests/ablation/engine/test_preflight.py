@@ -185,6 +185,15 @@ def test_threads_are_as_before_though_measuring_failed(
     assert torch.get_num_threads() == threads
 
 
+def test_a_batch_that_does_not_fit_is_said_in_the_plan(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    def fail(*_: Any) -> None:
+        raise RuntimeError("[enforce fail at alloc_cpu.cpp:127] DefaultCPUAllocator: can't allocate memory")
+
+    monkeypatch.setattr(costs, "measure_speed", fail)
+    with pytest.raises(MemoryError, match=r"base: expected memory for a step .* lower train\.batch_size"):
+        costs.measure_speeds(make(base={"train": {"batch_size": 7}}), 1, tmp_path, store=False)
+
+
 # Cost
 
 SPEED = Speed(seconds_a_step=0.5, seconds_a_pixel=0.001)

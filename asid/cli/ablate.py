@@ -302,7 +302,7 @@ def _diff_studies(first: Path, second: Path, as_json: bool) -> None:
     if as_json:
         changed = {name: [before, after] for name, before, after in both.changed}
         content = {"studies": [str(first), str(second)], "changed": changed, "scores": to_rows(both.table)}
-        typer.echo(json_text({**content, "left_out": both.left_out}), nl=False)
+        typer.echo(json_text({**content, "left_out": both.left_out, "flipped": both.flipped}), nl=False)
         return
     table = Table("changed", escape(str(first)), escape(str(second)))
     for name, *values in both.changed:
@@ -329,6 +329,8 @@ def _diff_studies(first: Path, second: Path, as_json: bool) -> None:
         )
     console.print(table)
     say("Change: second minus first, over the seeds and images of both, with Student's t interval over seeds.")
+    if both.flipped:
+        say(f"Verdicts that depend on the changes: {', '.join(both.flipped)}")
     for name in both.left_out:
         say(f"{name} is not compared: its images are not the same")
 

@@ -69,6 +69,15 @@ class SideBySide:
         """
         return pd.DataFrame(list(self._rows()), columns=list(COLUMNS)).astype({"seeds": "Int64"})
 
+    @property
+    def flipped(self) -> list[str]:
+        """The verdicts that depend on what was changed, each as text."""
+        return [
+            f"{row['variant']} on {row['data']} ({row['verdict_first']} → {row['verdict_second']})"
+            for row in self.table.to_dict("records")
+            if isinstance(row["verdict_first"], str) and row["verdict_first"] != row["verdict_second"]
+        ]
+
     def _rows(self) -> Iterator[dict[str, Any]]:
         second = self.second.scores.assign(variant=self.second.scores["variant"].replace(self._renamed))
         merged = self.first.scores.merge(second, on=_KEYS, suffixes=("_first", "_second"))

@@ -89,4 +89,6 @@ def test_the_command(studies: tuple[Path, Path], cli: Call, monkeypatch: pytest.
     assert "better → undecided" in ended.out
     content = json.loads(cli("ablate", "diff", *studies, "--json").out)
     assert content["changed"]["train.steps"] == [70, 140]
+    assert content["flipped"] == ["no_sharing on set_5 (better → undecided)"]
+    assert "Verdicts that depend on the changes: no_sharing on set_5 (better → undecided)" in ended.words
     assert [row["variant"] for row in content["scores"]] == ["bicubic", "base", "no_sharing"]

@@ -172,7 +172,8 @@ def plan(
     for item in study.dropped:
         say(f"dropped by the rule {item.rule}: {item.variant}")
     what = ", ".join([f"{len(study.variants)} variants", *study.config.trained_references])
-    size = f"{what} × {len(study.config.seeds)} seeds: {study.run_count} runs"
+    most = "at most " if study.config.until else ""
+    size = f"{what} × {most}{len(study.config.seeds)} seeds: {most}{study.run_count} runs"
     price = f"about {_format_time(cost.hours)} and {cost.megabytes:.0f} MB in {folder}"
     say(f"{size}, {cost.workers} at a time: {price}, by speeds measured on this machine")
     if cost.done:

@@ -16,7 +16,7 @@ from asid.ablation.engine.references import score_references
 from asid.ablation.engine.reuse import reuse
 from asid.ablation.statistics.looks import read_standing
 from asid.ablation.study.expand import Study
-from asid.ablation.study.plan import Plan, PlannedRun, plan_study, write_plan
+from asid.ablation.study.plan import Plan, PlannedRun, plan_study, read_plan, write_plan
 from asid.ablation.study.study import StudyError
 from asid.files import STUDY_LOCK
 
@@ -58,6 +58,7 @@ def run_study(
     check_notebook(notebook)
     plan = plan_study(study, output, notebook, command)
     with _claim(output):
+        plan = _declare_looks(plan, output)
         write_plan(plan, output)
         score_references(plan, output)
         outcomes = {
@@ -102,6 +103,21 @@ def _progress(study: Study, plan: Plan, output: Path, at_once: int, threads: int
     speeds = known_speeds(study, threads, output)
     known = {name: speed.seconds_a_step for name, speed in speeds.items()}
     return Progress(plan.runs, at_once=at_once, speeds=known)
+
+
+def _declare_looks(plan: Plan, output: Path) -> Plan:
+    """The plan, with the number of runs that were finished before its looks were declared, as far as it is known."""
+    if plan.study.until is None:
+        return plan
+    try:
+        before = read_plan(output)
+    except (FileNotFoundError, ValueError):
+        before = None
+    if before and before.study.until == plan.study.until:
+        finished = before.finished_before_looks
+    else:
+        finished = sum(run.is_done() for run in plan.runs)
+    return plan.model_copy(update={"finished_before_looks": finished})
 
 
 def _next_runs(

@@ -56,10 +56,12 @@ def _looks(results: StudyResults) -> list[str]:
     sentences += [f"open: {', '.join(found.open)}"] if found.open else []
     last = [name for name in found.of_variant if name not in (*found.decided, *found.open)]
     sentences += [f"undecided at the last look: {', '.join(last)}"] if last else []
+    declared = "declared before the first run"
+    if late := results.plan.finished_before_looks:
+        declared = f"declared after {late} runs: its error rates hold only if nobody had looked at these"
     total, spared = len(results.plan.runs), len(found.spared)
     return [
-        f"Looks at {_list(looks)} seeds, declared before the first run. Verdicts on all evaluation sets fell at "
-        f"{'; '.join(sentences)}.",
+        f"Looks at {_list(looks)} seeds, {declared}. Verdicts on all evaluation sets fell at {'; '.join(sentences)}.",
         f"{total - spared} of {total} runs are enough{' so far' if found.open else ''}: {spared} "
         f"({spared / total:.0%}) are saved.",
     ]

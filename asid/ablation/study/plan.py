@@ -2,8 +2,9 @@
 
 import os
 from pathlib import Path
+from typing import Annotated
 
-from pydantic import ValidationError
+from pydantic import Field, ValidationError
 
 from asid.ablation.study.expand import Study
 from asid.ablation.study.references import Reference
@@ -77,6 +78,8 @@ class Plan(Config):
     """Variants that an exclude rule took out."""
     runs: tuple[PlannedRun, ...]
     """Every run, in the order of the study, trained references last."""
+    finished_before_looks: Annotated[int, Field(ge=0)] = 0
+    """Runs that were finished when the looks of the study were declared, or last changed: it is to be none."""
 
     @property
     def name(self) -> str:

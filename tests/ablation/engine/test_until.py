@@ -14,8 +14,9 @@ from asid.ablation.engine import runner
 from asid.ablation.engine.runner import run_study
 from asid.ablation.engine.status import study_states
 from asid.ablation.report.results import load_results
+from asid.ablation.report.sentences import overview
 from asid.ablation.study.expand import Study, load_study
-from asid.ablation.study.plan import PlannedRun
+from asid.ablation.study.plan import PlannedRun, read_plan, write_plan
 from asid.runs.identity import current_code, data_manifests
 from asid.runs.record import Record, write_record
 
@@ -131,6 +132,17 @@ def test_a_killed_study_goes_on_at_the_same_look(after: int, execute: Any, tmp_p
     assert [label for labels in resumed.rounds for label in labels] == rest
     one, other = load_results(tmp_path / "quiet"), load_results(tmp_path / "killed")
     assert one.table.equals(other.table)
+
+
+def test_looks_that_are_declared_late_are_said_to_be(study: Study, execute: Any, tmp_path: Path) -> None:
+    execute(tmp_path / "out", Trainings())
+    assert "declared before the first run" in overview(load_results(tmp_path / "out"))[0]
+    plan = read_plan(tmp_path / "out")
+    write_plan(plan.model_copy(update={"study": plan.study.override(until=None)}), tmp_path / "out")
+    execute(tmp_path / "out", Trainings())
+    assert "declared after 14 runs" in overview(load_results(tmp_path / "out"))[0]
+    execute(tmp_path / "out", Trainings())
+    assert read_plan(tmp_path / "out").finished_before_looks == 14
 
 
 def test_a_failed_variant_waits_and_the_others_go_on(execute: Any, tmp_path: Path) -> None:

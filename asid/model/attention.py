@@ -124,11 +124,12 @@ class ChannelAttention(nn.Module):
         """Map (B, C, H, W) to the same shape, and the attention map (n, C, C)."""
         tokens = self.window.split(self.depthwise(self.pointwise(x)))  # (n, T, 3C)
         query, key, value = tokens.chunk(3, dim=-1)  # (n, T, C) each
-        query = query * (self.temperature * _inverse_norms(query))
-        key = key * _inverse_norms(key)
-        attention_map = torch.bmm(query.transpose(1, 2), key)  # (n, C, C), t times the cosine of two channels
+        attention_map = torch.bmm(  # (n, C, C), t times the cosine of two channels
+            (query * (self.temperature * _inverse_norms(query))).transpose(1, 2), key * _inverse_norms(key)
+        )
         attention_map = torch.softmax(attention_map, dim=-1)
         tokens = torch.bmm(value, attention_map.transpose(1, 2))  # (n, T, C)
+        del query, key, value  # the memory of this pass is at its peak here
         return self.out(self.window.merge(tokens, like=x)), attention_map
 
 

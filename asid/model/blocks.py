@@ -93,6 +93,12 @@ class InformationDistillationBlock(nn.Module):
 
     def forward(self, x: Tensor, shared: BlockMaps) -> tuple[Tensor, BlockMaps, tuple[Tensor, ...]]:
         """Features (B, C, H, W) and the previous group's maps to features, spatial maps used, and channel maps."""
+        x, used = self._distil(x, shared)
+        x, channel_maps = self.channel(x)
+        return x, used, channel_maps
+
+    def _distil(self, x: Tensor, shared: BlockMaps) -> tuple[Tensor, BlockMaps]:
+        """The steps. On its own, so that the distilled slices are gone when the channel attention needs most memory."""
         k = self.distilled_channels
         used: list[StepMaps] = []
         distilled: list[Tensor] = []
@@ -104,8 +110,7 @@ class InformationDistillationBlock(nn.Module):
             distilled.append(aside)
         x, used_maps = last(x, shared[-1], distilled)
         used.append(used_maps)
-        x, channel_maps = self.channel(x)
-        return x, tuple(used), channel_maps
+        return x, tuple(used)
 
 
 class Group(nn.Module):

@@ -8,6 +8,7 @@ import sys
 import time
 from collections import Counter
 from contextlib import nullcontext
+from difflib import get_close_matches
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -78,6 +79,9 @@ def run(
     slurm: SlurmOption = None,
     retry: RetryOption = 0,
     until: UntilOption = None,
+    only: Annotated[
+        list[str] | None, typer.Option(help="Run this variant, or trained reference, and no other. Repeatable.")
+    ] = None,
     smoke: SmokeOption = False,
 ) -> None:
     """Run a study: one notebook per run. Finished runs are skipped; a failed run does not stop the others."""
@@ -91,7 +95,8 @@ def run(
         from asid.ablation.engine.preflight import shorten
 
         study = shorten(study)
-    _execute(study, notebook, folder, cluster, retry=retry, command=shlex.join(["asid", *sys.argv[1:]]))
+    runs = _runs_of(study, only) if only else None
+    _execute(study, notebook, folder, cluster, retry=retry, only=runs, command=shlex.join(["asid", *sys.argv[1:]]))
 
 
 @app.command()
@@ -369,6 +374,20 @@ def _go_on(folder: Path, cluster: "ClusterConfig", **options: Any) -> None:
     if not stored.notebook.resolve().is_relative_to(_NOTEBOOKS):
         say(f"this executes {stored.notebook}, which {folder / STUDY} names: read it first if the study is not yours")
     _execute(expand(stored.study), stored.notebook, folder, cluster, command=stored.command, **options)
+
+
+def _runs_of(study: "Study", names: list[str]) -> frozenset[tuple[str, int]]:
+    """The runs of some variants.
+
+    Raises:
+        ValueError: The study has no such variant.
+    """
+    for name in names:
+        if name not in study.run_names:
+            close = get_close_matches(name, study.run_names, n=1)
+            hint = f"did you mean '{close[0]}'?" if close else f"it has {', '.join(study.run_names)}"
+            raise ValueError(f"--only {name}: the study has no such variant; {hint}")
+    return frozenset((name, seed) for name in names for seed in study.config.seeds)
 
 
 def _with_looks(study: "Study", until: str | None) -> "Study":

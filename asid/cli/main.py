@@ -100,7 +100,12 @@ _NAME = 26
 
 
 @app.command()
-def report(folder: Annotated[Path, typer.Argument(help="Folder of a study, e.g. results/quick.")]) -> None:
+def report(
+    folder: Annotated[Path, typer.Argument(help="Folder of a study, e.g. results/quick.")],
+    as_zip: Annotated[
+        bool, typer.Option("--zip", help="Also pack page, tables, figures, plan and records into one file to send.")
+    ] = False,
+) -> None:
     """Write a study's report: a page (HTML), tables (Markdown, LaTeX, CSV, JSON) and figures (PNG, SVG)."""
     from asid.ablation.report.results import load_results
     from asid.ablation.report.sentences import conclude, describe, explain
@@ -132,6 +137,10 @@ def report(folder: Annotated[Path, typer.Argument(help="Folder of a study, e.g. 
     for sentence in [*conclude(results), *explain(results), *describe(results)]:
         console.print(f"  {escape(sentence)}", highlight=False)
     say(f"Written: {len(files)} files; start with {folder}/report.html")
+    if as_zip:
+        from asid.ablation.report.pack import pack_report
+
+        say(f"Packed: {pack_report(results, files)}")
 
 
 @app.command()

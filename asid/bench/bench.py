@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from asid.bench import data, networks, processes, scale
+from asid.bench import data, networks, photographs, processes, scale
 from asid.bench.machine import describe_machine, load
 from asid.bench.setting import Setting
 from asid.bench.timing import Row
@@ -46,11 +46,23 @@ SECTIONS = {
         networks.measure_compile,
         by_default=False,
     ),
+    "precision": Section(
+        "bf16",
+        "Training steps in float32 and in bf16-mixed (`train.precision`, autocast), one thread.",
+        networks.measure_precision,
+    ),
     "data": Section(
         "Data path",
         "Decoding PNG files of 256×256, making their LR images, cutting the first batch; then batches as a share of a "
         "training step, one thread.",
         data.measure_data,
+    ),
+    "photographs": Section(
+        "A large training set",
+        "Short trainings of `asid-tiny` at ×2 on photographs as large as DIV2K's, each in a new process that has "
+        "imported everything: until the end of the first step, with its validation and the saved weights; then two at "
+        "once. Their peaks are added up, although they share the libraries.",
+        photographs.measure_photographs,
     ),
     "evaluation": Section(
         "Evaluation",

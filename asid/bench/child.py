@@ -131,6 +131,13 @@ def _steps(side: str, against: str | None, preset: str, count: int, choose_threa
     return work
 
 
+def _training(config: dict[str, Any], folder: str) -> Work:
+    from asid.config import RunConfig
+    from asid.training.train import train
+
+    return lambda: train(RunConfig.model_validate(config), folder, progress=False)
+
+
 def _evaluation(folder: str) -> Work:
     from asid.config import EvalConfig
     from asid.evaluation.evaluate import evaluate
@@ -177,6 +184,7 @@ WORKS: dict[str, Callable[..., Work]] = {
     "inference": _inference,
     "upscale": _upscale,
     "steps": _steps,
+    "training": _training,
     "evaluation": _evaluation,
     "report": _report,
     "plan": _plan,

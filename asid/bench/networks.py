@@ -64,6 +64,21 @@ def measure_compile(setting: Setting) -> list[Row]:
     return rows
 
 
+def measure_precision(setting: Setting) -> list[Row]:
+    """Training steps in float32 and with bf16 autocast, one thread."""
+    rows = []
+    for name in ("asid-tiny",) if setting.quick else ("asid-tiny", "asid"):
+        config = training_config(name)
+        half = config.override(train={**config.train.to_dict(), "precision": "bf16-mixed"})
+        with threads(1):
+            sides = {side: training_steps(Setting(), c)["asid"] for side, c in (("float", config), ("half", half))}
+            times = time_in_turn(sides, setting.rounds(5))
+        row: Row = {"network": name} | median("float32 ms", times["float"], 1000)
+        row |= median("bf16 ms", times["half"], 1000)
+        rows.append(row | ratio("float32 / bf16", times["float"], times["half"]))
+    return rows
+
+
 def measure_inference(setting: Setting) -> list[Row]:
     """Forward passes to 1280×720, with the threads that a command would choose."""
     width, height = (320, 180) if setting.quick else OUTPUT

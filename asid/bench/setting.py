@@ -91,6 +91,7 @@ def training_steps(setting: Setting, config: RunConfig) -> dict[str, Work]:
 
     Returns:
         ``asid``: the package's network and optimiser; with ``config.train.compile``, the first step compiles.
+            The precision is float32 or, if ``config.train.precision`` says so, bf16 autocast.
         ``plain``, if there is such a network: that, with PyTorch's AdamW as it comes.
     """
     from asid.training.module import TrainingModule  # Lightning: seconds, and memory that inference does not need
@@ -102,7 +103,9 @@ def training_steps(setting: Setting, config: RunConfig) -> dict[str, Work]:
     def step(network: Callable[[Tensor], Tensor], optimizer: torch.optim.Optimizer) -> Work:
         def work() -> None:
             optimizer.zero_grad()
-            F.l1_loss(network(lr), hr).backward()
+            with torch.autocast("cpu", torch.bfloat16, enabled=config.train.precision == "bf16-mixed"):
+                loss = F.l1_loss(network(lr), hr)
+            loss.backward()
             optimizer.step()
 
         return work

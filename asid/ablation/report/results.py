@@ -163,7 +163,8 @@ class StudyResults:
     @cached_property
     def statistics(self) -> dict[str, Statistics]:
         """The comparisons with the base on each evaluation set, one family. Empty if the base has no record."""
-        references = score_arrays(self.scores, [self.plan.base, *self.trained_references], self.seeds)
+        names = self.trained_references
+        references = score_arrays(self.scores, [self.plan.base, *names], self.seeds) if names else {}
         looked = self.standing.comparisons if self.standing else None
         return compare_with_base(self.arrays, self.plan.base, self.plan.margin, references, looked, self.interactions)
 

@@ -73,16 +73,21 @@ def score_arrays(scores: pd.DataFrame, variants: Sequence[str], seeds: Sequence[
         variants: First axis of the arrays.
         seeds: Second axis of the arrays.
     """
+    positions = [
+        pd.Index(variants).get_indexer(pd.Index(scores["variant"])),
+        pd.Index(seeds).get_indexer(pd.Index(scores["seed"])),
+    ]
+    known = np.logical_and(*(position >= 0 for position in positions))
     arrays = {}
-    for data, rows in scores.groupby("data", sort=False):
-        axes = list(variants), list(seeds), list(dict.fromkeys(rows["image"]))
-        indices = pd.Index(axes[0]), pd.Index(axes[1]), pd.Index(axes[2])
-        columns = rows["variant"], rows["seed"], rows["image"]
-        positions = np.stack([index.get_indexer(column) for index, column in zip(indices, columns, strict=True)])
-        known = (positions >= 0).all(axis=0)
-        psnr = np.full([len(axis) for axis in axes], np.nan)
-        psnr[tuple(positions[:, known])] = rows["psnr"].to_numpy(dtype=np.float64)[known]
-        arrays[str(data)] = Scores(*axes, psnr)
+    for data in scores["data"].unique():
+        rows = np.flatnonzero(scores["data"] == data)
+        images = scores["image"].iloc[rows]
+        names = list(dict.fromkeys(images))
+        psnr = np.full((len(variants), len(seeds), len(names)), np.nan)
+        cells = (*(position[rows] for position in positions), pd.Index(names).get_indexer(pd.Index(images)))
+        shown = known[rows]
+        psnr[tuple(cell[shown] for cell in cells)] = scores["psnr"].to_numpy(dtype=np.float64)[rows][shown]
+        arrays[str(data)] = Scores(list(variants), list(seeds), names, psnr)
     return arrays
 
 
@@ -101,7 +106,7 @@ def compare_with_base(
         base: Name of the base.
         margin: Change in dB below which two variants count as equivalent.
         references: On each set, PSNR of the base, first, and of the trained references: they change nothing about the
-            variants.
+            variants; empty if there are none.
         looked: In a study with looks, what they found on each set; then nothing else is tested.
         interactions: The interactions to test in the same family.
 
@@ -140,7 +145,7 @@ def compare_with_base(
             noise=paired.noise_floor(psnr[data][index]),
             comparisons={name: r for name, r in comparisons[data].items() if name in scores.variants},
             interactions={name: r for name, r in comparisons[data].items() if name not in scores.variants},
-            references=_reference_differences(references[data]),
+            references=_reference_differences(references[data]) if references else {},
             family=len(tested),
         )
         for data, scores in compared.items()

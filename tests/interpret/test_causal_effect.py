@@ -54,6 +54,15 @@ def test_fine_effects_stand_for_the_strongest_patches_within_the_budget() -> Non
     assert (found.side[16:, 16:] == 16).all()
 
 
+def test_the_effect_of_a_large_patch_is_spread_over_its_cells() -> None:
+    model = nn.Conv2d(3, 3, 3, padding=1)
+    whole, spread = (
+        causal_effect_map(model, LR, HR, (0, 0, 8, 8), coarse=8, fine=fine, most=32).effect for fine in (8, 4)
+    )
+    assert whole.any()
+    np.testing.assert_allclose(whole, 4 * spread)
+
+
 def test_patches_at_the_border_of_an_image_that_does_not_fit_are_smaller() -> None:
     found = causal_effect_map(nn.Identity(), LR[:20, :27], HR[:20, :27], (0, 0, 20, 27), coarse=16, fine=4)
     assert found.effect.shape == (20, 27)

@@ -1,0 +1,40 @@
+"""docs/inside.md has a place for each section that docs/inside.py measures, filled, with its figure."""
+
+import importlib.util
+import re
+from types import ModuleType
+
+import pytest
+from paths import ROOT
+
+DOCS = ROOT / "docs"
+PAGE = (DOCS / "inside.md").read_text(encoding="utf-8")
+
+
+@pytest.fixture(scope="module")
+def inside() -> ModuleType:
+    spec = importlib.util.spec_from_file_location("inside", DOCS / "inside.py")
+    assert spec
+    assert spec.loader
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_each_section_is_on_the_page_and_has_numbers(inside: ModuleType) -> None:
+    sections = dict(re.findall(r"<!-- ([\w-]+) -->\n(.*?)\n<!-- end -->", PAGE, re.DOTALL))
+    assert set(sections) == set(inside.SECTIONS)
+    assert all(content.count("\n") > 2 for content in sections.values())
+
+
+def test_the_figures_and_links_exist() -> None:
+    links = re.findall(r"\]\(([^)#]+)\)", PAGE)
+    assert [link for link in links if not (DOCS / link).exists()] == []
+    assert {link for link in links if link.startswith("inside/")} == {
+        path.relative_to(DOCS).as_posix() for path in (DOCS / "inside").glob("*.png")
+    }
+
+
+def test_only_the_section_is_replaced(inside: ModuleType) -> None:
+    page = "a\n<!-- one -->\nold\n<!-- end -->\nb\n<!-- two -->\n<!-- end -->\nc\n"
+    assert inside.replace_section(page, "two", "new") == page.replace("two -->\n", "two -->\nnew\n")

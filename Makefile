@@ -6,6 +6,7 @@
 # make kills         the part of make test-slow that kills: 20 times a study, 20 times a training; a quarter of an hour
 # make test-oldest   the tests of make check with the oldest versions that pyproject.toml allows
 # make audit         look up the pinned packages among known vulnerabilities
+# make damage        every file of a run damaged in twelve ways, and a disk that is full at each write
 # make fuzz          thousands of damaged files for every reader (ASID_FUZZ=1000 for each)
 # make test-browser  the notebooks in Chromium, which it installs if possible
 # make lab           JupyterLab with the notebooks (PORT=8888)
@@ -21,7 +22,7 @@ INSTALL = $(BIN)/pip install --quiet --disable-pip-version-check -c constraints.
 AS_ROOT := $(if $(filter 0,$(shell id -u)),--allow-root)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup ablation test check test-slow kills test-oldest audit fuzz test-browser browser lint lab dashboard gallery hooks constraints clean
+.PHONY: help setup ablation test check test-slow kills damage test-oldest audit fuzz test-browser browser lint lab dashboard gallery hooks constraints clean
 
 help:
 	@sed -n 's/^# make/make/p' Makefile
@@ -52,6 +53,9 @@ check: lint
 
 kills: setup
 	$(BIN)/pytest -m slow tests/ablation/engine/test_kill.py
+
+damage: setup
+	$(BIN)/pytest -m slow tests/runs/test_damage.py
 
 test-slow: setup
 	$(BIN)/pytest -m slow

@@ -4,7 +4,7 @@ import os
 import sys
 import traceback
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import typer
 from pydantic import ValidationError
@@ -141,6 +141,21 @@ def report(
         from asid.ablation.report.pack import pack_report
 
         say(f"Packed: {pack_report(results, files)}")
+
+
+@app.command()
+def export(
+    folder: Annotated[Path, typer.Argument(help="Folder of a study, e.g. results/quick.")],
+    to: Annotated[Literal["tensorboard", "mlflow", "csv"], typer.Option(help="For which tool.")] = "csv",
+    output: Annotated[
+        Path | None, typer.Option(help="Where to write. Default: <study's folder>/export/<tool>.")
+    ] = None,
+) -> None:
+    """Write a study's runs for TensorBoard, MLflow or as plain tables. Again, it replaces what it wrote before."""
+    from asid.ablation.report.export import export as write
+    from asid.ablation.report.results import load_results
+
+    say(f"Written: {write(load_results(folder), to, output or folder / 'export' / to)}")
 
 
 @app.command()

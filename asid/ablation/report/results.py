@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 
 from asid.ablation.statistics.factorial import Interaction, find_interactions, group_shares, variance_shares
+from asid.ablation.statistics.fidelity import Fidelity, fidelity
 from asid.ablation.statistics.looks import Standing, find_standing
 from asid.ablation.statistics.records import ReportError, StoredRecord, read_records
 from asid.ablation.statistics.scores import (
@@ -173,6 +174,14 @@ class StudyResults:
         """The pairs of changes in two factors that were made alone and together, by name."""
         levels = {name: of for name, of in self.plan.levels.items() if name not in self.plan.matched}
         return find_interactions(levels, self.plan.base)
+
+    @cached_property
+    def fidelity(self) -> list[Fidelity]:
+        """What the validation curves say at parts of the budget about rankings and verdicts."""
+        runs: dict[str, dict[int, Record]] = {}
+        for stored in self.trained:
+            runs.setdefault(stored.record.variant, {})[stored.record.config.seed] = stored.record
+        return fidelity(runs, self.plan.base, self.plan.margin)
 
     def variance(self, data: str) -> dict[str, float]:
         """The share of each factor, of their interactions, of seeds and images in the variance of PSNR on one set.

@@ -5,14 +5,12 @@ from collections.abc import Sequence
 
 from asid.ablation.report.results import StudyResults, field_label
 from asid.ablation.report.tables import COVERAGE, OTHER_SEEDS, other_seeds, show_interval, show_p
-from asid.ablation.statistics.fidelity import fidelity
 from asid.ablation.statistics.paired import can_reach, smallest_p
 from asid.ablation.statistics.scores import LEVEL, Statistics
 from asid.ablation.study.references import REFERENCES
 from asid.ablation.study.variants import format_value
 from asid.config import PlainCNNConfig
 from asid.runs.identity import set_name
-from asid.runs.record import Record
 
 _NARROWER = f"{2 * LEVEL - 1:.0%}".replace("%", " %")
 _TITLES = {
@@ -314,16 +312,10 @@ def describe(results: StudyResults) -> list[str]:
 
 def _describe_fidelity(results: StudyResults) -> list[str]:
     """Whether the validation images would have given the same answer after a part of the steps."""
-    runs: dict[str, dict[int, Record]] = {}
-    for stored in results.trained:
-        runs.setdefault(stored.record.variant, {})[stored.record.config.seed] = stored.record
-    found = fidelity(runs, results.plan.base, results.plan.margin)
+    found = results.fidelity
     if not found:
         return []
-    taus = [
-        f"{'–' if math.isnan(part.tau) else f'{part.tau:.2f}'.replace('-', '−')} at {part.budget:.0%} of the steps"
-        for part in found
-    ]
+    taus = [f"{part.tau:.2f} at {part.budget:.0%} of the steps".replace("-", "−") for part in found]
     flipped = [
         f"{name} at {part.budget:.0%} ({then} → {end})" for part in found for name, (then, end) in part.flipped.items()
     ]

@@ -21,7 +21,7 @@ class Fidelity:
     budget: float
     """Part of the steps."""
     tau: float
-    """Kendall's τ-b (Kendall 1945) of the variants' mean PSNR with that at the end; NaN where it does not exist."""
+    """Kendall's τ-b (Kendall 1945) of the variants' mean PSNR with that at the end."""
     flipped: dict[str, tuple[str, str]]
     """Verdict then and at the end, for each variant with another one at the end."""
 
@@ -41,7 +41,8 @@ def fidelity(
         budgets: Parts of the steps.
 
     Returns:
-        One entry for each part by which every run was validated; none with fewer than two variants.
+        One entry for each part by which every run was validated; none for a part, or an end, with fewer than two
+        different means.
     """
     if base not in runs or len(runs) < 2:
         return []
@@ -53,6 +54,8 @@ def fidelity(
         if end is None or then is None:
             continue
         tau = float(stats.kendalltau(np.nanmean(then, axis=1), np.nanmean(end, axis=1)).statistic)
+        if math.isnan(tau):  # all variants are equal
+            continue
         index = list(runs).index(base)
         verdicts = [
             [result.verdict if result else "" for result in paired.compare([array[:, :, None]], index, margin)[0]]

@@ -38,8 +38,13 @@ def test_a_ranking_that_turns_is_seen_and_so_are_verdicts_that_flip() -> None:
     assert half.flipped == {"early": ("better", "worse")}
 
 
+def test_variants_that_are_equal_have_no_order() -> None:
+    runs = {name: {0: run(30, 31, 31, 32)} for name in ("base", "b")}
+    assert fidelity(runs, "base", 0.05) == []
+
+
 def test_what_was_not_validated_by_then_is_not_claimed() -> None:
-    runs = {"base": {0: run(30, 31, 31, 32)}, "b": {0: run(30, 31, 31, 33)}}
+    runs = {"base": {0: run(30, 31, 31, 32)}, "b": {0: run(30, 31.5, 31, 33)}}
     runs["b"][0].history = runs["b"][0].history[2:]
     assert [part.budget for part in fidelity(runs, "base", 0.05)] == [0.5]
     assert fidelity({"base": runs["base"]}, "base", 0.05) == []

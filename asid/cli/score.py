@@ -100,8 +100,8 @@ def score(
 
 
 def upscale(
-    model: Annotated[str, typer.Argument(help="Packaged network, checkpoint, or folder of a run.")],
     images: Annotated[list[Path], typer.Argument(help="Images to super-resolve, or folders of images.")],
+    model: Annotated[str, typer.Option(help="Packaged network, checkpoint, or folder of a run.")] = "asid",
     output: Annotated[Path, typer.Option(help="Folder for the SR images.")] = Path("results/upscaled"),
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace SR images that exist.")] = False,
     tile: TileOption = DEFAULTS.tile,

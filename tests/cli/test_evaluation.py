@@ -170,10 +170,13 @@ def test_a_mistake_is_reported_in_one_line(words: list[str], message: str, cli: 
 
 def test_upscale_writes_images(tmp_path: Path, cli: Call, folders: tuple[Path, Path]) -> None:
     checkpoint = save_checkpoint(ASID(preset("asid-tiny", scale=3)), tmp_path / "net.safetensors")
-    ended = cli("upscale", checkpoint, folders[1] / "baby.png", "--output", tmp_path / "out")
+    ended = cli("upscale", "--model", checkpoint, folders[1] / "baby.png", "--output", tmp_path / "out")
     assert ended.status == 0
     assert "192×192" in ended.out
     assert find_images(tmp_path / "out")[0].read().shape == (192, 192, 3)
+    assert "128×128" in cli("upscale", folders[1] / "baby.png", "--output", tmp_path / "out").out, (
+        "the packaged network"
+    )
 
 
 def test_upscale_goes_on_after_a_bad_file_and_overwrites_nothing(
@@ -187,7 +190,7 @@ def test_upscale_goes_on_after_a_bad_file_and_overwrites_nothing(
     (given / "bad.png").write_bytes(photograph.read_bytes()[:300])
     output.mkdir()
     (output / "b_x2.png").write_bytes(b"mine")
-    words = ["upscale", "asid-tiny", given, given / "z", given / "none.png", "--output", output]
+    words = ["upscale", "--model", "asid-tiny", given, given / "z", given / "none.png", "--output", output]
     ended = cli(*words)
     assert ended.status == 1
     assert {path.name for path in output.iterdir()} == {"a_x2.png", "b_x2.png", "c d_x2.png"}
@@ -197,7 +200,7 @@ def test_upscale_goes_on_after_a_bad_file_and_overwrites_nothing(
     assert str(given / "bad.png") in ended.err
     assert "2 of 6 images" in ended.words
     (given / "bad.png").unlink()
-    assert cli("upscale", "asid-tiny", given, "--output", output, "--overwrite").status == 0
+    assert cli("upscale", "--model", "asid-tiny", given, "--output", output, "--overwrite").status == 0
     assert read_image(output / "b_x2.png").shape == (128, 128, 3)
 
 

@@ -77,7 +77,7 @@ def test_commands_work_where_little_is_as_usual(tmp_path: Path) -> None:
     }
     changes = [word for change in SETTINGS for word in ("--set", change)]
     for words in (
-        ["upscale", "asid-tiny", "data/é a.png", "--output", place / "out"],
+        ["upscale", "--model", "asid-tiny", "data/é a.png", "--output", place / "out"],
         ["train", place / "run", "--preset", "asid-tiny", *changes],
         ["evaluate", place / "run", "--data", place / "data"],
         ["ablate", "run", "study.yaml", "--output", place / "study", "--workers", "1"],

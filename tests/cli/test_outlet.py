@@ -33,6 +33,6 @@ def test_images_are_upscaled_though_nobody_reads_their_names(
     unread: TextIO, cli: Call, folders: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setattr(sys, "stdout", unread)
-    ended = cli("upscale", "asid-tiny", folders[1], "--output", tmp_path / "out")
+    ended = cli("upscale", "--model", "asid-tiny", folders[1], "--output", tmp_path / "out")
     assert (ended.status, ended.err.strip()) == (0, "")
     assert len(list((tmp_path / "out").iterdir())) == 3

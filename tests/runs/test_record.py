@@ -209,6 +209,6 @@ def test_the_provenance_names_the_processor(monkeypatch: pytest.MonkeyPatch) -> 
     assert made["cpu"]
     assert made["capability"] == torch.backends.cpu.get_cpu_capability()
     assert made["gpu"] is None
-    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
     monkeypatch.setattr(torch.cuda, "get_device_name", lambda: "Some GPU")
     assert [provenance(kind)["gpu"] for kind in ("cpu", "auto", "gpu")] == [None, "Some GPU", "Some GPU"]

@@ -42,6 +42,8 @@ ERROR = "error.txt"
 """The error of a failed run, with its traceback."""
 HEARTBEAT = "heartbeat.json"
 """The process that executes the run; touched while it lives, deleted on a normal exit."""
+NOTE = "note.txt"
+"""What a person wrote about the run, or in a study's folder about the study; no identity knows it."""
 LOCK = "run.lock"
 """Held by the process that trains and evaluates; the file itself is never deleted."""
 OWNER = "owner.json"
@@ -101,6 +103,14 @@ def write_text(path: str | Path, text: str) -> Path:
     with atomic_write(path) as partial:
         partial.write_text(text, encoding="utf-8")
     return Path(path)
+
+
+def read_note(folder: str | Path) -> str:
+    """The note on the run or study in ``folder``, on one line; empty if there is none."""
+    try:
+        return " ".join((Path(folder) / NOTE).read_text(encoding="utf-8", errors="replace").split())
+    except (FileNotFoundError, NotADirectoryError):
+        return ""
 
 
 _UNSEEN = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff]")

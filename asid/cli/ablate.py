@@ -20,7 +20,7 @@ from rich.table import Table
 import asid
 from asid.cli.options import JsonOption, console, say
 from asid.cli.stopping import stops_cleanly
-from asid.files import ERROR, NOTEBOOK, STUDY, json_text
+from asid.files import CONFIG, ERROR, NOTE, NOTEBOOK, RECORD, STUDY, json_text, read_note, write_text
 
 if TYPE_CHECKING:
     from asid.ablation.engine.cluster import ClusterConfig
@@ -201,6 +201,9 @@ def status(folder: FolderArgument, as_json: JsonOption = False) -> None:
     for state in states:
         if state.note:
             say(f"{state.variant} seed {state.seed}, {state.state}: {state.note}")
+    for what, place in [("study", folder), *((f"{state.variant} seed {state.seed}", state.folder) for state in states)]:
+        if text := read_note(place):
+            say(f"note on {what}: {text}")
     say(_summarise(states, folder))
 
 
@@ -261,6 +264,21 @@ def retry_failed(
         return
     only = frozenset((state.variant, state.seed) for state in ended)
     _go_on(folder, _cluster_config(workers, scheduler, slurm), only=only)
+
+
+@app.command()
+def note(
+    folder: Annotated[Path, typer.Argument(help="Folder of a study, or of a run.")],
+    text: Annotated[str | None, typer.Argument(help='What to remember; "" deletes the note. Default: show it.')] = None,
+) -> None:
+    """Show or write a note on a study or a run. Nothing is trained or scored again for it."""
+    if not any((folder / name).is_file() for name in (STUDY, CONFIG, RECORD)):
+        raise ValueError(f"no study and no run in {folder}: expected {STUDY}, {CONFIG} or {RECORD} there")
+    if text == "":
+        (folder / NOTE).unlink(missing_ok=True)
+    elif text is not None:
+        write_text(folder / NOTE, text + "\n")
+    say(read_note(folder) or f"no note on {folder}")
 
 
 @app.command()

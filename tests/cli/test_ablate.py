@@ -17,6 +17,7 @@ from filelock import FileLock
 from paths import TRAIN_VARIANT
 from written_study import edit_file
 
+import asid
 from asid.ablation.engine import cost, preflight, runner
 from asid.ablation.engine.cluster import ClusterConfig, threads_each
 from asid.ablation.engine.cost import Speed
@@ -741,6 +742,21 @@ def test_a_folder_that_is_not_a_study_is_reported(command: str, call: Call, tmp_
         assert ended.err == f"error: no study in {folder}: expected study.json there; 'asid ablate run' writes it\n"
 
 
+def test_a_note_is_shown_and_changes_nothing(call: Call, folder: Path, nothing_runs: None, finished: Path) -> None:
+    path = run_folder(folder, "base", 1)
+    assert call("note", folder).out == f"no note on {folder}\n"
+    assert call("note", folder, "for the [rebuttal]").out == "for the [rebuttal]\n"
+    call("note", path, "odd\ncurve")
+    shown = call("status", folder).out.splitlines()
+    assert {"note on study: for the [rebuttal]", "note on base seed 1: odd curve"} <= set(shown)
+    found = asid.results(folder)
+    assert list(found.loc[found["note"] == "odd curve", "folder"]) == [str(path)]
+    assert call("run", finished.parent / "study.yaml", "--output", folder).out.startswith("nothing to do")
+    call("note", folder, "")
+    assert call("note", folder).out == f"no note on {folder}\n"
+    assert call("note", folder / "runs", "x").status == 2
+
+
 # Watch
 
 
@@ -797,6 +813,7 @@ def test_resume_names_a_notebook_that_is_not_the_project_s(
     call: Call, folder: Path, runs: list[SimpleNamespace]
 ) -> None:
     """A study of somebody else brings code."""
+    undo(folder, "base", 0)
     edit_file(folder / STUDY, lambda plan: plan.update(notebook="theirs.ipynb"))
     ended = call("resume", folder)
     assert ended.out.startswith(f"this executes {folder / 'theirs.ipynb'}, which")

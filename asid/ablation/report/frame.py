@@ -18,7 +18,7 @@ from asid.ablation.report.record_cache import Entry, read_through_cache
 from asid.ablation.statistics.records import ReportError
 from asid.ablation.study.variants import format_value
 from asid.config import DataConfig, EvalConfig, ModelConfig, PlainCNNConfig, TrainConfig
-from asid.files import IMAGES, RECORD, json_text
+from asid.files import IMAGES, RECORD, json_text, read_note
 from asid.runs.record import Record, read_record
 
 LOGGER = logging.getLogger(__name__)
@@ -45,12 +45,12 @@ def _field_columns() -> dict[tuple[str, str], str]:
         for section, configs in _SECTIONS.items()
         for name in dict.fromkeys(chain.from_iterable(config.model_fields for config in configs))
     ]
-    taken = [*_OF_THE_RUN, *_OF_THE_SCORE, *_OF_THE_RECORD, "folder", *(name for _, name in fields)]
+    taken = [*_OF_THE_RUN, *_OF_THE_SCORE, *_OF_THE_RECORD, "folder", "note", *(name for _, name in fields)]
     return {(section, name): name if taken.count(name) == 1 else f"{section}_{name}" for section, name in fields}
 
 
 FIELD_COLUMNS = _field_columns()
-COLUMNS = (*_OF_THE_RUN, *_OF_THE_SCORE, *_OF_THE_RECORD, *FIELD_COLUMNS.values(), "folder")
+COLUMNS = (*_OF_THE_RUN, *_OF_THE_SCORE, *_OF_THE_RECORD, *FIELD_COLUMNS.values(), "folder", "note")
 
 
 def results(*where: str | Path) -> pd.DataFrame:
@@ -66,9 +66,9 @@ def results(*where: str | Path) -> pd.DataFrame:
         A table with :data:`COLUMNS`: study, variant, seed; data (the image set), image, psnr (dB), ssim,
         psnr_uniform_maps (dB, with uniform attention maps); parameters, macs (G, torch's counter), train_seconds;
         training and run_id (identities), origin (the study that trained it, if another one), finished, commit; a column
-        for each field of the configuration, such as ``attention_sharing``; and the run's folder. Fields that two
-        sections have carry the section's name: ``train_precision``, ``evaluate_precision``. Lists are text such as
-        ``meso + global``. What does not apply is missing: a seed, a network and a training for bicubic.
+        for each field of the configuration, such as ``attention_sharing``; the run's folder, and the note on it.
+        Fields that two sections have carry the section's name: ``train_precision``, ``evaluate_precision``. Lists are
+        text such as ``meso + global``. What does not apply is missing: a seed, a network and a training for bicubic.
 
     Raises:
         ReportError: There is no record. A damaged one is left out with a warning.
@@ -154,7 +154,8 @@ def _table(entries: dict[Path, Entry]) -> pd.DataFrame:
     configs: dict[str, int] = {}
     config_of = [configs.setdefault(entry.config, len(configs)) for entry in entries.values()]
     record_of = np.repeat(np.arange(len(contents)), [len(scores) for _, scores in contents])
-    records = pd.DataFrame([row for row, _ in contents]).assign(folder=[str(folder) for folder in entries])
+    records = pd.DataFrame([row for row, _ in contents])
+    records = records.assign(folder=list(map(str, entries)), note=list(map(read_note, entries)))
     fields = pd.DataFrame([json.loads(config) for config in configs]).reindex(columns=list(FIELD_COLUMNS.values()))
     scores = pd.DataFrame([score for _, of_record in contents for score in of_record], columns=list(_OF_THE_SCORE))
     scores = scores.astype(dict.fromkeys(("psnr", "ssim", "psnr_uniform_maps"), float))  # inf is text in JSON

@@ -179,7 +179,8 @@ def plan(
     what = ", ".join([f"{len(study.variants)} variants", *study.config.trained_references])
     most = "at most " if study.config.until else ""
     size = f"{what} × {most}{len(study.config.seeds)} seeds: {most}{study.run_count} runs"
-    price = f"about {_format_time(cost.hours)} and {cost.megabytes:.0f} MB in {folder}"
+    price = f"about {_format_time(cost.hours)} and " if cost.left else ""
+    price += f"{cost.megabytes:.0f} MB in {folder}"
     say(f"{size}, {cost.workers} at a time: {price}, by speeds measured on this machine")
     if cost.done:
         say(f"{cost.done} done, {cost.left} to train" + (f": {_format_time(cost.hours)}" if cost.left else ""))

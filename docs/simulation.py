@@ -14,13 +14,16 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy import special
 
 from asid.ablation.report.results import gather_results
 from asid.ablation.statistics.looks import find_standing
 from asid.ablation.statistics.paired import Comparison
-from asid.ablation.statistics.power import Design
+from asid.ablation.statistics.power import Design, seeds_needed
 from asid.ablation.statistics.records import StoredRecord
+from asid.ablation.statistics.sequential import look_level
 from asid.ablation.study.plan import Plan, PlannedRun
+from asid.ablation.study.until import Until
 from asid.config import RunConfig
 from asid.files import write_text
 from asid.runs.identity import Identity
@@ -236,7 +239,31 @@ def savings(studies: int) -> list[list[str]]:
     return rows
 
 
+def levels(_: int) -> list[list[str]]:
+    """The levels of looks beside those that would spend the same error exactly, by 400 000 series of t-statistics."""
+    rows, paths = [], 400_000
+    until, alpha = Until(), 0.05 / 4
+    values = np.random.default_rng(5).standard_normal((paths, until.looks[-1]))
+    alive = np.ones(paths, dtype=bool)
+    for look, seeds in enumerate(until.looks, start=1):
+        seen = values[:, :seeds]
+        t = seen.mean(axis=1) / (seen.std(axis=1, ddof=1) / math.sqrt(seeds))
+        p = 2 * special.stdtr(seeds - 1, -np.abs(t))
+        level = look_level(until, look, alpha)
+        exact = np.sort(p[alive])[round(level * paths)]
+        alive &= p > exact
+        rows.append([str(seeds), f"{level:.4f}", f"{exact:.4f}"])
+    return rows
+
+
+def needed(_: int) -> list[list[str]]:
+    """Seeds for changes of several sizes, in a study of two comparisons with a noise of 0.03 dB."""
+    return [[f"{change:g}", str(seeds_needed(change, 0.03, 2))] for change in (0.2, 0.1, 0.05, 0.03, 0.02)]
+
+
 TABLES = {
+    "needed": (needed, ["change (dB)", "seeds"]),
+    "levels": (levels, ["look at seeds", "level", "exact level"]),
     "errors": (errors, ["design", "any false verdict", "intervals that cover", "equivalent at the margin"]),
     "power": (power, ["design", "true change (dB)", "promised power", "simulated power"]),
     "savings": (

@@ -37,6 +37,8 @@ class Design:
     """Seeds of each variant; with looks, at most."""
     until: Until | None = None
     alpha: float = 0.05
+    margin: float = 0.05
+    """Half the width of the band of equivalence, in dB: with looks, a variant may be equivalent before it is better."""
 
     def power(self, change: float, noise: float) -> float:
         """The probability of finding a change.
@@ -57,11 +59,15 @@ class Design:
         """The probability of having found a change at each look or before (looks,), simulated with fixed numbers."""
         assert self.until
         level = self.until.alpha / self.comparisons
-        found, powers = np.zeros(_PATHS, dtype=bool), []
+        undecided, found, powers = np.ones(_PATHS, dtype=bool), np.zeros(_PATHS, dtype=bool), []
         for look, seeds in enumerate(self.until.looks, start=1):
             values = _standard_normal(self.until.looks[-1])[:, :seeds] + abs(change) / noise
-            t = values.mean(axis=1) / (values.std(axis=1, ddof=1) / math.sqrt(seeds))
-            found |= t > special.stdtrit(seeds - 1, 1 - look_level(self.until, look, level) / 2)
+            mean, error = values.mean(axis=1), values.std(axis=1, ddof=1) / math.sqrt(seeds)
+            better = mean / error > special.stdtrit(seeds - 1, 1 - look_level(self.until, look, level) / 2)
+            within = (self.margin / noise - np.abs(mean)) / error
+            equivalent = within > special.stdtrit(seeds - 1, 1 - look_level(self.until, look, self.until.alpha))
+            found |= undecided & better
+            undecided &= ~(better | equivalent)
             powers.append(found.mean())
         return np.array(powers)
 
@@ -121,7 +127,9 @@ class StudyPower:
         base = study.run_config(study.base_name)
         comparisons = (len(study.variants) - 1) * len(base.evaluate.data)
         until = study.config.until
-        self.design = Design(comparisons, len(study.config.seeds), until, until.alpha if until else 0.05)
+        self.design = Design(
+            comparisons, len(study.config.seeds), until, until.alpha if until else 0.05, study.config.margin
+        )
 
     @property
     def spread(self) -> float:

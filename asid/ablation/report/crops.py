@@ -62,7 +62,8 @@ def find_examples(results: StudyResults) -> list[Example]:
         return [Example(row["data"], row["image"], row["image"]) for row in images]
     chosen: dict[tuple[str, str], list[tuple[str, str]]] = {}
     for title, row in (("best", ranked[0]), ("worst", ranked[-1])):
-        reason = f"{title} change {row['variant']}, {style.signed(row['change'], 2)} dB"
+        # Over seeds: the PSNR under the crops is that of one of them, and may point the other way.
+        reason = f"{title} mean change {row['variant']}, {style.signed(row['change'], 2)} dB"
         chosen.setdefault((row["data"], row["image"]), []).append((reason, row["variant"]))
     examples = []
     for (data, image), reasons in chosen.items():

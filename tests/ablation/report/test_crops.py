@@ -17,8 +17,8 @@ def test_the_best_and_the_worst_image_are_shown(tmp_path: Path) -> None:
     best, worst = find_examples(results)
     # ant: no_sharing +1, 100%-meso -0.5; bee: no_sharing +0.5, 100%-meso -0.5
     assert (best.image, best.variants) == ("ant", ("no_sharing",))
-    assert best.reason == "ant: best change no_sharing, +1.00 dB"
-    assert worst.reason == "bee: worst change 100%-meso, −0.50 dB"
+    assert best.reason == "ant: best mean change no_sharing, +1.00 dB"
+    assert worst.reason == "bee: worst mean change 100%-meso, −0.50 dB"
     crops = draw_best_and_worst(results)
     titles = [[ax.get_title() for ax in part.axes] for part in crops.figure.subfigs]
     assert titles[0] == [
@@ -41,8 +41,8 @@ def test_a_trained_reference_is_shown_with_the_seed_of_the_others(tmp_path: Path
 
 def test_an_example_names_its_set_if_there_are_several(tmp_path: Path) -> None:
     best, worst = find_examples(load_results(make_study(tmp_path, sets=("set_5", "set_14"))))
-    assert (best.data, best.reason) == ("set_5", "ant (set_5): best change no_sharing, +1.00 dB")
-    assert (worst.data, worst.reason) == ("set_14", "bee (set_14): worst change 100%-meso, −0.50 dB")
+    assert (best.data, best.reason) == ("set_5", "ant (set_5): best mean change no_sharing, +1.00 dB")
+    assert (worst.data, worst.reason) == ("set_14", "bee (set_14): worst mean change 100%-meso, −0.50 dB")
 
 
 def test_best_and_worst_on_one_image_share_a_row(tmp_path: Path) -> None:
@@ -52,7 +52,7 @@ def test_best_and_worst_on_one_image_share_a_row(tmp_path: Path) -> None:
             images["bee"] += change
     (example,) = find_examples(load_results(make_study(tmp_path, psnr)))
     assert (example.image, example.variants) == ("bee", ("more", "less"))
-    assert example.reason == "bee: best change more, +0.60 dB; worst change less, −0.60 dB"
+    assert example.reason == "bee: best mean change more, +0.60 dB; worst mean change less, −0.60 dB"
 
 
 def test_without_a_base_the_first_images_are_shown(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""``asid ablate plan | run | status | watch | resume | retry | clean | diff | schema``: studies of many runs."""
+"""``asid ablate plan | run | status | watch | resume | retry | clean | diff | note | schema``: studies of many runs."""
 
 import json
 import math

@@ -24,7 +24,7 @@ from asid.model.observe import module_outputs
 
 Step = tuple[int, int]
 """Group and distillation step, from 0."""
-TOKENS_OF_ANOTHER_PLACE = "shuffled tokens"
+SHUFFLED_TOKENS = "shuffled tokens"
 
 
 @dataclass(frozen=True)
@@ -134,7 +134,7 @@ def token_similarity(
         between,
         {
             "untrained network": np.array([debiased_cka(own[at], start[at]) for at in places]),
-            TOKENS_OF_ANOTHER_PLACE: np.array([debiased_cka(own[at], shuffled(at)) for at in places]),
+            SHUFFLED_TOKENS: np.array([debiased_cka(own[at], shuffled(at)) for at in places]),
         },
         {name: np.array([debiased_cka(own[at], tokens[at]) for at in places]) for name, tokens in alike.items()},
     )

@@ -54,7 +54,7 @@ def _acquire(folder: Path, wait: float) -> AbstractContextManager[object]:
         owner = _owner(folder)
         if owner and owner.lives() is False:
             wait = max(wait, _LEAVING)
-        who = f"{owner or 'another process'} is training in {folder}"
+        who = f"{owner or 'another process'} is working in {folder}"
         if wait:
             LOGGER.warning("%s: waiting up to %g s for its end", who, wait)
         try:

@@ -165,7 +165,7 @@ def test_a_folder_in_which_another_process_trains_is_left_alone(
         with monkeypatch.context() as patch:
             patch.setattr(experiment, "data_manifests", lambda _: pytest.fail("a large data set would be read first"))
             ended = cli("train", folder)
-            with pytest.raises(ValueError, match="is training in") as caught:
+            with pytest.raises(ValueError, match="is working in") as caught:
                 train_and_score(config, folder, progress=False, wait=0.1)
         assert (ended.status, ended.out) == (2, "")
         assert ended.err.startswith(f"error: {who}")

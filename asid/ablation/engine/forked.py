@@ -87,7 +87,7 @@ def fork_kernel(command: list[str], environment: dict[str, str], folder: str | N
 
 
 _CHOOSES_GPUS = "CUDA_VISIBLE_DEVICES"
-"""Variable by which a worker is given its GPU: kernels that use one are started afresh, CUDA does not bear a fork."""
+"""Variable by which a worker is given its GPU: kernels that use one start afresh, CUDA does not survive a fork."""
 
 
 def _serve(arguments: list[str], environment: dict[str, str], folder: str | None) -> None:

@@ -50,16 +50,21 @@ def _looks(results: StudyResults) -> list[str]:
         return []
     looks = found.until.looks
     fell = {look: [name for name in found.decided if found.looks[name] == look] for look in range(1, len(looks) + 1)}
-    sentences = [f"look {look} ({looks[look - 1]} seeds): {', '.join(names)}" for look, names in fell.items() if names]
-    sentences += [f"open: {', '.join(found.open)}"] if found.open else []
+    at = [f"look {look} ({looks[look - 1]} seeds): {', '.join(names)}" for look, names in fell.items() if names]
     last = [name for name in found.of_variant if name not in (*found.decided, *found.open)]
-    sentences += [f"undecided at the last look: {', '.join(last)}"] if last else []
     declared = "declared before the first run"
     if late := results.plan.finished_before_looks:
-        declared = f"declared after {late} runs: its error rates hold only if nobody had looked at these"
+        runs, these = ("run", "it") if late == 1 else ("runs", "these")
+        declared = f"declared after {late} {runs}: its error rates hold only if nobody had looked at {these}"
+    sentences = [
+        f"Looks at {_list(looks)} seeds, {declared}.",
+        f"Verdicts on all evaluation sets fell at {'; '.join(at)}." if at else "",
+        f"Open: {', '.join(found.open)}." if found.open else "",
+        f"Undecided at the last look: {', '.join(last)}." if last else "",
+    ]
     total, spared = len(results.plan.runs), len(found.spared)
     return [
-        f"Looks at {_list(looks)} seeds, {declared}. Verdicts on all evaluation sets fell at {'; '.join(sentences)}.",
+        " ".join(filter(None, sentences)),
         f"{total - spared} of {total} runs are enough{' so far' if found.open else ''}: {spared} "
         f"({spared / total:.0%}) are saved.",
     ]
@@ -219,7 +224,8 @@ def _references(results: StudyResults, statistics: Statistics) -> list[str]:
 
 
 def _detectable(statistics: Statistics) -> list[str]:
-    sizes = [(result.detectable, name) for name, result in statistics.comparisons.items() if result.n > 1]
+    known = {name: result.detectable for name, result in statistics.comparisons.items()}
+    sizes = [(size, name) for name, size in known.items() if not math.isnan(size)]
     if not sizes:
         return []
     (low, easiest), (high, hardest) = min(sizes), max(sizes)

@@ -104,7 +104,8 @@ def test_a_report_says_at_which_look_verdicts_fell_and_what_was_saved(tmp_path: 
     done = {"base": 8, "much": 8, "nothing": 3, "unclear": 8}
     results = load_results(write(tmp_path, done))
     fell, saved = overview(results)[:2]
-    assert "look 1 (3 seeds): much, nothing; look 3 (8 seeds): unclear" in fell
+    assert "fell at look 1 (3 seeds): much, nothing; look 3 (8 seeds): unclear." in fell
+    assert "Open" not in fell
     assert saved == "22 of 32 runs are enough: 10 (31%) are saved."
     assert any("much seed 3" in sentence for sentence in describe(results)), "what was trained for nothing"
     shown = {row["variant"]: row for row in to_text(results.table).to_dict("records")}
@@ -116,4 +117,7 @@ def test_a_report_says_at_which_look_verdicts_fell_and_what_was_saved(tmp_path: 
     waiting = load_results(write(tmp_path / "early", {"base": 2, "much": 2, "nothing": 1, "unclear": 0}))
     assert set(waiting.table["verdict"].dropna()) == {"base", "waiting"}
     assert r"\textsuperscript{\ddag}" in to_latex(waiting)
-    assert "No verdict before the first look: much" in " ".join(conclude(waiting))
+    said = " ".join(conclude(waiting))
+    assert "No verdict before the first look: much" in said
+    assert "Open: much, nothing, unclear." in said
+    assert not any(words in said for words in ("nan", "fell at", "Undecided at the last look"))

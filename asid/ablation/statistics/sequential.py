@@ -77,6 +77,8 @@ class _Hypothesis:
     look: int = 0
     """The last look that it took part in, from 1."""
     verdict: Verdict = "waiting"
+    p_holm: float = 1.0
+    """The Holm-adjusted ``p`` that the verdict rests on: of its look, like the verdict."""
 
 
 def compare_at_looks(
@@ -131,14 +133,13 @@ def compare_at_looks(
             for variant in taking_part if seen.size else []:
                 _look(family[index, variant], paired_differences(seen[variant], seen[base]), until, look, margin)
         _decide(list(family.values()), until, look)
-    adjusted = dict(zip(family, holm([hypothesis.p for hypothesis in family.values()]).tolist(), strict=True))
 
     def result(index: int, variant: int) -> Comparison | None:
         key = (index, variant)
         if variant == base:
             return None
         if family[key].look:
-            return _seen(family[key], adjusted[key], until, margin, level)
+            return _seen(family[key], until, margin, level)
         return _waiting(scores[index][[variant, base], : until.looks[0]], margin, level)
 
     return [[result(index, variant) for variant in range(len(of_set))] for index, of_set in enumerate(scores)]
@@ -154,21 +155,22 @@ def _look(hypothesis: _Hypothesis, pair: NDArray[np.float64], until: Until, look
 
 
 def _decide(family: Sequence[_Hypothesis], until: Until, look: int) -> None:
-    """Give those that took part in a look their verdicts."""
+    """Give those that took part in a look their verdicts, and the p-values that these rest on."""
     for hypothesis, p in zip(family, holm([hypothesis.p for hypothesis in family]), strict=True):
         if hypothesis.look != look:
             continue
+        hypothesis.p_holm = float(p)
         if p < until.alpha:
             hypothesis.verdict = "better" if hypothesis.sign > 0 else "worse"
         else:
             hypothesis.verdict = "equivalent" if hypothesis.p_equivalent < until.alpha else "undecided"
 
 
-def _seen(hypothesis: _Hypothesis, p_holm: float, until: Until, margin: float, level: float) -> Comparison:
+def _seen(hypothesis: _Hypothesis, until: Until, margin: float, level: float) -> Comparison:
     """The comparison at the last look that a hypothesis took part in."""
     pair, look = hypothesis.differences, hypothesis.look
     return replace(
-        compare_pair(pair, p_holm, margin, level),
+        compare_pair(pair, hypothesis.p_holm, margin, level),
         seeds=seed_interval(pair, 1 - look_level(until, look, 1 - level)),
         p_equivalent=hypothesis.p_equivalent,
         detectable=smallest_detectable(pair, look_level(until, look, until.alpha)),

@@ -97,6 +97,19 @@ def test_what_is_trained_after_a_verdict_changes_nothing() -> None:
     assert compare_at_looks([scores], 0, Until()) == compare_at_looks([changed], 0, Until())
 
 
+def test_the_p_value_beside_a_verdict_is_that_of_its_look() -> None:
+    """What others show later would take the adjusted p of a variant that was equivalent first below alpha."""
+    base = np.full((8, 1), 30.0)
+    equivalent = base + 0.0076 + 0.00173 * np.array([[-1], [0], [1], [0], [0], [0], [0], [0]])
+    found_late = base + np.array([[0.5], [2.0], [3.5], [2.0], [2.0], [2.0], [2.0], [2.0]])
+    results = compare_at_looks([np.stack([base, equivalent, found_late])], 0, Until())[0]
+    assert [(found.verdict, found.look) for found in results if found] == [("equivalent", 1), ("better", 3)]
+    assert results[1] is not None
+    alone = smallest_alpha(Until(), 1, results[1].p_t)
+    assert alone < 0.05, "or the family would not matter"
+    assert results[1].p_holm == pytest.approx(2 * alone)
+
+
 def test_a_missing_variant_counts_in_the_family_and_takes_no_verdict_back() -> None:
     scores = grow(noise=0.004, changes=(0.05, 0.5, 0.5))
     whole, part = (compare_at_looks([s], 0, Until())[0] for s in (scores, without(scores, {2: 2, 3: 0})))

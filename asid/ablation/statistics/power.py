@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import optimize, special, stats
 
+from asid.ablation.statistics.factorial import find_interactions
 from asid.ablation.statistics.noise import Noise, configuration_key
 from asid.ablation.statistics.paired import detectable_shift
 from asid.ablation.statistics.sequential import look_level
@@ -32,7 +33,7 @@ class Design:
     """How the changes of a study are tested."""
 
     comparisons: int
-    """Variants times evaluation sets: the family that p-values are adjusted for."""
+    """Variants, and without looks interactions, times evaluation sets: the family that p-values are adjusted for."""
     seeds: int
     """Seeds of each variant; with looks, at most."""
     until: Until | None = None
@@ -89,7 +90,7 @@ def seeds_needed(
     Args:
         change: True mean change, in dB.
         noise: Standard deviation of the change from seed to seed, in dB.
-        comparisons: Variants times evaluation sets.
+        comparisons: See :class:`Design`.
         alpha: Level of the family.
         power: Probability of finding the change.
     """
@@ -125,8 +126,10 @@ class StudyPower:
     def __init__(self, study: Study, noise: Noise, given: float | None = None) -> None:
         self.study, self.noise, self.given = study, noise, given
         base = study.run_config(study.base_name)
-        comparisons = (len(study.variants) - 1) * len(base.evaluate.data)
         until = study.config.until
+        levels = {name: variant.levels for name, variant in study.variants.items() if variant.levels}
+        interactions = 0 if until else len(find_interactions(levels, study.base_name))
+        comparisons = (len(study.variants) - 1 + interactions) * len(base.evaluate.data)
         self.design = Design(
             comparisons, len(study.config.seeds), until, until.alpha if until else 0.05, study.config.margin
         )

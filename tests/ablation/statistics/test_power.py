@@ -1,20 +1,25 @@
 """What seeds can detect: power by the noncentral t distribution and by simulation, noise of finished studies."""
 
 import math
+import shutil
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from scipy import stats
 from written_study import make_study, seeded
 
-from asid.ablation.statistics.noise import configuration_key, find_noise
-from asid.ablation.statistics.power import Design, seeds_needed
+from asid.ablation.statistics.noise import Noise, configuration_key, find_noise
+from asid.ablation.statistics.power import Design, StudyPower, seeds_needed
 from asid.ablation.statistics.sequential import compare_at_looks
+from asid.ablation.study.expand import expand
 from asid.ablation.study.plan import read_plan
+from asid.ablation.study.study import StudyConfig
 from asid.ablation.study.until import Until
 
 CHANGES = {"one": [0.1, 0.12, 0.14], "other": [0.0, -0.05, 0.05]}
+SETS = ("set_5", "set_14")
 
 
 @pytest.mark.parametrize(("seeds", "comparisons"), [(3, 1), (5, 4)])
@@ -54,13 +59,30 @@ def test_the_power_over_looks_is_that_of_the_verdicts() -> None:
     assert np.abs(better / studies - promise).max() < 3 * math.sqrt(0.25 / studies)
 
 
+@pytest.mark.parametrize(("until", "comparisons"), [(None, 2 * (3 + 1)), ({"looks": [3, 5]}, 2 * 3)])
+def test_the_family_of_a_factorial_study_has_its_interactions(until: dict[str, Any] | None, comparisons: int) -> None:
+    content = {
+        "name": "s",
+        "question": "What?",
+        "preset": "asid-tiny",
+        "base": {"evaluate": {"data": ["one", "two"]}},
+        "factors": {"esa": [True, False], "position_bias": [True, False]},
+        "until": until,
+    }
+    study = expand(StudyConfig.model_validate(content))
+    assert StudyPower(study, Noise(())).design.comparisons == comparisons
+
+
 def test_noise_is_pooled_from_studies_of_the_same_base(tmp_path: Path) -> None:
-    make_study(tmp_path / "a", seeded(CHANGES)).rename(tmp_path / "study")
+    make_study(tmp_path / "a", seeded(CHANGES), sets=SETS).rename(tmp_path / "study")
     plan = read_plan(tmp_path / "study")
     base = next(run.config for run in plan.runs if run.variant == "base")
     noise = find_noise(tmp_path, base)
     assert noise.studies == ["hand-written"]
     variances = [np.var(values, ddof=1) for values in CHANGES.values()]
     assert noise.of("unknown") == pytest.approx(math.sqrt(np.mean(variances)))
+    assert noise.df == 2 * 2, "of seeds, however many sets they were scored on"
+    shutil.copytree(tmp_path / "study", tmp_path / "taken-over")
+    assert find_noise(tmp_path, base) == noise, "a training counts once"
     assert find_noise(tmp_path, base.override(train={"steps": 71})).spreads == ()
     assert math.isnan(find_noise(tmp_path / "nowhere", base).of(configuration_key(base)))

@@ -49,14 +49,15 @@ def test_looks_find_what_eight_seeds_find_with_fewer_runs(simulation: ModuleType
 
 
 def test_the_tables_hold_their_claims(simulation: ModuleType) -> None:
-    """What is written was simulated, not chosen: this fails when somebody writes worse numbers."""
+    """What is cheap is computed again; of what takes half an hour, this fails when somebody writes worse numbers."""
+    assert table("needed") == simulation.needed()
+    assert table("levels") == simulation.levels()
     chance = 300 * math.sqrt(0.05 * 0.95 / simulation.STUDIES)
     errors = table("errors")
     assert [row[0] for row in errors] == list(simulation.SCHEMES)
-    for _, false, covered, equivalent in errors:
+    for _, false, covered in errors:
         assert percent(false) <= 5 + chance
         assert percent(covered) >= 95 - chance
-        assert percent(equivalent) <= 5 + chance
     for *_, promised, simulated in table("power"):
         assert abs(percent(promised) - percent(simulated)) <= 3
     savings = table("savings")

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from asid.data.images import RGBImage
 from asid.interpret.causal_effect import CausalEffect, causal_effect_map
+from asid.interpret.crops import box_around
 from asid.interpret.local_attribution import Box, LocalAttribution, local_attribution
 from asid.interpret.receptive_field import Pixel, effective_receptive_field, summarise_field, tile_around
 from asid.model.base import Network
@@ -79,17 +80,9 @@ class InfluenceMaps:
 
     def box(self, image: str, pixel: Pixel, given: Input) -> Box:
         """Return the square around an LR pixel, in SR pixels of the image, inside what the network is given."""
-        top, left = (
-            int(
-                np.clip(
-                    self.scale * at - self.box_size // 2,
-                    self.scale * side.start,
-                    self.scale * side.stop - self.box_size,
-                )
-            )
-            for at, side in zip(pixel, self.part(image, pixel, given), strict=True)
-        )
-        return top, left, self.box_size, self.box_size
+        rows, columns = self.part(image, pixel, given)
+        top, left, height, width = self._box_in_part(image, pixel, given)
+        return top + self.scale * rows.start, left + self.scale * columns.start, height, width
 
     def _field(self, model: str, image: str, pixel: Pixel, given: Input) -> NDArray[np.float64]:
         """The effective receptive field of the first SR pixel of an LR pixel, (H, W) of what the network is given."""
@@ -124,8 +117,8 @@ class InfluenceMaps:
     def _box_in_part(self, image: str, pixel: Pixel, given: Input) -> Box:
         """:meth:`box` in SR pixels of what the network is given."""
         rows, columns = self.part(image, pixel, given)
-        top, left, height, width = self.box(image, pixel, given)
-        return top - self.scale * rows.start, left - self.scale * columns.start, height, width
+        size = [self.scale * (side.stop - side.start) for side in (rows, columns)]
+        return box_around((pixel[0] - rows.start, pixel[1] - columns.start), self.scale, self.box_size, size)
 
     def field_table(self, image: str, pixel: Pixel, given: Input) -> pd.DataFrame:
         """Tabulate :func:`asid.interpret.receptive_field.summarise_field` of each network, in LR pixels."""

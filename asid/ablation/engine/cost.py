@@ -218,6 +218,8 @@ class VariantCost:
     """Seeds that another study has trained already."""
     done: int
     """Seeds that are done."""
+    spared: int
+    """Seeds of the rest that no look needs, the last ones."""
     parameters: int
     macs: int
     """Multiply-adds for a 1280×720 output."""
@@ -226,9 +228,19 @@ class VariantCost:
     hours_a_run: float
     """Training, validation and evaluation of one run."""
     hours: float
-    """Those of the runs that are neither done nor reused, one after the other."""
+    """Those of the runs that are left, one after the other."""
     megabytes: float
     """Disk space of all its runs: weights, one checkpoint, SR images and the executed notebook."""
+
+    @property
+    def left(self) -> int:
+        """Seeds to train."""
+        return self.left_of(self.seeds)
+
+    def left_of(self, seeds: int) -> int:
+        """Seeds to train of another number of seeds."""
+        needed = min(seeds, self.seeds - self.spared) if self.spared else seeds
+        return max(needed - self.reused - self.done, 0)
 
 
 @dataclass(frozen=True)
@@ -264,7 +276,7 @@ class StudyCost:
     @property
     def left(self) -> int:
         """Number of runs to train."""
-        return sum(variant.seeds - variant.done - variant.reused for variant in self.variants)
+        return sum(variant.left for variant in self.variants)
 
     @property
     def hours(self) -> float:
@@ -273,7 +285,7 @@ class StudyCost:
 
     def hours_of(self, seeds: int) -> float:
         """Wall-clock hours with another number of seeds."""
-        return sum(max(seeds - row.reused - row.done, 0) * row.hours_a_run for row in self.variants) / self.workers
+        return sum(row.left_of(seeds) * row.hours_a_run for row in self.variants) / self.workers
 
     @property
     def megabytes(self) -> float:
@@ -283,8 +295,8 @@ class StudyCost:
     def fit(self, hours: float) -> Fit:
         """Whether the study fits into ``hours``; otherwise, with how many seeds or steps it would."""
         total, seeds = self.hours, max(variant.seeds for variant in self.variants)
-        fitting = seeds if total <= hours else int(hours / (total / seeds))
-        steps = sum((row.seeds - row.reused - row.done) * row.steps * row.seconds_a_step for row in self.variants)
+        fitting = next(n for n in range(seeds, -1, -1) if n == 0 or self.hours_of(n) <= hours)
+        steps = sum(row.left * row.steps * row.seconds_a_step for row in self.variants)
         training = steps / 3600 / self.workers
         share = min(1.0, max(0.0, (hours - (total - training)) / training)) if training else 1.0
         if total <= hours:
@@ -301,6 +313,7 @@ def estimate(
     speeds: dict[str, Speed],
     reused: Mapping[str, int] | None = None,
     done: Mapping[str, int] | None = None,
+    spared: Mapping[str, int] | None = None,
 ) -> list[VariantCost]:
     """The cost of every variant and trained reference.
 
@@ -310,8 +323,9 @@ def estimate(
         speeds: Measured speed of each.
         reused: Number of seeds of each that another study has trained already.
         done: Number of seeds of each that are done.
+        spared: Number of the other seeds of each that no look needs.
     """
-    reused, done = reused or {}, done or {}
+    reused, done, spared = reused or {}, done or {}, spared or {}
     pixels: dict[tuple[str, ...], int] = {}
     rows = []
     for name in study.run_names:
@@ -329,6 +343,7 @@ def estimate(
         forward = hr_pixels / scale**2 * speed.seconds_a_pixel
         seconds = _START + train.steps * speed.seconds_a_step + forward
         seeds = len(study.config.seeds)
+        left = seeds - sum(known.get(name, 0) for known in (reused, done, spared))
         rows.append(
             VariantCost(
                 variant=name,
@@ -336,12 +351,13 @@ def estimate(
                 seeds=seeds,
                 reused=reused.get(name, 0),
                 done=done.get(name, 0),
+                spared=spared.get(name, 0),
                 parameters=parameters[name],
                 macs=count_macs(config.model),
                 steps=train.steps,
                 seconds_a_step=speed.seconds_a_step,
                 hours_a_run=seconds / 3600,
-                hours=(seeds - reused.get(name, 0) - done.get(name, 0)) * seconds / 3600,
+                hours=left * seconds / 3600,
                 megabytes=seeds * _megabytes(parameters[name], pixels[evaluate.data]),
             )
         )

@@ -11,8 +11,9 @@ from asid.ablation.engine.cluster import ClusterConfig, runs_at_once, threads_ea
 from asid.ablation.engine.cost import StudyCost, disk_megabytes, estimate, measure_speeds, recorded_speed, with_steps
 from asid.ablation.engine.finished import stored_steps
 from asid.ablation.engine.reuse import trained_elsewhere
+from asid.ablation.statistics.looks import read_standing
 from asid.ablation.study.expand import Study
-from asid.ablation.study.plan import plan_runs
+from asid.ablation.study.plan import plan_study
 from asid.ablation.study.study import StudyError
 from asid.config import RunConfig
 from asid.data.images import image_size
@@ -97,20 +98,25 @@ def estimate_cost(
     study = stored_steps(study, folder)
     if study.config.minutes is not None and not set(study.variants) <= set(study.config.steps_of):
         study = with_steps(study, measure_speeds(study, threads, folder, store=False, say=say))
-    runs = plan_runs(study, folder)
+    plan = plan_study(study, folder, Path(study.config.notebook))
+    runs = plan.runs
     finished = {run.label: record for run in runs if (record := run.record())}
+    standing = read_standing(plan, finished)
+    spared = {run.label for run in standing.spared if run.label not in finished} if standing else set()
     trained = {
-        run.label: source for run in runs if run.label not in finished and (source := trained_elsewhere(run, folder))
+        run.label: source
+        for run in runs
+        if run.label not in finished and run.label not in spared and (source := trained_elsewhere(run, folder))
     }
     known = {run.variant: record for run in runs if (record := finished.get(run.label))}
     known |= {run.variant: trained[run.label].record for run in runs if run.label in trained}
-    left = dict.fromkeys(run.variant for run in runs if run.label not in finished and run.label not in trained)
+    left = dict.fromkeys(run.variant for run in runs if run.label not in {*finished, *spared, *trained})
     speeds = measure_speeds(study, threads, folder, store=False, names=left, say=say)
     speeds |= {name: recorded_speed(record) for name, record in known.items() if name not in left}
-    reused, done = (Counter(run.variant for run in runs if run.label in some) for some in (trained, finished))
+    counts = [Counter(run.variant for run in runs if run.label in some) for some in (trained, finished, spared)]
     origins = {label: source.study for label, source in trained.items()}
     say("counting multiply-adds")
-    return StudyCost(at_once, estimate(study, parameters, speeds, reused, done), origins)
+    return StudyCost(at_once, estimate(study, parameters, speeds, *counts), origins)
 
 
 def shorten(study: Study) -> Study:

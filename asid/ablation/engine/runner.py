@@ -13,7 +13,7 @@ from asid.ablation.engine.notebook import check_notebook
 from asid.ablation.engine.outcome import Outcome
 from asid.ablation.engine.progress import Progress
 from asid.ablation.engine.references import score_references
-from asid.ablation.engine.reuse import reuse
+from asid.ablation.engine.reuse import reuse, trained_elsewhere
 from asid.ablation.statistics.looks import read_standing
 from asid.ablation.study.expand import Study
 from asid.ablation.study.plan import Plan, PlannedRun, plan_study, read_plan, write_plan
@@ -92,7 +92,8 @@ def run_study(
                             outcomes[run.label] = Outcome(run.label, error, folder=run.folder)
                             progress.finish(run.label, "failed" if error else "done", failed=bool(error))
         if found := read_standing(plan, _finished(outcomes)):
-            outcomes |= {run.label: Outcome(run.label, spared=True, folder=run.folder) for run in found.spared}
+            for run in found.spared:
+                outcomes.setdefault(run.label, Outcome(run.label, spared=True, folder=run.folder))
     return [outcomes[run.label] for run in plan.runs if run.label in outcomes]
 
 
@@ -106,7 +107,10 @@ def _progress(study: Study, plan: Plan, output: Path, at_once: int, threads: int
 
 
 def _declare_looks(plan: Plan, output: Path) -> Plan:
-    """The plan, with the number of runs that were finished before its looks were declared, as far as it is known."""
+    """The plan, with the number of runs that were finished before its looks were declared, as far as it is known.
+
+    A run counts wherever it was trained: somebody may have looked at the other study.
+    """
     if plan.study.until is None:
         return plan
     try:
@@ -116,7 +120,7 @@ def _declare_looks(plan: Plan, output: Path) -> Plan:
     if before and before.study.until == plan.study.until:
         finished = before.finished_before_looks
     else:
-        finished = sum(run.is_done() for run in plan.runs)
+        finished = sum(bool(run.is_done() or trained_elsewhere(run, output)) for run in plan.runs)
     return plan.model_copy(update={"finished_before_looks": finished})
 
 

@@ -79,7 +79,7 @@ class Plan(Config):
     runs: tuple[PlannedRun, ...]
     """Every run, in the order of the study, trained references last."""
     finished_before_looks: Annotated[int, Field(ge=0)] = 0
-    """Runs that were finished when the looks of the study were declared, or last changed: it is to be none."""
+    """Runs that were finished, here or in another study, when the looks were declared or last changed: should be 0."""
 
     @property
     def name(self) -> str:

@@ -1,6 +1,7 @@
 """Before a study runs: an axis without effect is found, speeds are measured without a trace, the cost adds up."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,7 @@ import yaml
 from paths import ROOT
 
 from asid.ablation.engine import cost as costs
-from asid.ablation.engine.cost import Speed, VariantCost, disk_megabytes, estimate, measure_speed, with_steps
+from asid.ablation.engine.cost import Speed, StudyCost, VariantCost, disk_megabytes, estimate, measure_speed, with_steps
 from asid.ablation.engine.preflight import check_networks
 from asid.ablation.study.expand import Study, expand, load_study
 from asid.ablation.study.study import PROFILES_FILE, StudyConfig, StudyError
@@ -250,6 +251,20 @@ def test_a_trained_reference_has_its_cost_and_the_steps_of_the_base() -> None:
 
 def test_the_hours_are_those_of_all_seeds(cost: Callable[..., VariantCost]) -> None:
     assert cost(seeds=(0, 1, 2)).hours == pytest.approx(3 * cost().hours)
+
+
+def test_a_budget_pays_only_for_the_seeds_that_are_left(cost: Callable[..., VariantCost]) -> None:
+    row = replace(cost(seeds=(0, 1, 2, 3, 4)), done=3, hours_a_run=1.0, hours=2.0)
+    fits = {hours: StudyCost(1, [row], {}).fit(hours) for hours in (0.5, 1.5, 2.0)}
+    assert {hours: (fit.fits, fit.seeds) for hours, fit in fits.items()} == {
+        0.5: (False, 3),
+        1.5: (False, 4),
+        2.0: (True, 5),
+    }
+    decided = replace(row, done=3, spared=2, hours=0.0)
+    assert StudyCost(1, [row, decided], {}).left == 2
+    assert StudyCost(1, [row, decided], {}).fit(1.0).seeds == 4
+    assert [replace(row, done=0, spared=2).left_of(seeds) for seeds in (2, 4)] == [2, 3], "the first three are needed"
 
 
 def test_each_step_takes_its_time(cost: Callable[..., VariantCost]) -> None:

@@ -11,12 +11,15 @@ from command_line import Call
 from paths import TRAIN_VARIANT
 
 from asid.ablation.engine import runner
+from asid.ablation.engine.cluster import ClusterConfig
+from asid.ablation.engine.preflight import estimate_cost
 from asid.ablation.engine.runner import run_study
 from asid.ablation.engine.status import study_states
 from asid.ablation.report.results import load_results
 from asid.ablation.report.sentences import overview
 from asid.ablation.study.expand import Study, load_study
-from asid.ablation.study.plan import PlannedRun, read_plan, write_plan
+from asid.ablation.study.plan import PlannedRun, plan_runs, read_plan, write_plan
+from asid.files import CONFIG, HISTORY, WEIGHTS
 from asid.runs.identity import current_code, data_manifests
 from asid.runs.record import Record, write_record
 
@@ -143,6 +146,26 @@ def test_looks_that_are_declared_late_are_said_to_be(study: Study, execute: Any,
     assert "declared after 14 runs" in overview(load_results(tmp_path / "out"))[0]
     execute(tmp_path / "out", Trainings())
     assert read_plan(tmp_path / "out").finished_before_looks == 14
+
+
+def test_trainings_of_another_study_were_there_before_the_looks(execute: Any, tmp_path: Path) -> None:
+    execute(tmp_path / "one", Trainings())
+    for run in read_plan(tmp_path / "one").runs[:2]:
+        for name in (WEIGHTS, CONFIG, HISTORY):
+            (run.folder / name).write_text("{}")
+    with pytest.raises(KeyboardInterrupt):
+        execute(tmp_path / "two", Trainings(killed_after=0))
+    assert read_plan(tmp_path / "two").finished_before_looks == 2
+
+
+def test_a_run_that_was_done_is_not_called_spared(study: Study, execute: Any, tmp_path: Path) -> None:
+    done = next(run for run in plan_runs(study, tmp_path / "out") if (run.variant, run.seed) == ("much", 1))
+    write(done)
+    outcomes = {outcome.label: outcome for outcome in execute(tmp_path / "out", Trainings())}
+    assert outcomes["much seed 1"].skipped
+    assert outcomes["much seed 2"].spared
+    cost = estimate_cost(study, tmp_path / "out", ClusterConfig())
+    assert (cost.done, cost.left, cost.hours) == (15, 0, 0)
 
 
 def test_a_failed_variant_waits_and_the_others_go_on(execute: Any, tmp_path: Path) -> None:

@@ -10,9 +10,8 @@ import pytest
 from command_line import Call
 from paths import TRAIN_VARIANT
 
-from asid.ablation.engine import runner
+from asid.ablation.engine import cost, preflight, runner
 from asid.ablation.engine.cluster import ClusterConfig
-from asid.ablation.engine.preflight import estimate_cost
 from asid.ablation.engine.runner import run_study
 from asid.ablation.engine.status import study_states
 from asid.ablation.report.results import load_results
@@ -158,14 +157,18 @@ def test_trainings_of_another_study_were_there_before_the_looks(execute: Any, tm
     assert read_plan(tmp_path / "two").finished_before_looks == 2
 
 
-def test_a_run_that_was_done_is_not_called_spared(study: Study, execute: Any, tmp_path: Path) -> None:
+def test_a_run_that_was_done_is_not_called_spared(
+    study: Study, execute: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(preflight, "check_networks", lambda study: dict.fromkeys(study.run_names, 1))
+    monkeypatch.setattr(cost, "count_macs", lambda _: 1)
     done = next(run for run in plan_runs(study, tmp_path / "out") if (run.variant, run.seed) == ("much", 1))
     write(done)
     outcomes = {outcome.label: outcome for outcome in execute(tmp_path / "out", Trainings())}
     assert outcomes["much seed 1"].skipped
     assert outcomes["much seed 2"].spared
-    cost = estimate_cost(study, tmp_path / "out", ClusterConfig())
-    assert (cost.done, cost.left, cost.hours) == (15, 0, 0)
+    plan = preflight.estimate_cost(study, tmp_path / "out", ClusterConfig())
+    assert (plan.done, plan.left, plan.hours) == (15, 0, 0)
 
 
 def test_a_failed_variant_waits_and_the_others_go_on(execute: Any, tmp_path: Path) -> None:

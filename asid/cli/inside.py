@@ -162,10 +162,14 @@ def frequency(
     data_root: RootOption = None,
 ) -> None:
     """Signal-to-noise ratio by spatial frequency, beside bicubic: at which frequencies a network errs."""
-    from asid.model.foreign import find_scale, open_network
+    from asid.model.foreign import find_scale, is_factory, open_network
 
     with _looking_into(", ".join(model)):
-        networks = {name: open_network(name, weights, value_range, device) for name in model}
+        theirs = [name for name in model if is_factory(name)] or model  # those that weights and value range are for
+        networks = {
+            name: open_network(name, *((weights, value_range) if name in theirs else (None, _UNIT)), device)
+            for name in model
+        }
         scales = {find_scale(network) for network in networks.values()}
         if len(scales) != 1:
             raise ValueError(f"expected networks of one scale, got scales {sorted(scales)}")

@@ -155,7 +155,8 @@ def check(folder: Annotated[Path, typer.Argument(help="Folder of a run, of a stu
     for line in checked.problems:
         SafeConsole(stderr=True).print(f"[red]wrong[/red]: {escape(line)}", highlight=False, soft_wrap=True)
     old = f"; {checked.unbound} of the records were written before they held hashes of files" if checked.unbound else ""
-    say(f"{checked.records} records with {checked.files} files compared, {len(checked.problems)} problems{old}")
+    todo = f"; {checked.open} planned runs have no record" if checked.open else ""
+    say(f"{checked.records} records with {checked.files} files compared, {len(checked.problems)} problems{old}{todo}")
     if checked.problems:
         raise typer.Exit(1)
 

@@ -45,8 +45,10 @@ _ABANDONED = 3600.0
 _CHECKSUM = 4
 """Bytes of the checksum, CRC-32, little-endian."""
 
-COUNTS = "complexity-"
-"""How the names of files begin that hold the counted operations of a network (:mod:`asid.runs.counted`)."""
+COUNTS, MACHINE_SPEEDS, RECORDS = "complexity-", "speeds-", "records-"
+"""How the names of files begin that others keep here: the counted operations of a network (:mod:`asid.runs.counted`),
+measured speeds (:mod:`asid.ablation.engine.cost`), and copies of records (:mod:`asid.ablation.report.record_cache`)."""
+_OTHERS = (COUNTS, MACHINE_SPEEDS, RECORDS)
 
 Pixels = NDArray[np.uint8]
 
@@ -212,7 +214,7 @@ def trim_cache() -> None:
 
 
 def _files() -> Iterator[tuple[Path, os.stat_result]]:
-    """The files of the cache: images, those that are being written, and counts of operations.
+    """The files of the cache: images, those that are being written, and what others keep here.
 
     Other processes delete them at any time.
     """
@@ -220,7 +222,7 @@ def _files() -> Iterator[tuple[Path, os.stat_result]]:
     if folder is not None and folder.is_dir():
         with os.scandir(folder) as entries:
             for entry in entries:
-                if entry.name.endswith((".npy", ".partial")) or entry.name.startswith(COUNTS):
+                if entry.name.endswith((".npy", ".partial")) or entry.name.startswith(_OTHERS):
                     with suppress(FileNotFoundError):
                         yield Path(entry.path), entry.stat()
 

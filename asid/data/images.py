@@ -125,8 +125,13 @@ def _check_format(image: ImageFile.ImageFile, path: Path) -> None:
 
 @lru_cache(maxsize=64)
 def _to_srgb(profile: bytes, mode: str) -> ImageCms.ImageCmsTransform | None:
-    """What converts images of ``mode`` with this profile to sRGB; ``None`` if that changes nothing one could see."""
+    """What converts images of ``mode`` with this profile to sRGB; ``None`` if that changes nothing one could see.
+
+    A profile of another colour space is left over from before the image became grey, and says nothing about it.
+    """
     source = ImageCms.ImageCmsProfile(BytesIO(profile))
+    if source.profile.xcolor_space.strip() != {"RGB": "RGB", "L": "GRAY"}[mode]:
+        return None
     transform = ImageCms.buildTransform(source, ImageCms.createProfile("sRGB"), mode, "RGB")
     levels = np.arange(0, 256, 15, dtype=np.uint8)
     grid = np.stack(np.meshgrid(*[levels] * 3), axis=-1).reshape(1, -1, 3) if mode == "RGB" else levels[None]

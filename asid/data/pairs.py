@@ -34,6 +34,7 @@ def read_pair(pair: Pair, scale: int, border: Border = "symmetric") -> tuple[RGB
     photograph = Photograph(pair.hr)
     if pair.lr is None:
         return *photograph.pair(scale, border), f"bicubic {border}"
+    refuse_profile(pair.lr)
     hr = photograph.crop(scale)
     return _read_lr(pair.lr, hr, scale), hr, "file"
 

@@ -15,7 +15,7 @@ def examine(*, quick: bool = False) -> Iterator[Finding]:
     """
     checks: dict[Callable[[], Iterator[Finding]], tuple[str, str]] = dict(CHECKS)
     if not quick:
-        checks[trainings] = ("training", "asid --debug doctor")
+        checks[trainings] = ("training", "asid --debug train FOLDER --set train.steps=2")
     for check, (name, mend) in checks.items():
         try:
             yield from check()

@@ -131,7 +131,10 @@ def check_sets(config: EvalConfig, scale: int, data_root: str | Path | None = No
                     f"{pair.hr}: expected at least {least} pixels per side to be scored at ×{scale}, "
                     f"got {height}×{width} after cropping to a multiple of {scale}"
                 )
-            if pair.lr is not None and (size := image_size(pair.lr)) != (height // scale, width // scale):
+            if pair.lr is None:
+                continue
+            refuse_profile(pair.lr)
+            if (size := image_size(pair.lr)) != (height // scale, width // scale):
                 raise ImageError(
                     f"{pair.lr}: expected {height // scale}×{width // scale} pixels, 1/{scale} of the HR image, "
                     f"got {size[0]}×{size[1]}"

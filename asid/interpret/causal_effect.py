@@ -96,8 +96,8 @@ def causal_effect_map(
     patches = [_Patch(top, left, coarse) for top in range(0, height, coarse) for left in range(0, width, coarse)]
     if samples < 1 or len(patches) * samples > most:
         raise ValueError(
-            f"expected at least one sample, and most of at least {len(patches) * max(samples, 1)}, the passes for "
-            f"patches of {coarse} in an image of {height}×{width}; got {samples} samples and most {most}"
+            f"expected at least one sample, and at least {len(patches) * max(samples, 1)} passes, which patches of "
+            f"{coarse} in an image of {height}×{width} need; got {samples} samples and at most {most} passes"
         )
     pool = [image for image in donors or (lr,) if min(image.shape[:2]) >= coarse]
     if not pool:
@@ -115,7 +115,7 @@ def causal_effect_map(
         effects = measure(patches)
         passes += len(patches) * samples
         for patch, value in zip(patches, effects, strict=True):
-            effect[patch.area] = value * (fine / side) ** 2
+            effect[patch.area] = value * fine**2 / effect[patch.area].size  # smaller at the border of the image
             used_side[patch.area] = side
         if level == len(sides) - 1:
             break

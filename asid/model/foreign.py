@@ -44,7 +44,7 @@ def open_network(
             for a network of this package, whose file has them.
         CheckpointError: The weights cannot be read, or do not fit.
     """
-    if not _is_factory(model):
+    if not is_factory(model):
         if weights is not None or value_range != UNIT_RANGE:
             raise ValueError(f"{model} has its own weights and value range: leave the options out")
         return load_model(model, device)
@@ -55,7 +55,8 @@ def open_network(
     return network.to(torch.device(device)).eval()
 
 
-def _is_factory(model: str) -> bool:
+def is_factory(model: str) -> bool:
+    """Whether ``model`` is ``package.module:factory``, not a network of this package."""
     return re.fullmatch(r"[A-Za-z_][\w.]*:[A-Za-z_]\w*", model) is not None
 
 

@@ -3,10 +3,10 @@
 from collections.abc import Iterator
 from pathlib import Path
 
-from asid.files import ERROR, HEARTBEAT, LOCK, NOTEBOOK, OWNER, RECORD, content_hash
+from asid.files import ERROR, HEARTBEAT, LOCK, NOTE, NOTEBOOK, OWNER, RECORD, content_hash
 from asid.runs.record import Record, read_record
 
-_BESIDE = {RECORD, NOTEBOOK, ERROR, HEARTBEAT, LOCK, OWNER}
+_BESIDE = {RECORD, NOTE, NOTEBOOK, ERROR, HEARTBEAT, LOCK, OWNER}
 """Files of a run that its record does not stand for."""
 
 

@@ -65,7 +65,7 @@ def test_anyones_network_is_looked_into(theirs: Path, crops: Path, photograph: P
     with np.load(theirs / "results/inside/erf.npz") as saved:
         rows, columns = saved["field"].nonzero()
         assert (rows.min(), rows.max(), columns.min(), columns.max()) == (15, 17, 15, 17), "a 3×3 convolution"
-    ended = cli("frequency", crops / "train", *common)
+    ended = cli("frequency", crops / "train", "--model", "asid-tiny", "--value-range", -1, 1, *common)
     assert ended.status == 0, ended.err
     assert "bicubic" in ended.out
     with np.load(theirs / "results/inside/frequency.npz") as saved:

@@ -185,7 +185,8 @@ def test_an_image_can_be_sent_to_a_process_that_loads_data() -> None:
 
 def test_the_command_shows_and_clears_the_cache(cli: Call, folder: Path) -> None:
     image().pixels()
-    (folder / f"{cache.COUNTS}abc.json").write_text("{}")
+    for name in (f"{cache.COUNTS}abc.json", f"{cache.MACHINE_SPEEDS}x.json", f"{cache.RECORDS}1.sqlite"):
+        (folder / name).write_text("{}")
     size = (folder / image().name).stat().st_size
     report = json.loads(cli("data", "cache", "--json").out)
     assert report == {"folder": str(folder), "images": 1, "bytes": size, "limit": 20 * 10**9, "cleared": False}

@@ -143,6 +143,17 @@ def test_colours_of_a_profile_are_converted_or_refused(tmp_path: Path) -> None:
             check(path)
     with pytest.raises(ImageError, match="not a readable image"):
         refuse_profile(profiled(b"no profile")(tmp_path))
+    write_image(tmp_path / "hr.png", np.zeros((2 * len(RNG_IMAGE), 2 * RNG_IMAGE.shape[1], 3), np.uint8))
+    with pytest.raises(ImageError, match=r"profiled\.png: expected sRGB"):
+        read_pair(Pair("pair", tmp_path / "hr.png", profiled(SWAPPED)(tmp_path)), 2)
+
+
+def test_a_colour_profile_of_a_grey_image_is_left_over(tmp_path: Path) -> None:
+    path = tmp_path / "grey.png"
+    grey = RNG_IMAGE[..., 0]
+    Image.fromarray(grey).save(path, icc_profile=SWAPPED)
+    refuse_profile(path)
+    assert np.array_equal(read_image(path, to_srgb=True), np.stack([grey] * 3, axis=-1))
 
 
 @pytest.mark.parametrize(

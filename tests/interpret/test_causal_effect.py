@@ -73,7 +73,7 @@ def test_patches_at_the_border_of_an_image_that_does_not_fit_are_smaller() -> No
     ("changes", "says"),
     [
         ({"coarse": 12, "fine": 8}, "power of two"),
-        ({"most": 3}, "most of at least 8"),
+        ({"most": 3}, "at least 8 passes"),
         ({"box": (30, 0, 8, 8)}, "inside the output"),
         ({"hr": HR[:16]}, "size of the output"),
         ({"hr": LR}, "without an error"),

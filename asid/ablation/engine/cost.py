@@ -14,7 +14,7 @@ from pydantic import Field, TypeAdapter, ValidationError
 
 from asid.ablation.study.expand import Study
 from asid.config import ModelConfig, RunConfig
-from asid.data.cache import cache_folder
+from asid.data.cache import MACHINE_SPEEDS, cache_folder
 from asid.data.sources import find_pairs
 from asid.files import SPEEDS, read_json, write_json
 from asid.model.build import build_network
@@ -189,7 +189,7 @@ def _recent() -> dict[str, Any]:
 
 def _cache() -> Path | None:
     folder = cache_folder()
-    return folder / f"speeds-{platform.node()}-torch-{torch.__version__}.json" if folder else None
+    return folder / f"{MACHINE_SPEEDS}{platform.node()}-torch-{torch.__version__}.json" if folder else None
 
 
 def with_steps(study: Study, speeds: dict[str, Speed]) -> Study:

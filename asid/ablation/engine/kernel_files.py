@@ -7,6 +7,7 @@ business either.
 
 import atexit
 import os
+import platform
 import shutil
 import tempfile
 from contextlib import suppress
@@ -15,7 +16,8 @@ from pathlib import Path
 
 import psutil
 
-_PREFIX = "asid-kernels-"
+_PREFIX = f"asid-kernels-{platform.node()}-"
+"""With the name of the machine: others may share the temporary folder, and their processes cannot be seen from here."""
 
 
 def connection_files() -> Path:

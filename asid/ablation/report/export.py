@@ -93,13 +93,15 @@ def _to_mlflow(results: StudyResults, folder: Path) -> None:
     name = results.plan.study.full_name
     found = client.get_experiment_by_name(name)
     experiment = found.experiment_id if found else client.create_experiment(name)
-    for run in client.search_runs([experiment]):  # of an earlier export
-        client.delete_run(run.info.run_id)
+    while earlier := client.search_runs([experiment], filter_string=f"tags.`{_RUN_ID}` != ''"):  # a page at a time
+        for run in earlier:
+            client.delete_run(run.info.run_id)
     parents: dict[str, str] = {}
     for stored in results.runs:
         record = stored.record
         if record.variant not in parents:
-            parents[record.variant] = client.create_run(experiment, run_name=record.variant).info.run_id
+            parent = client.create_run(experiment, tags={_RUN_ID: "all seeds"}, run_name=record.variant)
+            parents[record.variant] = parent.info.run_id
             client.set_terminated(parents[record.variant])
         tags = {"mlflow.parentRunId": parents[record.variant], _RUN_ID: record.run_id}
         run_id = client.create_run(

@@ -11,12 +11,12 @@ from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
-from asid.data.cache import cache_folder
+from asid.data.cache import RECORDS, cache_folder
 from asid.files import RECORD
 
 LOGGER = logging.getLogger(__name__)
 
-_FILE = "records-1.sqlite"
+_FILE = f"{RECORDS}1.sqlite"
 """The number counts up when what is kept changes."""
 _TABLES = """
 CREATE TABLE IF NOT EXISTS configs (number INTEGER PRIMARY KEY, text TEXT UNIQUE);

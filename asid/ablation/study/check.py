@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from asid.ablation.study.plan import PlannedRun, read_plan
-from asid.files import RECORD, STUDY
+from asid.files import RECORD, STUDY, WEIGHTS
 from asid.runs.check import check_run
 from asid.runs.record import Record
 
@@ -18,6 +18,8 @@ class Checked:
     """Files that valid records stand for."""
     unbound: int = 0
     """Records of format 3, which have no hashes of files."""
+    open: int = 0
+    """Planned runs without a record and without weights: not done yet, or not needed."""
     problems: list[str] = field(default_factory=list)
     """One line for each file that differs, is missing or is foreign."""
 
@@ -43,6 +45,9 @@ def check_results(folder: str | Path) -> Checked:
     if not runs and not studies:
         raise ValueError(f"no {RECORD} and no {STUDY} in {folder}: expected a run, a study, or a folder of these")
     for run in sorted(runs | beside | planned.keys()):
+        if run in planned and not (run / RECORD).exists() and not (run / WEIGHTS).exists():
+            checked.open += 1
+            continue
         record, problems = check_run(run)
         checked.problems += problems
         if record is None:

@@ -1,6 +1,7 @@
 """Temporary files of kernels: where they are, and that none stays."""
 
 import os
+import platform
 import stat
 import subprocess
 import sys
@@ -25,14 +26,18 @@ def temporary(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]
 
 def test_the_folders_of_dead_processes_are_deleted(temporary: Path) -> None:
     ended = subprocess.run([sys.executable, "-c", "import os; print(os.getpid())"], capture_output=True, check=True)
-    dead = temporary / f"asid-kernels-{int(ended.stdout)}-x" / "connections"
-    alive, strange = temporary / f"asid-kernels-{os.getppid()}-x", temporary / "asid-kernels-of-somebody"
-    for folder in (dead, alive, strange):
+    pid, here = int(ended.stdout), f"asid-kernels-{platform.node()}"
+    dead, alive = temporary / f"{here}-{pid}-x" / "connections", temporary / f"{here}-{os.getppid()}-x"
+    elsewhere, strange = temporary / f"asid-kernels-other-{pid}-x", temporary / "asid-kernels-of-somebody"
+    for folder in (dead, alive, elsewhere, strange):
         folder.mkdir(parents=True)
         (folder / "some.json").touch()
     connections = kernel_files.connection_files()
     assert stat.S_IMODE(connections.stat().st_mode) == 0o700
-    assert {path.name for path in temporary.iterdir()} == {alive.name, strange.name, connections.parent.name}
+    assert {path.name for path in temporary.iterdir()} == {
+        *(alive.name, elsewhere.name, strange.name),
+        connections.parent.name,
+    }
     connections.rmdir()  # what cleans a temporary folder may come at any time
     assert kernel_files.connection_files().is_dir()
 

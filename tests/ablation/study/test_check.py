@@ -57,7 +57,6 @@ RUN, OTHER = "runs/base-0", "runs/no_sharing-1"
         (lambda study: flip(study / "study.json"), "study.json", "damaged"),
         (lambda study: (study / RUN / WEIGHTS).unlink(), f"{RUN}/{WEIGHTS}", "missing"),
         (lambda study: (study / RUN / "record.json").unlink(), f"{RUN}/record.json", "missing"),
-        (lambda study: shutil.rmtree(study / RUN), f"{RUN}/record.json", "missing"),
         (lambda study: (study / RUN / "images/set_5/cat.png").touch(), f"{RUN}/images/set_5/cat.png", "foreign"),
         (lambda study: shutil.copytree(study / RUN, study / "runs/x"), "runs/x", "foreign"),
         (lambda study: shutil.copy(study / OTHER / WEIGHTS, study / RUN), f"{RUN}/{WEIGHTS}", "differs"),
@@ -77,6 +76,14 @@ def test_each_damage_is_found_by_the_file_s_name(
     assert any(line.startswith(f"{study / name}") and words in line for line in problems), problems
     if name != "study.json":
         assert len(problems) == 1
+
+
+def test_runs_that_are_not_done_and_notes_are_no_problem(study: Path, cli: Call) -> None:
+    shutil.rmtree(study / RUN)
+    (study / OTHER / "note.txt").write_text("the one with the blue curve")
+    ended = cli("check", study)
+    assert (ended.status, ended.err) == (0, "")
+    assert "1 planned runs have no record" in ended.words
 
 
 def test_records_without_their_files_are_accepted(study: Path) -> None:

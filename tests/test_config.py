@@ -60,6 +60,8 @@ CHANGES: dict[type, dict[str, Any]] = {
         "rates": {"deep": 0.1},
         "steps": 10,
         "batch_size": 8,
+        "optimizer": "muon",
+        "muon_rate": 0.01,
         "learning_rate": 1e-3,
         "betas": [0.9, 0.99],
         "weight_decay": 0.0,

@@ -82,7 +82,12 @@ def fork_kernel(command: list[str], environment: dict[str, str], folder: str | N
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload([*_KERNEL, *modules])
     process = context.Process(target=_serve, args=(command[3:], environment, folder))
-    process.start()
+    try:
+        process.start()
+    except OSError as error:
+        if "AF_UNIX" in str(error):  # the path of the temporary folder is too long for the socket of the fork server
+            return None
+        raise
     return ForkedKernel(process)
 
 

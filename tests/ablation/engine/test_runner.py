@@ -80,6 +80,8 @@ class Finished:
     output: str
     listeners: set[str]
     """Addresses at which its processes accepted connections while it ran."""
+    temporary: Path
+    """The folder of its temporary files."""
 
 
 @contextlib.contextmanager
@@ -112,7 +114,7 @@ def finished(crops: Path, tmp_path_factory: pytest.TempPathFactory) -> Finished:
     path.write_text(STUDY.format(crops, TRAIN_VARIANT))
     study = load_study(path)
     output = io.StringIO()
-    (folder / "temporary").mkdir()
+    temporary = tmp_path_factory.mktemp("t")  # short: Unix names sockets with at most 107 bytes
     with (
         pytest.MonkeyPatch.context() as patch,
         contextlib.redirect_stdout(output),
@@ -122,12 +124,12 @@ def finished(crops: Path, tmp_path_factory: pytest.TempPathFactory) -> Finished:
             sys, "argv", ["asid", "ablate", "run", str(path), "--output", str(folder / "out"), "--workers", "2"]
         )
         patch.setenv("HOME", "/proc")  # not even root can write there
-        patch.setenv("TMPDIR", str(folder / "temporary"))
+        patch.setenv("TMPDIR", str(temporary))
         with pytest.raises(SystemExit) as ended:
             cli.main()
     runs = {run.variant: run for run in plan_runs(study, folder / "out")}
     assert isinstance(ended.value.code, int)
-    return Finished(study, folder / "out", runs, ended.value.code, output.getvalue(), listeners)
+    return Finished(study, folder / "out", runs, ended.value.code, output.getvalue(), listeners, temporary)
 
 
 def without(study: Study, variant: str) -> Study:
@@ -151,7 +153,7 @@ def test_nothing_listens_beyond_this_machine(finished: Finished) -> None:
 
 def test_nothing_temporary_is_left(finished: Finished) -> None:
     """Connection files hold the keys of kernels, and each kernel makes one."""
-    left = [path for path in (finished.folder.parent / "temporary").rglob("*.json") if path.is_file()]
+    left = [path for path in finished.temporary.rglob("*.json") if path.is_file()]
     assert left == []
 
 

@@ -14,6 +14,7 @@ from matplotlib import rc_context
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 from PIL import Image
+from sections import replace_section
 
 from asid.data.crops import detailed_crops
 from asid.data.sources import find_images
@@ -204,12 +205,6 @@ def _mean_and_error(values: NDArray[np.float64]) -> str:
 def _table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     lines = [header, ["---", *["---:"] * (len(header) - 1)], *rows]
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
-
-
-def replace_section(page: str, name: str, content: str) -> str:
-    """The page with ``content`` between the markers ``<!-- name -->`` and ``<!-- end -->``."""
-    before, rest = page.split(f"<!-- {name} -->\n", 1)
-    return f"{before}<!-- {name} -->\n{content}\n<!-- end -->{rest.split('<!-- end -->', 1)[1]}"
 
 
 def write(names: Sequence[str]) -> Iterator[str]:

@@ -23,6 +23,7 @@ import numpy as np
 import pandas as pd
 import torch
 import torch.nn.functional as F
+from sections import replace_section
 from torch import Tensor, nn
 
 from asid.config import TrainConfig, preset
@@ -595,11 +596,10 @@ def _markdown(table: pd.DataFrame) -> str:
 
 
 def write_document(table: Path, document: Path) -> None:
-    """Replace the tables between the markers ``<!-- name -->`` and ``<!-- end -->`` of a document."""
+    """Replace the tables of a document."""
     text = document.read_text()
     for name, content in tables(table).items():
-        before, rest = text.split(f"<!-- {name} -->\n", 1)
-        text = f"{before}<!-- {name} -->\n{content}\n<!-- end -->{rest.split('<!-- end -->', 1)[1]}"
+        text = replace_section(text, name, content)
     document.write_text(text)
 
 

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from scipy import special
+from sections import replace_section
 
 from asid.ablation.report.results import gather_results
 from asid.ablation.statistics.looks import find_standing
@@ -277,11 +278,10 @@ def compute(name: str, studies: int) -> list[list[str]]:
 
 
 def write(name: str, rows: Sequence[Sequence[str]], page: Path = PAGE) -> None:
-    """Replace the table between the markers ``<!-- name -->`` and ``<!-- end -->``."""
+    """Replace a table of the page."""
     lines = [HEADERS[name], ["---"] * len(HEADERS[name]), *rows]
     table = "\n".join(f"| {' | '.join(cells)} |" for cells in lines)
-    before, rest = page.read_text(encoding="utf-8").split(f"<!-- {name} -->\n", 1)
-    write_text(page, f"{before}<!-- {name} -->\n{table}\n<!-- end -->{rest.split('<!-- end -->', 1)[1]}")
+    write_text(page, replace_section(page.read_text(encoding="utf-8"), name, table))
 
 
 def main() -> None:

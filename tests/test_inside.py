@@ -1,24 +1,17 @@
 """docs/inside.md has a place for each section that docs/inside.py measures, filled, with its figure."""
 
-import importlib.util
 import re
 from types import ModuleType
 
 import pytest
-from paths import ROOT
+from paths import DOCS, load_script
 
-DOCS = ROOT / "docs"
 PAGE = (DOCS / "inside.md").read_text(encoding="utf-8")
 
 
 @pytest.fixture(scope="module")
 def inside() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("inside", DOCS / "inside.py")
-    assert spec
-    assert spec.loader
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return load_script("inside")
 
 
 def test_each_section_is_on_the_page_and_has_numbers(inside: ModuleType) -> None:

@@ -1,28 +1,18 @@
 """docs/recipe.md shows the tables of docs/recipe.csv, and the loop that made them runs."""
 
-import importlib.util
-import sys
 from types import ModuleType
 
 import pytest
 import torch
-from paths import ROOT
+from paths import DOCS, load_script
 
 from asid.data.images import RGBImage
 from asid.data.sources import find_images
 
-DOCS = ROOT / "docs"
-
 
 @pytest.fixture(scope="module")
 def recipe() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("recipe", DOCS / "recipe.py")
-    assert spec
-    assert spec.loader
-    module = importlib.util.module_from_spec(spec)
-    sys.modules["recipe"] = module  # dataclasses look their module up
-    spec.loader.exec_module(module)
-    return module
+    return load_script("recipe")
 
 
 def test_the_page_shows_the_tables_of_the_records(recipe: ModuleType) -> None:

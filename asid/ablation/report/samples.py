@@ -64,13 +64,13 @@ def _choose(results: StudyResults) -> list[tuple[str, str, float | None]]:
         images = results.scores[["data", "image"]].drop_duplicates().head(_MOST)
         return [(data, image, None) for data, image in images.itertuples(index=False)]
     largest = means[means.abs().groupby(["data", "image"], sort=False).idxmax()].rename("change").reset_index()
-    ranked = [
+    ranked: list[tuple[str, str, float | None]] = [
         (row["data"], row["image"], float(row["change"]))
         for row in largest.sort_values("change", ascending=False, kind="stable").to_dict("records")
     ]
     if len(ranked) > _MOST:
         ranked = [*ranked[: _MOST // 2], *ranked[-_MOST // 2 :]]
-    return [*ranked]
+    return ranked
 
 
 def _encode(pixels: NDArray[np.uint8]) -> bytes:

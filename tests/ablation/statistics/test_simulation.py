@@ -1,25 +1,15 @@
 """docs/simulation.py: a few of its studies, and the claims of the tables that it wrote."""
 
-import importlib.util
 import math
-import sys
 from types import ModuleType
 
 import pytest
-from paths import ROOT
-
-DOCS = ROOT / "docs"
+from paths import DOCS, load_script
 
 
 @pytest.fixture(scope="module")
 def simulation() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("simulation", DOCS / "simulation.py")
-    assert spec
-    assert spec.loader
-    module = importlib.util.module_from_spec(spec)
-    sys.modules["simulation"] = module  # dataclasses look their module up
-    spec.loader.exec_module(module)
-    return module
+    return load_script("simulation")
 
 
 def table(name: str) -> list[list[str]]:

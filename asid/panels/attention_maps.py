@@ -26,7 +26,7 @@ from asid.interpret.attention_maps import (
 from asid.interpret.similarity import Measure
 from asid.model.pretrained import common_scale
 from asid.panels.networks import open_model
-from asid.panels.panel import Drawing, Panel
+from asid.panels.panel import FIGURES, Drawing, Panel
 from asid.plots import attention_maps as plots
 from asid.plots import style
 
@@ -90,7 +90,7 @@ class AttentionMapPanel(Panel):
         source: str = "samples",
         *,
         photograph: str = "",
-        folder: str | Path = "../results/figures",
+        folder: str | Path = FIGURES,
     ) -> None:
         self.cache = MapCache(models, source)
         first = photograph or next(iter(self.cache.images))
@@ -196,7 +196,7 @@ def _draw_channel(maps: dict[str, ImageAttentionMaps], pixel: Pixel, group: int)
     return figure, arrays
 
 
-def spread_panel(models: Sequence[str], source: str = "samples", *, folder: str | Path = "../results/figures") -> Panel:
+def spread_panel(models: Sequence[str], source: str = "samples", *, folder: str | Path = FIGURES) -> Panel:
     """Entropy and mean distance of attention by layer, with one dot per group that computes its own maps.
 
     Args:
@@ -240,9 +240,7 @@ def spread_panel(models: Sequence[str], source: str = "samples", *, folder: str 
     return Panel("attention-spread", draw, controls, folder)
 
 
-def similarity_panel(
-    models: Sequence[str], source: str = "samples", *, folder: str | Path = "../results/figures"
-) -> Panel:
+def similarity_panel(models: Sequence[str], source: str = "samples", *, folder: str | Path = FIGURES) -> Panel:
     """Similarity of the groups' maps, with one matrix per layer of a network: the premise of attention sharing.
 
     Args:

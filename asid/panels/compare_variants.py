@@ -32,7 +32,7 @@ from asid.ablation.report.results import ReportError, Selection, load_results
 from asid.ablation.report.studies import find_studies, latest_study
 from asid.data.images import ImageError
 from asid.files import write_text
-from asid.panels.panel import Drawing, Panel
+from asid.panels.panel import RESULTS, Drawing, Panel
 from asid.panels.study_html import caption_html, selection_html, selection_note
 from asid.plots.style import colours, new_figure
 
@@ -43,7 +43,7 @@ _CROPS_WIDTH = 10
 _VIEWS = [("forest", "forest"), ("Pareto", "pareto"), ("seeds", "seeds"), ("curves", "curves"), ("crops", "crops")]
 
 
-def compare_variants(results: str | Path = "../results", study: str = "") -> "Comparison":
+def compare_variants(results: str | Path = RESULTS, study: str = "") -> "Comparison":
     """Show the panel on the studies under a folder.
 
     Args:

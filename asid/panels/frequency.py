@@ -10,7 +10,7 @@ from asid.evaluation.spectrum import band_edges
 from asid.interpret.frequency import Spectrum, bicubic_spectrum, error_spectrum
 from asid.model.pretrained import common_scale
 from asid.panels.networks import CropCache, finished_runs, open_model
-from asid.panels.panel import Drawing, Panel
+from asid.panels.panel import FIGURES, RESULTS, Drawing, Panel
 from asid.plots.frequency import plot_bands
 from asid.plots.style import legend_below, new_figure
 
@@ -20,8 +20,8 @@ def frequency_panel(
     source: str = "samples",
     *,
     size: int = 64,
-    results: str | Path = "../results",
-    folder: str | Path = "../results/figures",
+    results: str | Path = RESULTS,
+    folder: str | Path = FIGURES,
 ) -> Panel:
     """Signal-to-noise ratio by frequency, or its change against the first selected network.
 

@@ -17,14 +17,11 @@ from asid.interpret.transplant import Transplants, transplant
 from asid.model.base import Network
 from asid.panels.attention_maps import layer_names
 from asid.panels.networks import CropCache, network_picker, open_model
-from asid.panels.panel import Drawing, Panel
+from asid.panels.panel import FIGURES, RESULTS, Drawing, Panel
 from asid.plots import similarity as similarity_plots
 from asid.plots import style
 from asid.plots import transplant as transplant_plots
 from asid.plots.lesions import plot_error_increase, plot_lesions
-
-FOLDER = "../results/figures"
-RESULTS = "../results"
 
 
 def transplant_panel(
@@ -33,7 +30,7 @@ def transplant_panel(
     *,
     size: int = 48,
     results: str | Path = RESULTS,
-    folder: str | Path = FOLDER,
+    folder: str | Path = FIGURES,
 ) -> Panel:
     """What it costs that groups use each other's attention maps, beside nulls.
 
@@ -100,7 +97,7 @@ def alike_panel(
     size: int = 48,
     seed: int = 0,
     results: str | Path = RESULTS,
-    folder: str | Path = FOLDER,
+    folder: str | Path = FIGURES,
 ) -> Panel:
     """Similarity of maps and of features, with nulls as bands, and the share of the position bias.
 
@@ -183,7 +180,7 @@ def lesion_panel(
     *,
     size: int = 48,
     results: str | Path = RESULTS,
-    folder: str | Path = FOLDER,
+    folder: str | Path = FIGURES,
 ) -> Panel:
     """What each part is worth to a trained network, from worst to best, and where in an image one of them is missed.
 

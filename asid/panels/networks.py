@@ -12,6 +12,7 @@ from asid.interpret.crops import Crops, evaluation_crops
 from asid.model.base import Network
 from asid.model.find import find_checkpoint
 from asid.model.pretrained import load_model
+from asid.panels.panel import RESULTS
 
 
 def open_model(model: str) -> Network:
@@ -34,7 +35,7 @@ def finished_runs(results: str | Path) -> list[str]:
     )
 
 
-def network_picker(models: Sequence[str], results: str | Path = "../results") -> widgets.Dropdown:
+def network_picker(models: Sequence[str], results: str | Path = RESULTS) -> widgets.Dropdown:
     """A dropdown of the given models, and below them the finished runs under ``results``."""
     runs = [(str(Path(run).relative_to(results)), run) for run in finished_runs(results) if run not in models]
     return widgets.Dropdown(options=[*((name, name) for name in models), *runs], description="network")

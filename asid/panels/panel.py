@@ -22,6 +22,10 @@ from asid.plots.style import STYLE, save_figure
 Drawing = tuple[Figure, Mapping[str, NDArray[Any]]]
 """A figure, and the arrays it shows by name; they are saved beside it, so that it can be plotted again."""
 
+RESULTS = "../results"
+FIGURES = f"{RESULTS}/figures"
+"""Where notebooks find studies and save figures, relative to the folder of the notebooks."""
+
 _WORKING = "<i>working …</i>"
 _LOCK = threading.RLock()
 """JupyterLab runs callbacks and cells in different threads, and matplotlib's settings are shared by all threads."""
@@ -60,7 +64,7 @@ class Panel:
         name: str,
         draw: Callable[..., Drawing],
         controls: Mapping[str, widgets.ValueWidget],
-        folder: str | Path = "../results/figures",
+        folder: str | Path = FIGURES,
     ) -> None:
         self.name, self.draw, self.controls, self.folder = name, draw, dict(controls), Path(folder)
         self.drawing: Drawing | None = None

@@ -22,7 +22,7 @@ from asid.data.sources import find_images
 from asid.evaluation.inference import upscale
 from asid.evaluation.metrics import score
 from asid.model.pretrained import load_model
-from asid.panels.panel import Drawing, Panel
+from asid.panels.panel import FIGURES, Drawing, Panel
 from asid.plots import study as plots
 from asid.plots import style
 
@@ -47,9 +47,7 @@ class QuickStart(Panel):
         folder: Where *Save* writes.
     """
 
-    def __init__(
-        self, models: Sequence[str], source: str = "samples", *, folder: str | Path = "../results/figures"
-    ) -> None:
+    def __init__(self, models: Sequence[str], source: str = "samples", *, folder: str | Path = FIGURES) -> None:
         self.photographs = {photograph.name: photograph for photograph in find_images(source)}
         self._uploads = TemporaryDirectory(prefix="asid-")
         self.upload = widgets.FileUpload(accept="image/*", description="your own")

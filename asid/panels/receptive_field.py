@@ -19,7 +19,7 @@ from asid.interpret.local_attribution import Box, LocalAttribution, local_attrib
 from asid.interpret.receptive_field import Pixel, effective_receptive_field, summarise_field, tile_around
 from asid.model.base import Network
 from asid.model.pretrained import common_scale
-from asid.panels.panel import Drawing, Panel
+from asid.panels.panel import FIGURES, Drawing, Panel
 from asid.plots.causal_effect import plot_causal_effect
 from asid.plots.local_attribution import plot_local_attribution
 from asid.plots.lr_image import LRBox, log_norm, plot_location
@@ -267,9 +267,7 @@ def _coarse_side(size: Sequence[int], patches: int) -> int:
     return side
 
 
-def receptive_field_panel(
-    maps: InfluenceMaps, photograph: str, pixel: Pixel, folder: str | Path = "../results/figures"
-) -> Panel:
+def receptive_field_panel(maps: InfluenceMaps, photograph: str, pixel: Pixel, folder: str | Path = FIGURES) -> Panel:
     """Let a person select the photograph, networks, method, input and LR pixel.
 
     A picture takes seconds to compute, and none the second time. The sliders are limited to the smallest image.

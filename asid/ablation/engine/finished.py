@@ -6,6 +6,7 @@ from asid.ablation.engine.outcome import Outcome
 from asid.ablation.engine.references import missing_references
 from asid.ablation.study.expand import Study
 from asid.ablation.study.plan import Plan, PlannedRun, read_plan
+from asid.ablation.study.references import plain_cnn_run
 from asid.runs.identity import run_identity, source_hash
 
 
@@ -42,13 +43,16 @@ def finished_outcomes(study: Study, folder: Path) -> list[Outcome] | None:
 def _is_as_planned(run: PlannedRun, study: Study) -> bool:
     """Whether a stored run is the one that would be planned now.
 
-    The size of a trained reference, for which networks are built, follows from the base and the package's code.
+    The size of a trained reference, for which networks are built, is taken as it is: it follows from the base and from
+    code that ``source`` names.
     """
     if run.source != source_hash() or run.study != study.config.full_name:
         return False
-    if run.variant in study.variants and study.run_config(run.variant, run.seed) != run.config:
-        return False
-    return run_identity(run.config) == run.identity
+    if run.variant in study.variants:
+        config = study.run_config(run.variant, run.seed)
+    else:
+        config = plain_cnn_run(study.run_config(study.base_name, run.seed), run.config.model.num_features)
+    return config == run.config and run_identity(config) == run.identity
 
 
 def _spared(plan: Plan, done: list[str]) -> list[PlannedRun]:

@@ -36,18 +36,22 @@ _RECIPE: dict[str, Any] = {
 _WIDEST = 2048
 
 
-def plain_cnn_run(base: RunConfig) -> RunConfig:
+def plain_cnn_run(base: RunConfig, width: int | None = None) -> RunConfig:
     """The run of ``plain-cnn`` beside a run of the base: the same photographs, patches, steps, batches and evaluation.
 
     Its optimisation is its own: the base's learning rates and start suit the parts of ASID.
+
+    Args:
+        base: The run of the base.
+        width: Channels of the plain CNN, where they are known; otherwise networks are built to find them.
 
     Raises:
         ValueError: The network of ``base`` is not an ASID network, or too small to be matched.
     """
     if not isinstance(base.model, ModelConfig):
         raise ValueError(f"expected an ASID network as the base of a study, got {base.model.network}")
-    train = {**base.train.to_dict(), **_RECIPE}
-    return base.override(model=plain_cnn_of_size(base.model).to_dict(), train=train)
+    model = _plain_cnn(base.model, width) if width else plain_cnn_of_size(base.model)
+    return base.override(model=model.to_dict(), train={**base.train.to_dict(), **_RECIPE})
 
 
 def plain_cnn_of_size(model: ModelConfig) -> PlainCNNConfig:
@@ -56,12 +60,13 @@ def plain_cnn_of_size(model: ModelConfig) -> PlainCNNConfig:
 
     target = size(model, "params")
 
-    def resized(width: int) -> PlainCNNConfig:
-        return PlainCNNConfig(scale=model.scale, num_features=width)
-
     def parameters(width: int) -> int:
-        return size(resized(width), "params")
+        return size(_plain_cnn(model, width), "params")
 
     above = bisect_left(range(1, _WIDEST), target, key=parameters) + 1  # the first width that is not too narrow
     nearest = min((max(1, above - 1), above), key=lambda width: abs(parameters(width) - target))
-    return resized(nearest)
+    return _plain_cnn(model, nearest)
+
+
+def _plain_cnn(model: ModelConfig, width: int) -> PlainCNNConfig:
+    return PlainCNNConfig(scale=model.scale, num_features=width)

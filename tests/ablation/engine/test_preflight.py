@@ -12,8 +12,11 @@ from paths import ROOT
 
 from asid.ablation.engine import cost as costs
 from asid.ablation.engine.cost import Speed, StudyCost, VariantCost, disk_megabytes, estimate, measure_speed, with_steps
+from asid.ablation.engine.finished import finished_outcomes
 from asid.ablation.engine.preflight import check_networks
+from asid.ablation.study import references
 from asid.ablation.study.expand import Study, expand, load_study
+from asid.ablation.study.plan import PlannedRun, plan_study, write_plan
 from asid.ablation.study.study import PROFILES_FILE, StudyConfig, StudyError
 from asid.config import RunConfig
 from asid.model.complexity import count_macs
@@ -155,6 +158,26 @@ def test_no_axis_of_a_committed_study_does_nothing(path: Path) -> None:
     for profile in yaml.safe_load(path.read_text()).get("profiles") or [None]:
         study = load_study(path, profile)
         assert list(check_networks(study)) == study.run_names
+
+
+# Nothing to do
+
+
+def test_a_study_is_not_done_if_the_recipe_of_a_reference_is_another_now(
+    crops: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is no part of the study's file, nor of the code that makes weights."""
+    photographs = {"train": str(crops / "train"), "validation": str(crops / "validation"), "patch_size": 16}
+    sets = {"data": [str(crops / "validation")]}
+    study = make(variants={"no-esa": {"model": {"esa": False}}}, base={"data": photographs, "evaluate": sets})
+    study = study.override(references=["plain-cnn"], seeds=[0])
+    write_plan(plan_study(study, tmp_path, tmp_path / "run.ipynb"), tmp_path)
+    monkeypatch.setattr(PlannedRun, "is_done", lambda _: True)
+    outcomes = finished_outcomes(study, tmp_path)
+    assert outcomes is not None
+    assert [outcome.label for outcome in outcomes] == ["base seed 0", "no-esa seed 0", "plain-cnn seed 0"]
+    monkeypatch.setitem(references._RECIPE, "learning_rate", 0.0041)
+    assert finished_outcomes(study, tmp_path) is None
 
 
 # Speed

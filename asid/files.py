@@ -135,7 +135,7 @@ def json_text(content: Any, indent: int | None = 1) -> str:
 
     Without ``indent``, it is one line.
     """
-    return json.dumps(_finite(content), indent=indent, ensure_ascii=False, allow_nan=False) + "\n"
+    return _dumps(content, indent=indent, ensure_ascii=False) + "\n"
 
 
 def write_json(path: str | Path, content: Any) -> Path:
@@ -168,7 +168,7 @@ _SEAL = "digest"
 
 def _seal(content: dict[str, Any]) -> str:
     """SHA-256 of the content as JSON, whatever its layout."""
-    text = json.dumps(_finite(content), sort_keys=True, separators=(",", ":"), allow_nan=False)
+    text = _dumps(content, sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(text.encode()).hexdigest()
 
 
@@ -263,6 +263,14 @@ def _check_nodes(content: Any, most: int = MOST_NODES["JSON"]) -> None:
             raise ValueError(f"expected at most {most:,} values")
         level = [value for item in containers for value in (item.values() if isinstance(item, dict) else item)]
     raise ValueError(f"expected at most {MOST_LEVELS} levels inside each other")
+
+
+def _dumps(content: Any, **layout: Any) -> str:
+    """JSON as :func:`json_text` says. Few contents have a number that is not finite, and looking at each one is slow."""
+    try:
+        return json.dumps(content, allow_nan=False, **layout)
+    except ValueError:
+        return json.dumps(_finite(content), allow_nan=False, **layout)
 
 
 def _finite(value: Any) -> Any:

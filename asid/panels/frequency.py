@@ -1,6 +1,5 @@
 """A panel of the error by spatial frequency."""
 
-from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
 
@@ -9,14 +8,14 @@ import ipywidgets as widgets
 from asid.evaluation.spectrum import band_edges
 from asid.interpret.frequency import Spectrum, bicubic_spectrum, error_spectrum
 from asid.model.pretrained import common_scale
-from asid.panels.networks import CropCache, finished_runs, open_model
+from asid.panels.networks import CropCache, Models, labelled, network_options, open_model
 from asid.panels.panel import FIGURES, RESULTS, Drawing, Panel
 from asid.plots.frequency import plot_bands
 from asid.plots.style import legend_below, new_figure
 
 
 def frequency_panel(
-    models: Sequence[str],
+    models: Models,
     source: str = "samples",
     *,
     size: int = 64,
@@ -33,10 +32,11 @@ def frequency_panel(
         folder: Where *Save* writes.
     """
     crops = CropCache(source, size)
-    names = [*models, *(run for run in finished_runs(results) if run not in models)]
+    options = network_options(models, results)
+    names = {model: label for label, model in options}
     controls = {
         "networks": widgets.SelectMultiple(
-            options=names, value=tuple(models), rows=min(6, len(names)), description="networks"
+            options=options, value=tuple(labelled(models).values()), rows=min(6, len(options)), description="networks"
         ),
         "view": widgets.Dropdown(options=["SNR", "change of SNR"], description="view"),
     }
@@ -50,13 +50,13 @@ def frequency_panel(
         if not networks:
             raise ValueError("expected at least one network: select one, or several with Ctrl or Cmd")
         scale = common_scale(map(open_model, networks))
-        spectra = {**{name: measure(name) for name in networks}, "bicubic": bicubic_spectrum(crops.at(scale))}
+        spectra = {**{names[model]: measure(model) for model in networks}, "bicubic": bicubic_spectrum(crops.at(scale))}
         values = {name: spectrum.snr for name, spectrum in spectra.items()}
         label = "SNR (dB)"
         if view == "change of SNR":
-            first = values[networks[0]]
+            first = values[names[networks[0]]]
             values = {name: snr - first for name, snr in values.items() if name != "bicubic"}
-            label = f"SNR − that of {networks[0]} (dB)"
+            label = f"SNR − that of {names[networks[0]]} (dB)"
         figure = new_figure(7, 3.4)
         ax = figure.subplots()
         plot_bands(values, scale, ax, label)

@@ -16,7 +16,7 @@ from asid.interpret.similarity import Measure
 from asid.interpret.transplant import Transplants, transplant
 from asid.model.base import Network
 from asid.panels.attention_maps import layer_names
-from asid.panels.networks import CropCache, network_picker, open_model
+from asid.panels.networks import CropCache, Models, NetworkPicker, labelled, network_name, open_model
 from asid.panels.panel import FIGURES, RESULTS, Drawing, Panel
 from asid.plots import similarity as similarity_plots
 from asid.plots import style
@@ -25,7 +25,7 @@ from asid.plots.lesions import plot_error_increase, plot_lesions
 
 
 def transplant_panel(
-    models: Sequence[str],
+    models: Models,
     source: str = "samples",
     *,
     size: int = 48,
@@ -46,7 +46,7 @@ def transplant_panel(
     measure = cache(lambda model: transplant(open_model(model), crops.of(open_model(model))))
     views = {"loss against similarity": _draw_transplants, "matrices": _draw_matrices}
     controls = {
-        "model": network_picker(models, results),
+        "model": NetworkPicker(models, results),
         "view": widgets.Dropdown(options=list(views), description="view"),
     }
 
@@ -55,7 +55,7 @@ def transplant_panel(
         figure = views[view](found, layer_names(network.config))
         note = "" if network.config.attention_sharing == "none" else "; it shares maps: all exchanges are alike"
         images = f"{len(found.images)} crops of {size}×{size} of {source}"
-        figure.suptitle(f"{model}, {found.psnr.mean():.2f} dB on {images}{note}", fontsize=9)
+        figure.suptitle(f"{network_name(model)}, {found.psnr.mean():.2f} dB on {images}{note}", fontsize=9)
         return figure, found.arrays()
 
     return Panel("transplant", draw, controls, folder)
@@ -91,7 +91,7 @@ def _draw_matrices(found: Transplants, layers: Sequence[str]) -> Any:
 
 
 def alike_panel(
-    models: Sequence[str],
+    models: Models,
     source: str = "samples",
     *,
     size: int = 48,
@@ -112,7 +112,7 @@ def alike_panel(
     crops = CropCache(source, size)
     features = "CKA of features"
     controls = {
-        "model": network_picker(models, results),
+        "model": NetworkPicker(models, results),
         "measure": widgets.Dropdown(options=[*get_args(Measure), features], description="measure"),
     }
 
@@ -121,7 +121,7 @@ def alike_panel(
         network = open_model(model)
         others = {
             name: other
-            for name in models
+            for name in labelled(models).values()
             if name != model and (other := open_model(name)).config.scale == network.config.scale
         }
         given = network, crops.of(network), {_label(network, other, name): other for name, other in others.items()}
@@ -143,7 +143,7 @@ def alike_panel(
         similarity_plots.plot_shares(shares.reshape(len(shares), -1), last, "variance of maps explained by the bias")
         labels = [f"{step + 1} {kind}" for step in steps for kind in kinds]
         last.set_xticks(range(len(labels)), labels, rotation=35, ha="right")
-        figure.suptitle(f"{model} on {source}: similarity ({measure}) beside that of nulls", fontsize=9)
+        figure.suptitle(f"{network_name(model)} on {source}: similarity ({measure}) beside that of nulls", fontsize=9)
         style.legend_below(figure, axes[0])
         nulls = {f"null.{name}": values for name, values in found.nulls.items()}
         others = {f"other.{name}": values for name, values in found.others.items()}
@@ -153,7 +153,7 @@ def alike_panel(
 
 
 def _label(network: Network, other: Network, name: str) -> str:
-    return f"another seed: {name}" if network.config == other.config else name
+    return f"another seed: {network_name(name)}" if network.config == other.config else network_name(name)
 
 
 def _plot_similarity(found: MapSimilarity | TokenSimilarity, at: Any, ax: Axes, label: str) -> None:
@@ -175,7 +175,7 @@ def _plot_similarity(found: MapSimilarity | TokenSimilarity, at: Any, ax: Axes, 
 
 
 def lesion_panel(
-    models: Sequence[str],
+    models: Models,
     source: str = "samples",
     *,
     size: int = 48,
@@ -197,11 +197,11 @@ def lesion_panel(
 class _LesionPanel(Panel):
     """The places and images to choose from are those of the network."""
 
-    def __init__(self, models: Sequence[str], crops: CropCache, results: str | Path, folder: str | Path) -> None:
+    def __init__(self, models: Models, crops: CropCache, results: str | Path, folder: str | Path) -> None:
         self._crops = crops
         self._measure = cache(self._lesions)
         controls = {
-            "model": network_picker(models, results),
+            "model": NetworkPicker(models, results),
             "place": widgets.Dropdown(description="lesion", layout=widgets.Layout(width="340px")),
             "photograph": widgets.Dropdown(description="photograph"),
         }
@@ -239,5 +239,7 @@ class _LesionPanel(Panel):
         above.set_axis_off()
         above.set_title(f"{photograph}, HR")
         plot_error_increase(increase, below, f"without {place}\n{style.signed(-found.loss[index, image])} dB here")
-        figure.suptitle(f"{model}, {found.psnr.mean():.2f} dB on {len(found.images)} crops: one part does nothing")
+        figure.suptitle(
+            f"{network_name(model)}, {found.psnr.mean():.2f} dB on {len(found.images)} crops: one part does nothing"
+        )
         return figure, {**found.arrays(), "image": crops.hr[image], "error_increase": increase}

@@ -1,18 +1,28 @@
-"""The networks that the panels of a notebook show: loaded once, also if several panels show them; runs to pick from."""
+"""The networks that the panels of a notebook show: loaded once for all of them, picked by study, variant and seed."""
 
 import os
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
 import ipywidgets as widgets
+import traitlets
 
-from asid.files import RECORD, WEIGHTS
+from asid.files import RECORD, WEIGHTS, read_json
 from asid.interpret.crops import Crops, evaluation_crops
 from asid.model.base import Network
-from asid.model.find import find_checkpoint
+from asid.model.find import find_checkpoint, packaged_models
 from asid.model.pretrained import load_model
 from asid.panels.panel import RESULTS
+
+Models = Sequence[str] | Mapping[str, str]
+"""What :func:`asid.model.find.find_checkpoint` accepts: packaged weights, checkpoints, folders of runs; or by label."""
+
+_CHECKPOINTS = "checkpoints"
+"""Folder of a run with the weights on the way, ``<part of the training>.safetensors``."""
 
 
 def open_model(model: str) -> Network:
@@ -21,24 +31,189 @@ def open_model(model: str) -> Network:
     return _load(path, path.stat().st_mtime_ns)
 
 
-@lru_cache(maxsize=16)
+@lru_cache(maxsize=32)
 def _load(path: Path, modified: int) -> Network:
     return load_model(path, "cpu")
 
 
-def finished_runs(results: str | Path) -> list[str]:
-    """The folders of finished runs under ``results``, sorted."""
-    return sorted(
-        str(Path(folder))
-        for folder, _, files in os.walk(results, followlinks=True)
-        if RECORD in files and WEIGHTS in files
+@dataclass(frozen=True)
+class FinishedRun:
+    """A trained network under a folder of results."""
+
+    folder: Path
+    study: str
+    """Path of the study below the results."""
+    variant: str
+    seed: int
+    training: str
+    """Identity of the training: it tells apart runs that differ in nothing else that is written here."""
+
+    @property
+    def label(self) -> str:
+        """Study, variant and seed in one line."""
+        return f"{self.study}: {self.variant}, seed {self.seed}"
+
+
+def finished_runs(results: str | Path = RESULTS) -> list[FinishedRun]:
+    """The finished runs under ``results`` that have their weights, by study, variant and seed.
+
+    A run whose record cannot be read is left out: ``asid check`` says what is wrong with it.
+    """
+    folders = (Path(folder) for folder, _, files in os.walk(results, followlinks=True) if {RECORD, WEIGHTS} <= {*files})
+    found = (_describe(folder, Path(results)) for folder in folders)
+    return sorted((run for run in found if run), key=lambda run: (run.study, run.variant, run.seed, run.training))
+
+
+def _describe(folder: Path, results: Path) -> FinishedRun | None:
+    record = folder / RECORD
+    try:
+        study, variant, seed, training = _read(record, record.stat().st_mtime_ns)
+    except (ValueError, KeyError, TypeError):
+        return None
+    above = folder.parent.parent if folder.parent.name == "runs" else folder.parent
+    place = above.relative_to(results).as_posix() if above.is_relative_to(results) else above.name
+    return FinishedRun(folder, study if place == "." else place, variant, seed, training)
+
+
+@lru_cache(maxsize=10_000)
+def _read(record: Path, modified: int) -> tuple[str, str, int, str]:
+    """Study, variant, seed and training of a record, which is not verified: that is what scores need, not a name."""
+    content = read_json(record)
+    return (
+        str(content["study"]),
+        str(content["variant"]),
+        int(content["config"]["seed"]),
+        str(content["identity"]["training"]),
     )
 
 
-def network_picker(models: Sequence[str], results: str | Path = RESULTS) -> widgets.Dropdown:
-    """A dropdown of the given models, and below them the finished runs under ``results``."""
-    runs = [(str(Path(run).relative_to(results)), run) for run in finished_runs(results) if run not in models]
-    return widgets.Dropdown(options=[*((name, name) for name in models), *runs], description="network")
+def _folder_of(model: str) -> Path:
+    """The folder of a run that a path leads into; of another model, no folder of a run."""
+    path = Path(model)
+    return path.parent.parent if path.parent.name == _CHECKPOINTS else path
+
+
+def network_name(model: str) -> str:
+    """A short name for a title: of a run its study, variant and seed, and how far it was trained; else ``model``."""
+    folder = _folder_of(model)
+    if model in packaged_models() or not (folder / RECORD).is_file():
+        return model
+    run = _describe(folder, folder.parent.parent.parent)
+    if run is None:
+        return model
+    return run.label if folder == Path(model) else f"{run.label}, {float(Path(model).stem):.0%}"
+
+
+def over_training(model: str) -> dict[str, str]:
+    """The networks that a run kept on the way, and the last one, by the part of the training.
+
+    Empty if ``model`` is no run, or kept none.
+    """
+    folder = _folder_of(model)
+    kept = sorted((folder / _CHECKPOINTS).glob("*.safetensors"), key=lambda path: float(path.stem))
+    if model in packaged_models() or not kept:
+        return {}
+    return {**{f"{float(path.stem):.0%}": str(path) for path in kept}, "100%": str(folder)}
+
+
+def labelled(models: Models) -> dict[str, str]:
+    """Models by label; the label of a run says its study, variant and seed."""
+    return dict(models) if isinstance(models, Mapping) else {network_name(model): model for model in models}
+
+
+def network_options(models: Models, results: str | Path = RESULTS) -> list[tuple[str, str]]:
+    """Options of a list to select several networks from: the given ones, then the finished runs under ``results``."""
+    given = labelled(models)
+    runs = ((f"{run.study}: {run.variant}, seed {seed}", str(run.folder)) for run, seed in _runs(results, given))
+    return [*given.items(), *runs]
+
+
+def _runs(results: str | Path, given: Mapping[str, str]) -> list[tuple[FinishedRun, str]]:
+    """The finished runs that are not given, and what their seed is called: it also tells apart what is alike else."""
+    runs = [run for run in finished_runs(results) if str(run.folder) not in given.values()]
+    labels = Counter(run.label for run in runs)
+    return [(run, f"{run.seed}" if labels[run.label] == 1 else f"{run.seed} ({run.training})") for run in runs]
+
+
+_Choice = tuple[str, str, str, str]
+"""Network or study, variant, seed and part of the training; empty from where there is nothing to choose."""
+
+
+class NetworkPicker(widgets.HBox):
+    """Dropdowns that pick one network: a given one, other packaged weights, or a run by study, variant and seed.
+
+    A run that kept weights on the way has one more dropdown, for the part of the training. Dropdowns with nothing to
+    choose are hidden. ``value`` is what :func:`open_model` accepts; set it to pick a network by program.
+
+    Args:
+        models: The networks to offer first; the first of them is picked.
+        results: Where finished runs are looked for.
+        description: Label of the first dropdown.
+        nothing: Label of an option for no network, with the value ``""``; it is then offered and picked first.
+    """
+
+    value = traitlets.Unicode()
+
+    def __init__(
+        self, models: Models, results: str | Path = RESULTS, *, description: str = "network", nothing: str = ""
+    ) -> None:
+        self._choices = dict(_choices(labelled(models), results, nothing))
+        names = (description, *_LEVELS)
+        self._levels = [widgets.Dropdown(description=name, layout={"width": "max-content"}) for name in names]
+        for level in self._levels[1:]:
+            level.style.description_width = "initial"
+        self._filling = False
+        first = next(iter(self._choices))
+        super().__init__(self._levels, layout=widgets.Layout(flex_flow="row wrap"), value=first)
+        self._fill(self._choices[first])
+        for level in self._levels:
+            level.observe(lambda _: self._follow(), names="value")
+
+    @traitlets.validate("value")
+    def _check(self, proposal: Any) -> str:
+        if proposal["value"] not in self._choices:
+            raise traitlets.TraitError(f"expected one of {', '.join(self._choices)}, got {proposal['value']!r}")
+        return str(proposal["value"])
+
+    @traitlets.observe("value")
+    def _show(self, change: Any) -> None:
+        self._fill(self._choices[change["new"]])
+
+    def _follow(self) -> None:
+        """Take over what was chosen in a dropdown."""
+        if not self._filling:
+            self._fill(tuple(level.value or "" for level in self._levels))  # type: ignore[arg-type]
+
+    def _fill(self, wanted: _Choice) -> None:
+        """Offer what there is below each level, choose what is wanted or else the first; of the parts the last."""
+        self._filling = True
+        left = dict(self._choices)
+        for index, level in enumerate(self._levels):
+            options = list(dict.fromkeys(choice[index] for choice in left.values()))
+            chosen = wanted[index] if wanted[index] in options else options[-1 if index == 3 else 0]
+            if list(level.options) != options:
+                level.options = options
+            level.value = chosen
+            level.layout.display = "none" if options == [""] else "flex"
+            left = {model: choice for model, choice in left.items() if choice[index] == chosen}
+        self._filling = False
+        (self.value,) = left
+
+
+_LEVELS = ("variant", "seed", "trained")
+
+
+def _choices(given: Mapping[str, str], results: str | Path, nothing: str) -> Iterator[tuple[str, _Choice]]:
+    if nothing:
+        yield "", (nothing, "", "", "")
+    for label, model in given.items():
+        yield model, (label, "", "", "")
+    for model in packaged_models():
+        if model not in given.values():
+            yield model, (model, "", "", "")
+    for run, seed in _runs(results, given):
+        for part, model in (over_training(str(run.folder)) or {"": str(run.folder)}).items():
+            yield model, (f"study {run.study}", run.variant, seed, part)
 
 
 class CropCache:

@@ -8,7 +8,7 @@ from skimage import data
 
 from asid.config import preset
 from asid.data.images import write_image
-from asid.files import RECORD, WEIGHTS
+from asid.files import RECORD, WEIGHTS, write_json
 from asid.interpret.crops import evaluation_crops
 from asid.interpret.frequency import error_spectrum
 from asid.interpret.lesions import error_increase, places_of
@@ -32,7 +32,8 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     config = preset("asid-tiny", num_groups=2, distillation_steps=1)
     for seed, run in enumerate(("mine", "unfinished")):
         save_checkpoint(ASID(config, seed=seed), folder / "results" / "study" / run / WEIGHTS)
-    (folder / "results" / "study" / "mine" / RECORD).write_text("{}")
+    record = {"study": "study", "variant": "base", "config": {"seed": 0}, "identity": {"training": "0"}}
+    write_json(folder / "results" / "study" / "mine" / RECORD, record)
     save_checkpoint(ASID(config.override(attention_sharing="none")), folder / "own.safetensors")
     save_checkpoint(ASID(config.override(scale=3)), folder / "x3.safetensors")
     return folder
@@ -55,11 +56,8 @@ def shown(panel: Panel) -> dict[str, np.ndarray]:
     return dict(panel.drawing[1])
 
 
-def mine(panel: Panel) -> str:
-    """The only finished run, which is offered by its path below the results."""
-    ((label, run),) = panel.controls["model"].options[2:]
-    assert label == "study/mine"
-    return str(run)
+def mine(arguments: dict[str, object]) -> str:
+    return str(Path(str(arguments["results"])) / "study" / "mine")
 
 
 def test_transplants_of_the_chosen_network_are_shown_and_saved(arguments: dict[str, object]) -> None:
@@ -73,7 +71,7 @@ def test_transplants_of_the_chosen_network_are_shown_and_saved(arguments: dict[s
     panel.save()
     with np.load(Path(str(arguments["folder"])) / "transplant.npz") as saved:
         assert {f"null_loss.{name}" for name in NULLS} <= set(saved)
-    panel.controls["model"].value = mine(panel)
+    panel.controls["model"].value = mine(arguments)
     assert (shown(panel)["loss"] == 0).all(), "it shares its maps"
 
 
@@ -82,7 +80,7 @@ def test_similarity_of_maps_and_of_features(arguments: dict[str, object]) -> Non
     assert shown(panel)["between"].shape == (2, 2, 2)
     panel.controls["measure"].value = "CKA of features"
     assert shown(panel)["between"].shape == (2, 2)
-    panel.controls["model"].value = mine(panel)
+    panel.controls["model"].value = mine(arguments)
     arrays = shown(panel)
     assert [name for name in arrays if name.startswith("other.")] == [f"other.{arguments['models'][0]}"]  # type: ignore[index]
     assert np.isnan(arrays["bias_share"][1]).all()
@@ -111,7 +109,7 @@ def test_errors_by_frequency_of_several_networks(arguments: dict[str, object]) -
     crops = evaluation_crops(str(arguments["source"]), 2, 16)
     np.testing.assert_array_equal(shown(panel)[f"{model}.error"], error_spectrum(open_model(model), crops).error)
     before = panel.picture.value
-    panel.controls["networks"].value = panel.controls["networks"].options
+    panel.controls["networks"].value = [model, mine(arguments)]
     panel.controls["view"].value = "change of SNR"
     assert panel.picture.value != before
     panel.controls["networks"].value = ()

@@ -377,6 +377,8 @@ class TrainConfig(Config):
     """Steps between validations."""
     checkpoint_every: Steps = 1000
     """Steps between checkpoints from which an interrupted run resumes."""
+    checkpoints: Annotated[tuple[Annotated[float, Field(gt=0, lt=1)], ...], Field(max_length=20)] = ()
+    """Parts of the training, in growing order, after which the network is kept and later scored, e.g. [0.25, 0.5]."""
     precision: Precision = "32-true"
     """Arithmetic of the training step, as Lightning names it."""
     compile: bool = False
@@ -398,6 +400,13 @@ class TrainConfig(Config):
         if low >= high:
             raise ValueError(f"expected [black, white] with black below white, got {list(value_range)}")
         return value_range
+
+    @field_validator("checkpoints")
+    @classmethod
+    def _check_checkpoints(cls, checkpoints: tuple[float, ...]) -> tuple[float, ...]:
+        if list(checkpoints) != sorted(set(checkpoints)):
+            raise ValueError(f"expected different parts in growing order, got {list(checkpoints)}")
+        return checkpoints
 
     @field_validator("rates")
     @classmethod
@@ -450,6 +459,8 @@ class EvalConfig(InferenceConfig):
     """Border rule of the bicubic reduction that makes LR images if a set has no LR files."""
     protocol: Protocol = "psnr-y/ssim-y crop=scale"
     """How SR and HR images are compared: on luma or on RGB, with ``scale`` pixels cropped at each border."""
+    also_tile: Annotated[int, Field(ge=8, le=65_536)] | None = None
+    """Side of tiles, in LR pixels, in which each image is scored a second time, to tell what tiles cost; null: not."""
 
     @field_validator("data")
     @classmethod
@@ -457,6 +468,12 @@ class EvalConfig(InferenceConfig):
         if not data:
             raise ValueError("expected at least one evaluation set, got none")
         return data
+
+    @model_validator(mode="after")
+    def _check_second_tile(self) -> Self:
+        if self.also_tile is not None and self.overlap >= self.also_tile:
+            raise ValueError(f"expected an overlap smaller than also_tile {self.also_tile}, got {self.overlap}")
+        return self
 
     @model_validator(mode="after")
     def _check_names(self) -> Self:

@@ -28,6 +28,8 @@ HISTORY = "history.csv"
 """The training curves, one row per hundredth of the steps. Other processes read the progress from it."""
 WEIGHTS = "model.safetensors"
 """The trained network."""
+CHECKPOINTS = "checkpoints"
+"""Folder of the networks kept after parts of the training, ``<part>.safetensors``."""
 CHECKPOINT = "training.ckpt"
 """The state from which an interrupted training resumes; deleted when the training is done."""
 

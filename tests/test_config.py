@@ -71,6 +71,7 @@ CHANGES: dict[type, dict[str, Any]] = {
         "ema_decay": 0.999,
         "validate_every": 10,
         "checkpoint_every": 10,
+        "checkpoints": [0.25, 0.5],
         "precision": "bf16-mixed",
         "compile": True,
         "accelerator": "cpu",
@@ -87,6 +88,7 @@ CHANGES: dict[type, dict[str, Any]] = {
         "blend": "smooth",
         "ensemble": True,
         "precision": "bf16-mixed",
+        "also_tile": 32,
     },
     RunConfig: {
         "model": {"scale": 4},

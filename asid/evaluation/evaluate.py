@@ -11,7 +11,7 @@ from typing import Any
 
 import pandas as pd
 
-from asid.config import DataConfig, EvalConfig, Protocol
+from asid.config import DataConfig, EvalConfig, InferenceConfig, Protocol
 from asid.data.images import ImageError, RGBImage, image_size, read_image, refuse_profile, write_image
 from asid.data.layouts import Pair
 from asid.data.linear import fit_to_photographs, linear_upscale
@@ -31,6 +31,10 @@ SCORES = ["data", "image", "psnr", "ssim"]
 """The columns of a table of scores: name of the set, name of the image, PSNR in dB, SSIM."""
 UNIFORM = "psnr_uniform_maps"
 """Column: PSNR in dB of the network with uniform attention maps; NaN if it has no spatial attention to replace."""
+TILED = "psnr_in_tiles"
+"""Column: PSNR in dB of the network applied in the tiles of ``also_tile``."""
+AT_CHECKPOINTS = "psnr_at_checkpoints"
+"""Column: list with the PSNR in dB after each part of the training in ``train.checkpoints``."""
 
 BANDS_OF_ERROR, BANDS_OF_IMAGE = "error_by_band", "image_by_band"
 """Columns: lists with the power of the error and of the HR image in each band of the spectrum, see
@@ -44,9 +48,9 @@ class Evaluation:
     scores: pd.DataFrame
     """One row per image: the columns of :data:`SCORES`, and ``lr``, the origin of the LR image: ``file``, or
     ``bicubic`` with its border rule; :data:`BANDS_OF_ERROR` and :data:`BANDS_OF_IMAGE`; if it was asked for, also
-    :data:`UNIFORM`."""
+    :data:`UNIFORM`; for a network, with ``also_tile``, :data:`TILED`."""
     seconds: dict[str, float]
-    """Wall-clock seconds: ``model``, spent in the upscaler, without uniform maps, and ``total``."""
+    """Wall-clock seconds: ``model``, spent in the upscaler, without uniform maps and second tiles, and ``total``."""
 
 
 def evaluate(
@@ -90,6 +94,10 @@ def evaluate(
     start, in_model = time.perf_counter(), 0.0
     pending: list[Future[dict[str, Any]]] = []
     pending_uniform: list[Future[float]] = []
+    pending_tiled: list[Future[float]] = []
+    in_tiles = InferenceConfig.model_validate(
+        {name: getattr(config, name) for name in InferenceConfig.model_fields} | {"tile": config.also_tile}
+    )
     with ThreadPoolExecutor(1) as reader, ThreadPoolExecutor(1) as scorer:
         ahead = reader.submit(read_pair, work[0][1], scale, config.border)
         for position, (data, pair) in enumerate(work):
@@ -103,6 +111,9 @@ def evaluate(
                 with uniform_attention(upscaler):
                     uniform = enlarge(lr)
                 pending_uniform.append(scorer.submit(_psnr_of, uniform, hr, scale, config.protocol))
+            if config.also_tile and isinstance(upscaler, Network):
+                tiled = upscale(upscaler, lr, in_tiles, batch_tiles=batch_tiles)
+                pending_tiled.append(scorer.submit(_psnr_of, tiled, hr, scale, config.protocol))
             name = Path(data).name
             file = Path(save_to) / name / f"{pair.name}.png" if save_to is not None else None
             pending.append(scorer.submit(_score_one, name, pair, sr, hr, scale, config.protocol, made_by, file))
@@ -111,7 +122,28 @@ def evaluate(
         scores = pd.DataFrame([future.result() for future in pending])
         if uniform_maps:
             scores[UNIFORM] = [future.result() for future in pending_uniform] or math.nan
+        if pending_tiled:
+            scores[TILED] = [future.result() for future in pending_tiled]
     return Evaluation(scores, {"model": round(in_model, 3), "total": round(time.perf_counter() - start, 3)})
+
+
+def add_checkpoints(scores: pd.DataFrame, networks: Sequence[Network], config: EvalConfig) -> pd.DataFrame:
+    """Add the PSNR of the same network after parts of its training to its ``scores``.
+
+    Args:
+        scores: From :func:`evaluate` with ``config``.
+        networks: The network after each part.
+        config: The sets, how the networks are applied, and the protocol.
+
+    Returns:
+        ``scores`` with the column :data:`AT_CHECKPOINTS`, or as they are if there are no networks.
+    """
+    if not networks:
+        return scores
+    once = config.override(also_tile=None)
+    psnr = [evaluate(network, network.config.scale, once).scores["psnr"].tolist() for network in networks]
+    column = pd.Series([list(of_image) for of_image in zip(*psnr, strict=True)], scores.index, name=AT_CHECKPOINTS)
+    return scores.join(column)
 
 
 def check_sets(config: EvalConfig, scale: int, data_root: str | Path | None = None) -> None:

@@ -15,7 +15,7 @@ from pydantic import ConfigDict, Field, ValidationError
 from typing_extensions import TypedDict
 
 from asid.config import Config, RunConfig, describe_errors
-from asid.files import CONFIG, HISTORY, IMAGES, RECORD, WEIGHTS, content_hash, read_sealed, write_sealed
+from asid.files import CHECKPOINTS, CONFIG, HISTORY, IMAGES, RECORD, WEIGHTS, content_hash, read_sealed, write_sealed
 from asid.runs.identity import PACKAGE, Code, Identity, source_hash, stored_identity
 
 if TYPE_CHECKING:
@@ -52,6 +52,10 @@ class Score(TypedDict):
     """How the LR image was made."""
     psnr_uniform_maps: NotRequired[Psnr | None]
     """PSNR in dB with uniform spatial attention maps; null for a network without spatial attention."""
+    psnr_in_tiles: NotRequired[Psnr | None]
+    """PSNR in dB in the tiles of ``evaluate.also_tile``."""
+    psnr_at_checkpoints: NotRequired[list[Psnr] | None]
+    """PSNR in dB after each part of the training in ``train.checkpoints``."""
     error_by_band: NotRequired[Bands]
     """Power of the error in grey levels² in bands of the spectrum; sums to the mean squared error. Records of earlier
     versions do not have it."""
@@ -119,8 +123,8 @@ class Record(Config):
     """How the training went: exit, micro_batch (patches per device and pass), threads (of the CPU), resumed_at (steps
     where it resumed)."""
     files: dict[str, str] = Field(default_factory=dict)
-    """SHA-256 of each file that the record stands for, by its path in the folder: weights, curves, configuration, SR
-    images. :func:`bind_files` fills it in."""
+    """SHA-256 of each file that the record stands for, by its path in the folder: weights, also those kept after parts
+    of the training, curves, configuration, SR images. :func:`bind_files` fills it in."""
     provenance: dict[str, Any]
     """Versions, commit, machine and time of the run that trained."""
     later: dict[str, dict[str, Any]] = Field(default_factory=dict)
@@ -209,7 +213,8 @@ def bind_files(record: Record, folder: str | Path) -> Record:
     folder = Path(folder)
     sets = (folder / IMAGES / name for name in record.identity.evaluations)
     images = (path for folder_of_set in sets for path in sorted(folder_of_set.glob("*")))
-    paths = [*(folder / name for name in (CONFIG, HISTORY, WEIGHTS)), *images]
+    kept = sorted((folder / CHECKPOINTS).glob("*"))
+    paths = [*(folder / name for name in (CONFIG, HISTORY, WEIGHTS)), *kept, *images]
     files = {path.relative_to(folder).as_posix(): content_hash(path) for path in paths if path.is_file()}
     return record.override(format=4, files=files)
 

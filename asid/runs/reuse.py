@@ -7,7 +7,18 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from asid.config import RunConfig
-from asid.files import CHECKPOINT, CONFIG, HISTORY, IMAGES, RECORD, WEIGHTS, content_hash, read_json, write_json
+from asid.files import (
+    CHECKPOINT,
+    CHECKPOINTS,
+    CONFIG,
+    HISTORY,
+    IMAGES,
+    RECORD,
+    WEIGHTS,
+    content_hash,
+    read_json,
+    write_json,
+)
 from asid.runs.identity import Identity, data_manifests, run_identity, set_name
 from asid.runs.lock import exclusive
 from asid.runs.record import Record, bind_files, read_record, write_record
@@ -58,9 +69,14 @@ def find_trained(results: str | Path, identity: Identity) -> Trained | None:
 
 
 def has_its_weights(folder: Path, record: Record) -> bool:
-    """Whether the weights in ``folder`` exist, and are those that ``record`` was made with, if it says which."""
-    path = folder / WEIGHTS
-    return path.is_file() and record.files.get(WEIGHTS) in (None, content_hash(path))
+    """Whether the weights in ``folder`` exist, also those of parts of the training, and are those of ``record``.
+
+    A record of format 3 does not say which they were.
+    """
+    networks = {WEIGHTS, *(name for name in record.files if name.startswith(f"{CHECKPOINTS}/"))}
+    return all(
+        (folder / name).is_file() and record.files.get(name) in (None, content_hash(folder / name)) for name in networks
+    )
 
 
 def take_over(source: Trained, folder: str | Path, *, study: str, variant: str, config: RunConfig) -> Record:
@@ -100,6 +116,8 @@ def take_over(source: Trained, folder: str | Path, *, study: str, variant: str, 
                 for image in sorted((source.folder / IMAGES / name).glob("*")):
                     _link(image, folder / IMAGES / name / image.name)
             _link(source.folder / WEIGHTS, folder / WEIGHTS)
+            for part in sorted((source.folder / CHECKPOINTS).glob("*")):
+                _link(part, folder / CHECKPOINTS / part.name)
             (folder / CHECKPOINT).unlink(missing_ok=True)
         sources = [data for data in config.evaluate.data if set_name(data) in kept]
         record = Record.model_validate(

@@ -12,16 +12,17 @@ from lightning.pytorch.utilities import rank_zero_only
 
 from asid.config import RunConfig
 from asid.data.overlap import check_overlap
-from asid.evaluation.evaluate import check_sets, evaluate
-from asid.files import IMAGES, RECORD, WEIGHTS
+from asid.evaluation.evaluate import add_checkpoints, check_sets, evaluate
+from asid.files import CHECKPOINTS, IMAGES, RECORD, WEIGHTS
 from asid.model.base import Network
+from asid.model.checkpoint import load_checkpoint
 from asid.model.complexity import Complexity
 from asid.runs.counted import complexity_once
 from asid.runs.identity import Identity, current_code, data_manifests, run_identity, set_name
 from asid.runs.lock import check_free, exclusive
 from asid.runs.record import Record, bind_files, provenance, read_record, to_rows, write_record
 from asid.runs.reuse import has_its_weights
-from asid.training.checkpoints import read_execution
+from asid.training.checkpoints import part_checkpoint, read_execution
 from asid.training.history import read_history
 from asid.training.manifests import Manifests
 from asid.training.train import train
@@ -119,13 +120,14 @@ def train_and_score(
         previous = _previous_record(folder, identity.training)
         if previous and (folder / WEIGHTS).exists() and not has_its_weights(folder, previous):
             raise ValueError(
-                f"{folder / WEIGHTS} is not the file that {RECORD} was made with: restore it, "
-                "or delete both to train again"
+                f"the weights in {folder} ({WEIGHTS}, {CHECKPOINTS}/) are not those that {RECORD} was made with: "
+                "restore them, or delete them and the record to train again"
             )
         model = train(config, folder, progress=progress, on_history=on_history)
         history = read_history(folder)
         if previous and not has_its_weights(folder, previous):  # they were lost, and another machine made others
             previous = None
+        parts = [_load_part(folder, part) for part in config.train.checkpoints]
         seconds, scores = {"train": float(history["seconds"].iloc[-1])}, []
         for source in config.evaluate.data:
             name = set_name(source)
@@ -143,10 +145,17 @@ def train_and_score(
                 uniform_maps=True,
                 save_to=images,
             )
-            scores.append(evaluation.scores)
+            scores.append(add_checkpoints(evaluation.scores, parts, config.evaluate.override(data=[source])))
             seconds |= {f"evaluate {name}": evaluation.seconds["total"], f"upscale {name}": evaluation.seconds["model"]}
     table = pd.concat(scores, ignore_index=True)
     return Run(config, folder, model, history, table, complexity, manifests, seconds, previous)
+
+
+def _load_part(folder: Path, part: float) -> Network:
+    path = part_checkpoint(folder, part)
+    if not path.is_file():
+        raise ValueError(f"{path} is missing: restore it, or delete {folder / WEIGHTS} to train again")
+    return load_checkpoint(path)
 
 
 def _later_provenance(identity: Identity, before: Record, now: dict[str, Any]) -> dict[str, dict[str, Any]]:

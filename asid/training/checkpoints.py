@@ -9,12 +9,14 @@ from typing import Any
 
 import lightning as L
 import torch
-from lightning.pytorch.callbacks import ModelCheckpoint
+from lightning.pytorch.callbacks import Callback, ModelCheckpoint, WeightAveraging
 from lightning.pytorch.plugins.io import TorchCheckpointIO
 from safetensors import safe_open
 
 from asid.config import RunConfig, digest
-from asid.files import WEIGHTS, atomic_write
+from asid.files import CHECKPOINTS, WEIGHTS, atomic_write
+from asid.model.base import Network
+from asid.model.checkpoint import save_checkpoint
 
 LOGGER = logging.getLogger(__name__)
 
@@ -73,6 +75,41 @@ class StepCheckpoint(ModelCheckpoint):
         """Save after the validation of a step at which a checkpoint is due."""
         if trainer.global_step < trainer.max_steps:
             super().on_train_batch_end(trainer, module, None, None, 0)
+
+
+class PartCheckpoints(Callback):
+    """Keeps the network after each part of the training in ``train.checkpoints``: its average weights, if it has such.
+
+    Args:
+        folder: Folder of the training.
+        config: Configuration of the run.
+        average: The callback that averages the weights. It must be called before this one.
+    """
+
+    def __init__(self, folder: Path, config: RunConfig, average: WeightAveraging | None) -> None:
+        self.folder, self.config, self.average = folder, config, average
+        self.parts = {round(part * config.train.steps): part for part in config.train.checkpoints}
+
+    def on_train_batch_end(
+        self, trainer: L.Trainer, module: L.LightningModule, outputs: Any, batch: Any, index: int
+    ) -> None:
+        """Save the network if a part ends with this step."""
+        part = self.parts.get(trainer.global_step)
+        if part is None or not ends_step(trainer, index):
+            return
+        if self.average:  # what a validation would see
+            self.average.on_validation_epoch_start(trainer, module)
+        if trainer.is_global_zero:
+            assert isinstance(module.model, Network)
+            path = part_checkpoint(self.folder, part)
+            save_checkpoint(module.model, path, run=self.config.to_dict(), step=trainer.global_step)
+        if self.average:
+            self.average.on_validation_epoch_end(trainer, module)
+
+
+def part_checkpoint(folder: str | Path, part: float) -> Path:
+    """The network that the training in ``folder`` kept after ``part`` of its steps."""
+    return Path(folder) / CHECKPOINTS / f"{part:g}.safetensors"
 
 
 def training_digest(config: RunConfig) -> str:

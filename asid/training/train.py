@@ -28,7 +28,7 @@ from asid.model.checkpoint import load_checkpoint, save_checkpoint
 from asid.model.network import ASID
 from asid.model.pretrained import fit_inference_threads, load_model
 from asid.process import keep_freed_memory, set_threads
-from asid.training.checkpoints import AtomicCheckpointIO, StepCheckpoint, saved_execution
+from asid.training.checkpoints import AtomicCheckpointIO, PartCheckpoints, StepCheckpoint, saved_execution
 from asid.training.devices import check_devices, device_type
 from asid.training.memory import StepOutOfMemoryError, is_out_of_memory, smaller_micro_batch
 from asid.training.module import TrainingModule
@@ -158,11 +158,14 @@ def fit(job: Job, micro_batches: int) -> None:
     recorder = HistoryRecorder(job.folder, every=max(1, settings.steps // 100), on_history=job.on_history)
     checkpoint = StepCheckpoint(job.checkpoint, settings.checkpoint_every, settings.validate_every)
     callbacks: list[Callback] = [recorder, checkpoint]
+    average = None
     if settings.ema_decay is not None:
         # Not the buffers: they hold indices of the position bias, and a mean of equal integers may differ from them.
         # All weights at once: Lightning's EMAWeightAveraging takes five operations for each.
-        average = get_ema_multi_avg_fn(settings.ema_decay)
-        callbacks.append(WeightAveraging(use_buffers=False, multi_avg_fn=average))
+        decay = get_ema_multi_avg_fn(settings.ema_decay)
+        average = WeightAveraging(use_buffers=False, multi_avg_fn=decay)
+        callbacks.append(average)
+    callbacks.append(PartCheckpoints(job.folder, job.config, average))
     with _quiet_lightning():
         trainer = L.Trainer(
             max_steps=settings.steps,

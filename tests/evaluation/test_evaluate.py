@@ -147,6 +147,15 @@ def test_uniform_maps_are_scored_in_the_same_way(crops: Path, tmp_path: Path) ->
         assert row.psnr_uniform_maps == score(uniform, hr, crop=2)[0] != row.psnr
 
 
+def test_tiles_are_scored_beside_whole_images(crops: Path) -> None:
+    model, data = load_model("asid-tiny"), (str(crops / "train"),)
+    scores = evaluate(model, 2, EvalConfig(data=data, also_tile=16, overlap=4)).scores
+    tiled = evaluate(model, 2, EvalConfig(data=data, tile=16, overlap=4)).scores
+    assert scores["psnr_in_tiles"].tolist() == tiled["psnr"].tolist() != scores["psnr"].tolist()
+    assert scores["psnr"].tolist() == evaluate(model, 2, EvalConfig(data=data)).scores["psnr"].tolist()
+    assert "psnr_in_tiles" not in tiled
+
+
 def test_without_spatial_attention_there_are_no_maps_to_replace(crops: Path) -> None:
     config = EvalConfig(data=(str(crops / "train"),))
     for upscaler in (bicubic_upscaler(2), ASID(preset("asid-tiny", num_groups=1, spatial_windows=[]))):

@@ -102,7 +102,7 @@ gallery: setup
 hooks: setup
 	$(BIN)/pre-commit install
 
-constraints: $(VENV)/with-browser
+constraints: $(VENV)/with-browser $(VENV)/with-export
 	@{ head -1 constraints.txt; $(BIN)/pip freeze --exclude-editable | sed 's/+cpu//'; } > constraints.new && mv constraints.new constraints.txt
 
 clean:

@@ -41,7 +41,7 @@ def plot_growth(costs: Mapping[str, tuple[Sequence[float], Sequence[float], floa
         costs.items(), axes, colours(list(costs)).values(), strict=True
     ):
         ax.loglog(sizes, milliseconds, "o-", color=colour, ms=4)
-        ax.set_xticks(sizes, [f"{size:g}" for size in sizes])
+        ax.set_xticks(sizes, [f"{size:g}" if size < 1000 else f"{size / 1000:.0f} k" for size in sizes])
         ax.set_xticks([], minor=True)
         ax.yaxis.set_major_formatter(ScalarFormatter())
         ax.yaxis.set_major_locator(LogLocator(subs=(1, 3)))

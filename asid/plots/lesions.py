@@ -25,10 +25,10 @@ def plot_lesions(labels: Sequence[str], parts: Sequence[str], loss: NDArray[np.f
     order = np.argsort(-loss.mean(axis=1), kind="stable")
     palette = colours(list(dict.fromkeys(parts)))
     mean = loss.mean(axis=1)[order]
-    bars = ax.barh(range(len(order)), mean, color=[palette[parts[place]] for place in order], height=0.75)
+    ax.barh(range(len(order)), mean, color=[palette[parts[place]] for place in order], height=0.75)
     for row, place in enumerate(order):
         ax.plot(loss[place], np.full(loss.shape[1], row), ls="none", marker=".", ms=2.5, color="0.2")
-    ax.bar_label(bars, [signed(value) for value in mean], padding=3, fontsize=5.5)
+        ax.text(1.01, row, signed(mean[row]), transform=ax.get_yaxis_transform(), va="center", fontsize=5.5)
     ax.set_yticks(range(len(order)), [labels[place] for place in order], fontsize=6)
     ax.set_xscale("symlog", linthresh=0.01)
     ax.axvline(0, color="0.4", lw=0.8)

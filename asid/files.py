@@ -56,6 +56,8 @@ STUDY = "study.json"
 """The question, the study as it was read, and the folder and identity of each run."""
 STUDY_LOCK = "study.lock"
 """Held by the process that executes the study."""
+STUDY_LOG = "study.log"
+"""What a study printed that was started in the background."""
 SPEEDS = "speeds.json"
 """Measured seconds per step, by which ``minutes`` of training were converted to steps."""
 

@@ -1,4 +1,4 @@
-"""``asid ablate plan | run | status | watch | resume | retry | clean | diff | note | schema``: studies of many runs."""
+"""``asid ablate plan | run | status | watch | stop | resume | retry …``: studies of many runs."""
 
 import json
 import math
@@ -96,12 +96,14 @@ def run(
 
         study = shorten(study)
     runs = _runs_of(study, only) if only else None
-    _execute(study, notebook, folder, cluster, retry=retry, only=runs, command=shlex.join(["asid", *sys.argv[1:]]))
+    _execute(study, notebook, folder, cluster, retry=retry, only=runs, command=_this_command())
 
 
 @app.command()
 def plan(
-    study_file: StudyArgument,
+    study_file: Annotated[
+        Path, typer.Argument(help="Study file, e.g. ablations/quick.yaml, or folder of a study: what is left of it.")
+    ],
     profile: ProfileOption = None,
     output: OutputOption = None,
     workers: WorkersOption = None,
@@ -122,9 +124,16 @@ def plan(
     as_json: JsonOption = False,
 ) -> None:
     """Show what a study runs, costs and can detect: parameters, multiply-adds, hours, disk, dB. Trains nothing."""
-    from asid.ablation.study.expand import load_study
+    from asid.ablation.study.expand import expand, load_study
+    from asid.ablation.study.plan import read_plan
 
-    study = _with_looks(load_study(study_file, profile), until)
+    if (study_file / STUDY).is_file():
+        stored = read_plan(study_file)
+        study, output, notebook = expand(stored.study), output or study_file, stored.notebook
+    else:
+        study = load_study(study_file, profile)
+        notebook = study_file.parent / study.config.notebook
+    study = _with_looks(study, until)
     hours = _read_duration(budget) if budget else None
     from asid.ablation.engine.cluster import ClusterConfig
     from asid.ablation.engine.notebook import check_notebook
@@ -136,7 +145,7 @@ def plan(
     power = StudyPower(study, find_noise(folder.parent, study.run_config(study.base_name)), noise)
     if detect:
         power.check()
-    check_notebook(study_file.parent / study.config.notebook)
+    check_notebook(notebook)
     with nullcontext() if as_json else console.status("") as shown:
         cost = estimate_cost(study, folder, ClusterConfig(workers=workers), shown.update if shown else lambda _: None)
     fit = cost.fit(hours) if hours is not None else None
@@ -157,6 +166,7 @@ def plan(
             "budget": vars(fit) if fit else None,
             "noise": None if math.isnan(power.spread) else power.spread,
             "detectable": detectable,
+            "power": power.outlook(),
             "detect": answer,
         }
         typer.echo(json_text(content), nl=False)
@@ -171,7 +181,7 @@ def plan(
         smallest = detectable.get(row.variant)
         table.add_row(row.variant, parameters, macs, *numbers, f"{smallest:.3f}" if smallest else "–")
     console.print(table)
-    say(power.describe())
+    say(power.outlook())
     if answer:
         say(answer["text"])
     for item in study.dropped:
@@ -243,9 +253,19 @@ def resume(
     scheduler: SchedulerOption = None,
     slurm: SlurmOption = None,
     retry: RetryOption = 0,
+    add_seeds: Annotated[int, typer.Option(min=0, max=100, help="Also run every variant with so many more seeds.")] = 0,
 ) -> None:
     """Continue a study after an interruption: everything that is not done, trainings from their last checkpoint."""
-    _go_on(folder, _cluster_config(workers, scheduler, slurm), retry=retry)
+    _go_on(folder, _cluster_config(workers, scheduler, slurm), add_seeds=add_seeds, retry=retry)
+
+
+@app.command()
+def stop(folder: FolderArgument) -> None:
+    """Stop a study that runs on this machine, as Ctrl-C does in its terminal. Resume continues it."""
+    from asid.ablation.engine.background import stop
+
+    stop(folder)
+    say(f"{folder} is stopping. Next: asid ablate resume {shlex.quote(str(folder))}")
 
 
 @app.command("retry")
@@ -384,15 +404,23 @@ def schema() -> None:
     typer.echo(json.dumps(StudyFile.model_json_schema(), indent=2))
 
 
-def _go_on(folder: Path, cluster: "ClusterConfig", **options: Any) -> None:
-    """Execute the study that was planned in ``folder``; the options are those of :func:`_execute`."""
+def _go_on(folder: Path, cluster: "ClusterConfig", *, add_seeds: int = 0, **options: Any) -> None:
+    """Execute the study that was planned in ``folder``, perhaps with more seeds; see :func:`_execute`."""
     from asid.ablation.study.expand import expand
     from asid.ablation.study.plan import read_plan
 
     stored = read_plan(folder)
+    study, command = stored.study, stored.command
+    if add_seeds:
+        study = study.with_more_seeds(add_seeds)
+        command = " && ".join(filter(None, (command, _this_command())))
     if not stored.notebook.resolve().is_relative_to(_NOTEBOOKS):
         say(f"this executes {stored.notebook}, which {folder / STUDY} names: read it first if the study is not yours")
-    _execute(expand(stored.study), stored.notebook, folder, cluster, command=stored.command, **options)
+    _execute(expand(study), stored.notebook, folder, cluster, command=command, **options)
+
+
+def _this_command() -> str:
+    return shlex.join(["asid", *sys.argv[1:]])
 
 
 def _runs_of(study: "Study", names: list[str]) -> frozenset[tuple[str, int]]:

@@ -2,6 +2,9 @@
 
 import json
 import shutil
+import signal
+import socket
+import subprocess
 from collections.abc import Callable
 from contextlib import ExitStack
 from functools import partial
@@ -10,6 +13,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import jsonschema
+import psutil
 import pytest
 import typer
 from command_line import Call
@@ -32,10 +36,11 @@ from asid.ablation.study.plan import PlannedRun, plan_runs, plan_study, read_pla
 from asid.cli import ablate as ablate_cli
 from asid.config import RunConfig
 from asid.data.cache import FOLDER_VARIABLE
-from asid.files import CONFIG, ERROR, NOTEBOOK, RECORD, SPEEDS, STUDY, STUDY_LOCK
+from asid.files import CONFIG, ERROR, HEARTBEAT, NOTEBOOK, RECORD, SPEEDS, STUDY, STUDY_LOCK, write_json
 from asid.model.complexity import count_macs, count_parameters
 from asid.model.network import ASID
 from asid.runs.identity import data_manifests
+from asid.runs.owner import Owner
 from asid.runs.record import Record, write_record
 from asid.training.history import append_row
 
@@ -807,6 +812,27 @@ def test_resume_runs_the_study_as_it_was_read_then(
     assert seen.command == "asid ablate run study.yaml", "the report names the command that began it"
     assert ended.status == 0
     assert "this executes" not in ended.out
+
+
+def test_resume_adds_seeds_and_says_how_it_came_to_them(
+    call: Call, folder: Path, runs: list[SimpleNamespace], speed: list[str]
+) -> None:
+    undo(folder, "base", 0)
+    call("resume", folder, "--add-seeds", "2")
+    (seen,) = runs
+    assert seen.study.config.seeds == (0, 1, 2, 3)
+    assert seen.command == f"asid ablate run study.yaml && asid ablate resume {folder} --add-seeds 2"
+    planned = json.loads(call("plan", folder, "--json").out)
+    assert (planned["done"], planned["to_train"], planned["power"][:17]) == (3, 1, "no finished study")
+
+
+def test_stopping_needs_a_process_at_work(call: Call, folder: Path) -> None:
+    assert "nothing to stop" in call("stop", folder).err
+    with subprocess.Popen(["sleep", "60"]) as worker:
+        owner = Owner(host=socket.gethostname(), pid=worker.pid, started=psutil.Process(worker.pid).create_time())
+        write_json(folder / HEARTBEAT, {"run_id": "", **owner.model_dump()})
+        assert call("stop", folder).out.endswith(f"Next: asid ablate resume {folder}\n")
+        assert worker.wait(30) == -signal.SIGINT
 
 
 def test_resume_names_a_notebook_that_is_not_the_project_s(

@@ -37,18 +37,31 @@ def heartbeat(folder: Path, run_id: str) -> Iterator[None]:
         path.unlink(missing_ok=True)
 
 
+def read_owner(folder: Path) -> Owner | None:
+    """The process that has started what is done in ``folder``, dead or alive; ``None`` if the last one ended normally.
+
+    Raises:
+        ValueError: The file is damaged.
+    """
+    try:
+        return Owner.model_validate(read_json(folder / HEARTBEAT))
+    except FileNotFoundError:
+        return None
+
+
 def is_alive(folder: Path) -> bool | None:
     """Whether the process that started the run in ``folder`` still executes it.
 
     Returns:
         ``None`` if no process has started it, or the last one exited normally.
     """
-    path = folder / HEARTBEAT
     try:
-        owner, beaten = Owner.model_validate(read_json(path)), path.stat().st_mtime
+        owner, beaten = read_owner(folder), (folder / HEARTBEAT).stat().st_mtime
     except OSError:
         return None
     except ValueError:  # damaged
         return False
+    if owner is None:
+        return None
     alive = owner.lives()
     return abs(time.time() - beaten) < LOST if alive is None else alive  # the clock of another machine may be ahead

@@ -7,7 +7,7 @@ noise, the standard deviation of a change from seed to seed, is taken for known.
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from typing import Any
 
@@ -150,6 +150,22 @@ class StudyPower:
         noise = {name: self.given or self.noise.of(key) for name, key in keys.items() if name != self.study.base_name}
         found = {spread: self.design.detectable(spread) for spread in set(noise.values())}
         return {name: found[spread] for name, spread in noise.items()}
+
+    def outlook(self) -> str:
+        """What the seeds of the study can detect, what more of them could, and where the noise is from."""
+        if not self.detectable():
+            return self.describe()
+        design = self.design
+
+        def with_seeds(seeds: int) -> str:
+            return f"{replace(design, seeds=seeds).detectable(self.spread):.3f} dB"
+
+        if design.until:
+            found = f"With up to {design.seeds} seeds you can see a change of {with_seeds(design.seeds)}"
+        else:
+            more = ", ".join(f"with {design.seeds + more}: {with_seeds(design.seeds + more)}" for more in (2, 5))
+            found = f"With {design.seeds} seeds you can see a change of {with_seeds(design.seeds)} ({more})"
+        return f"{found}, at 80 % power; {self.describe()}"
 
     def describe(self) -> str:
         """Where the noise is from, in a sentence."""

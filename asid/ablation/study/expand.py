@@ -1,7 +1,7 @@
 """From a study as written to all its variants: combinations, components, exclude rules and matched controls."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from difflib import get_close_matches
@@ -98,7 +98,7 @@ def expand(config: StudyConfig) -> Study:
         base = build_run(config.preset, config.base, config.seeds[0])
         _network(base)
     except ValueError as error:
-        raise StudyError("; ".join(f"base: {line}" for line in _messages(error))) from None
+        raise StudyError(*(f"base: {line}" for line in _messages(error))) from None
     try:
         variants, dropped = _collect(config, _generate(config, base))
         if config.match is not None:
@@ -106,10 +106,10 @@ def expand(config: StudyConfig) -> Study:
     except StudyError:
         raise
     except ValueError as error:
-        raise StudyError("; ".join(_messages(error))) from None
+        raise StudyError(*_messages(error)) from None
     study = Study(config, variants, dropped)
     if problems := list(_find_problems(study, base)):
-        raise StudyError("; ".join(problems))
+        raise StudyError(*problems)
     return study
 
 
@@ -144,13 +144,18 @@ def _generate(config: StudyConfig, base: RunConfig) -> Iterator[Variant]:
 def _from_fields(config: StudyConfig, base: RunConfig, fields: dict[str, Any]) -> Variant:
     """The variant with these values; its name lists those that differ from the base's."""
     delta: Delta = {}
-    words = []
+    changes = []
     for name, value in fields.items():
         section, key = _split_field(name)
         if _parse(section, key, value) != getattr(getattr(base, section), key):
             delta.setdefault(section, {})[key] = value
-            words.append(f"{key.replace('_', '-')}-{_slug(value)}")
-    return Variant("_".join(words) or config.base_name, delta)
+            changes.append((key, value))
+    return Variant(variant_name(changes) or config.base_name, delta)
+
+
+def variant_name(changes: Iterable[tuple[str, Any]]) -> str:
+    """The name of a variant with these values, e.g. ``attention-sharing-none_esa-off``; empty without any."""
+    return "_".join(f"{key.replace('_', '-')}-{_slug(value)}" for key, value in changes)
 
 
 def _collect(config: StudyConfig, generated: Iterator[Variant]) -> tuple[dict[str, Variant], list[Dropped]]:

@@ -30,7 +30,15 @@ PROFILES_FILE = "profiles.yaml"
 
 
 class StudyError(ValueError):
-    """A study file that cannot be read or does not make sense."""
+    """A study file that cannot be read or does not make sense.
+
+    Args:
+        problems: What is wrong, all at once.
+    """
+
+    def __init__(self, *problems: str) -> None:
+        super().__init__("; ".join(problems))
+        self.problems = problems
 
 
 _MAPPING = {"type": "object", "additionalProperties": {"type": "object"}}
@@ -174,6 +182,19 @@ class StudyConfig(Config):
         """Name of the study and its profile, e.g. ``sharing-laptop``: by default the name of its folder."""
         return f"{self.name}-{self.profile}" if self.profile else self.name
 
+    def with_more_seeds(self, number: int) -> "StudyConfig":
+        """The study with its own seeds, and then the ``number`` smallest others.
+
+        Raises:
+            StudyError: It has looks, which say how many seeds there are.
+        """
+        if self.until:
+            raise StudyError(
+                f"{self.name} has looks, which add seeds until there is a verdict: declare more of them in its file, "
+                f"e.g. until: {{looks: {[*self.until.looks, self.until.looks[-1] + number]}}}"
+            )
+        return self.override(seeds=fill_seeds(self.seeds, len(self.seeds) + number))
+
     @property
     def base_name(self) -> str:
         """Name of the variant without changes."""
@@ -234,7 +255,12 @@ def read_study_file(path: str | Path, profile: str | None = None) -> StudyConfig
             ", ".join(str(file) for file in sorted(path.parent.glob("*.yaml")) if file.name != PROFILES_FILE) or "none"
         )
         raise StudyError(f"no study file at {path}; study files in its folder: {known}")
-    content = _read_mapping(path, StudyFile)
+    return read_study_text(_read_text(path), path, profile)
+
+
+def read_study_text(text: str, path: Path, profile: str | None = None) -> StudyConfig:
+    """:func:`read_study_file` for a text that is, or could be, the file at ``path``."""
+    content = _read_mapping(text, path, StudyFile)
     listed = content.pop("profiles", None) or {}
     if not listed and profile is None:
         return StudyConfig.model_validate(content)
@@ -242,9 +268,25 @@ def read_study_file(path: str | Path, profile: str | None = None) -> StudyConfig
     return _apply_profile(content, part, profile, path)
 
 
-def _read_mapping(path: Path, schema: type[Config] | None = None) -> dict[str, Any]:
+def list_profiles(path: str | Path) -> list[str]:
+    """The profiles that a study file can be run with, its default first; none of a file that cannot be read."""
     try:
-        content = parse_yaml(path.read_text(encoding="utf-8"))
+        content = _read_mapping(_read_text(Path(path)), Path(path))
+        return list(_ProfilePart.model_validate({"base": {}, "profiles": content.get("profiles") or {}}).profiles)
+    except (OSError, ValueError):
+        return []
+
+
+def _read_text(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except ValueError as error:
+        raise StudyError(f"{path} is not valid YAML: {error}") from None
+
+
+def _read_mapping(text: str, path: Path, schema: type[Config] | None = None) -> dict[str, Any]:
+    try:
+        content = parse_yaml(text)
     except ValueError as error:
         raise StudyError(f"{path} is not valid YAML: {error}") from None
     if not isinstance(content, dict):
@@ -273,7 +315,9 @@ def _apply_profile(content: dict[str, Any], part: _ProfilePart, wanted: str | No
         expected = f"expected one of {', '.join(changes)}" if changes else "it has none"
         raise StudyError(f"{path} has no profile {name}: {expected}")
     file = path.parent / PROFILES_FILE
-    shared = _SharedProfiles.model_validate({"profiles": _read_mapping(file)}).profiles if file.is_file() else {}
+    shared: dict[str, Profile] = {}
+    if file.is_file():
+        shared = _SharedProfiles.model_validate({"profiles": _read_mapping(_read_text(file), file)}).profiles
     if changes[name] is None and name not in shared:
         raise StudyError(f"{path}: profile {name} is empty, and {file} has {', '.join(shared) or 'no profiles'}")
     base = part.base

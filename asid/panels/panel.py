@@ -4,6 +4,7 @@ import base64
 import html
 import io
 import os
+import re
 import threading
 import traceback
 from collections.abc import Callable, Iterator, Mapping
@@ -27,6 +28,12 @@ FIGURES = f"{RESULTS}/figures"
 """Where notebooks find studies and save figures, relative to the folder of the notebooks."""
 
 _WORKING = "<i>working …</i>"
+_DIMS = """<style>
+.asid-working .widget-image, .asid-working .asid-dims { opacity: .4; transition: opacity .1s .2s; }
+</style>"""
+"""While a new picture is made, the old one is dimmed; not at once, so that quick ones do not flicker."""
+_LONGEST_NAME, _LONGEST_VALUE = 150, 40
+"""Characters of a file's name, without extension, and of one setting in it."""
 _LOCK = threading.RLock()
 """JupyterLab runs callbacks and cells in different threads, and matplotlib's settings are shared by all threads."""
 
@@ -80,7 +87,7 @@ class Panel:
             [*self.controls.values(), self.save_button],
             layout=widgets.Layout(flex_flow="row wrap", align_items="center"),
         )
-        self.box = widgets.VBox([row, self.message, self.picture])
+        self.box = widgets.VBox([row, self.message, self.picture, widgets.HTML(_DIMS)])
         self.box.add_class(f"asid-{name}")
         for control in self.controls.values():
             control.observe(lambda _: self.update(), names="value")
@@ -94,8 +101,8 @@ class Panel:
 
     @property
     def stem(self) -> str:
-        """Name of the files that *Save* writes, without extension."""
-        return self.name
+        """Name of the files that *Save* writes, without extension: it carries the settings."""
+        return file_name(self.name, self.values)
 
     def prepare(self) -> None:
         """Set controls that depend on others. Called before each drawing; its changes do not trigger another one."""
@@ -155,11 +162,14 @@ class Panel:
         with drawing():
             try:
                 self.message.value = _WORKING
+                self.box.add_class("asid-working")
                 action()
                 if self.message.value == _WORKING:
                     self.message.value = ""
             except Exception as error:
                 self.message.value = show_error(error)
+            finally:
+                self.box.remove_class("asid-working")
 
     def _repr_mimebundle_(self, **options: Any) -> dict[str, Any]:
         picture = {
@@ -177,6 +187,23 @@ def _has_browser() -> bool:
     return any(
         name in os.environ for name in ("JPY_SESSION_NAME", "VOILA_REQUEST_URL", "VSCODE_PID", "COLAB_RELEASE_TAG")
     )
+
+
+def file_name(name: str, settings: Mapping[str, Any]) -> str:
+    """The name of a file that carries settings, such as ``attention-chelsea-row12-asid-tiny+asid-tiny-meso``.
+
+    Numbers and ticks are named, texts speak for themselves; what is neither, such as an uploaded file, is left out.
+    """
+    parts = [name]
+    for setting, value in settings.items():
+        if isinstance(value, bool):
+            parts.append(setting if value else f"no-{setting}")
+        elif isinstance(value, int | float):
+            parts.append(f"{setting}{value:g}")
+        elif isinstance(value, str | tuple):
+            text = value if isinstance(value, str) else "+".join(map(str, value))
+            parts.append(re.sub(r"[^\w.+]+", "-", text).strip("-.")[-_LONGEST_VALUE:])
+    return "-".join(filter(None, parts))[:_LONGEST_NAME]
 
 
 def to_png(figure: Figure) -> bytes:

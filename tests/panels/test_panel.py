@@ -70,9 +70,11 @@ def test_save_writes_the_figure_and_its_arrays(tmp_path: Path) -> None:
     it = panel(tmp_path / "new")
     it.controls["slope"].value = 2
     it.save_button.click()
-    assert sorted(path.name for path in (tmp_path / "new").iterdir()) == ["line.npz", "line.png", "line.svg"]
-    assert "line.npz" in it.message.value
-    with np.load(tmp_path / "new" / "line.npz") as file:
+    assert sorted(path.name for path in (tmp_path / "new").iterdir()) == [
+        f"line-slope2-red.{kind}" for kind in ("npz", "png", "svg")
+    ]
+    assert "line-slope2-red.npz" in it.message.value
+    with np.load(tmp_path / "new" / "line-slope2-red.npz") as file:
         np.testing.assert_array_equal(file["values"], [0, 2, 4, 6])
         assert (file["setting_slope"], file["setting_colour"]) == (2, "red")
 

@@ -270,7 +270,7 @@ def _check_nodes(content: Any, most: int = MOST_NODES["JSON"]) -> None:
 
 
 def _dumps(content: Any, **layout: Any) -> str:
-    """JSON as :func:`json_text` says. Few contents have a number that is not finite, and looking at each one is slow."""
+    """JSON as :func:`json_text` says. Few contents have a number that is not finite: looking at each one is slow."""
     try:
         return json.dumps(content, allow_nan=False, **layout)
     except ValueError:

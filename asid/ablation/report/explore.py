@@ -31,6 +31,7 @@ def explorable(results: StudyResults, samples: Sequence[Sample]) -> dict[str, An
                 "image": sample.image,
                 "data": sample.data,
                 "change": sample.change,
+                "whole": sample.is_whole,
                 "crops": [
                     {"name": crop.name, "psnr": _finite(crop.psnr), "png": base64.b64encode(crop.png).decode()}
                     for crop in sample.crops

@@ -3,11 +3,14 @@
 import json
 import re
 from html.parser import HTMLParser
+from io import BytesIO
 from pathlib import Path
 
 import pytest
+from PIL import Image
 from written_study import edit_file, make_study
 
+from asid.ablation.report import samples
 from asid.ablation.report.explore import explorable
 from asid.ablation.report.page import to_html
 from asid.ablation.report.results import StudyResults, load_results
@@ -171,9 +174,24 @@ def test_what_can_be_explored_is_what_the_records_say(written: Path) -> None:
     assert [crop["name"] for crop in content["samples"][0]["crops"]] == names
 
 
+def test_samples_are_whole_images_or_details_that_fit_the_page(written: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    results = load_results(written)
+    whole = cut_samples(results)
+    sizes = [Image.open(BytesIO(sample.crops[0].png)).size for sample in whole]
+    assert all(sample.is_whole for sample in whole)
+    pixels = sum(width * height for width, height in sizes) * len(whole[0].crops)
+    monkeypatch.setattr(samples, "_LEAST_SIDE", 16)
+    monkeypatch.setattr(samples, "_MOST_PIXELS", pixels - 1)
+    details = cut_samples(results)
+    assert [(sample.image, sample.is_whole) for sample in details] == [("ant", False), ("bee", False)]
+    cut = [crop for sample in details for crop in sample.crops]
+    shown = [Image.open(BytesIO(crop.png)).size for crop in cut]
+    assert pixels / 2 < sum(width * height for width, height in shown) < pixels
+
+
 def test_text_in_the_data_of_the_script_cannot_end_it(tmp_path: Path) -> None:
     results = load_results(make_study(tmp_path))
-    sample = Sample("</script><b>", "<!--", None, ())
+    sample = Sample("</script><b>", "<!--", None, (), is_whole=True)
     html = to_html(results, [], [], [sample])
     assert "</script><b>" not in html
     assert "<!--" not in html

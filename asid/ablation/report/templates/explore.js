@@ -248,7 +248,7 @@ if (study.samples.length) {
     }
     frame.style.aspectRatio = `${original.width} / ${original.height}`;
     note.textContent = "Drag the divider, or use the arrow keys on it. Wheel or double click zooms both sides; drag the picture to move it. " +
-      `${original.width}×${original.height} pixels with the strongest edges of the image; PSNR is of the whole image. Grey in the error map: no error.`;
+      (sample.whole ? `The whole image, ${original.width}×${original.height} pixels.` : `The ${original.width}×${original.height} pixels with the strongest edges of the image; PSNR is of the whole image.`) + " Grey in the error map: no error.";
     update();
   }
   function update() {

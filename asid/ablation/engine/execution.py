@@ -11,6 +11,7 @@ from asid.files import ERROR, NOTEBOOK
 from asid.runs.record import read_record
 
 _TERMINAL_CODES = re.compile(r"\x1b\[[0-9;]*m")
+_PATIENCE = 600
 _STOPPED: set[str] = set()
 """Folders of runs that a person has stopped, which is not a failure."""
 
@@ -47,6 +48,9 @@ def execute_run(
                 kernel_name="python3",
                 kernel_manager_class=tied_kernel_manager(str(run.folder), environment or {}, imports_of(notebook)),
                 progress_bar=False,
+                # Seconds that a busy machine may take to start a kernel, and to deliver what a cell has printed.
+                start_timeout=_PATIENCE,
+                iopub_timeout=_PATIENCE,
                 shutdown_kernel="immediate",  # the record is written; a regular shutdown takes two seconds
                 extra_arguments=["--IPKernelApp.log_level=40"],  # hides a warning about TCP on the loopback interface
             )

@@ -27,6 +27,7 @@ ALLOWED = {
     "ablation.statistics": BASICS | {"runs", "ablation.study"},
     "ablation.engine": NUMBERS | {"evaluation", "training", "runs", "ablation.study", "ablation.statistics"},
     "ablation.report": BASICS | {"data", "runs", "ablation.study", "ablation.statistics", "plots"},
+    "export": NUMBERS | {"evaluation", "runs", "ablation.study", "ablation.statistics", "ablation.report"},
     "interpret": NUMBERS | {"evaluation"},
     "plots": BASICS,
     "panels": NUMBERS
@@ -36,7 +37,7 @@ ALLOWED = {
     "doctor": NUMBERS | {"training", "runs"},
     "cli": NUMBERS
     | {"evaluation", "training", "runs", "ablation.study", "ablation.statistics", "ablation.engine", "ablation.report"}
-    | {"bench", "doctor"}
+    | {"bench", "doctor", "export"}
     | {"interpret", "plots"},
 }
 """For each part of the package the parts that it may import, besides itself."""

@@ -4,7 +4,7 @@ import os
 import sys
 import traceback
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 import typer
 from pydantic import ValidationError
@@ -27,6 +27,7 @@ from asid.cli.options import (
 from asid.cli.outlet import lasting_output
 from asid.cli.stopping import stops_cleanly
 from asid.config import Config, ModelConfig, PlainCNNConfig, RunConfig, build_run, describe_errors
+from asid.export.targets import Target
 from asid.process import THREADS
 
 app = typer.Typer(
@@ -145,17 +146,24 @@ def report(
 
 @app.command()
 def export(
-    folder: Annotated[Path, typer.Argument(help="Folder of a study, e.g. results/quick.")],
-    to: Annotated[Literal["tensorboard", "mlflow", "csv"], typer.Option(help="For which tool.")] = "csv",
+    source: Annotated[
+        str, typer.Argument(help="Folder of a study; for onnx and official a packaged network, checkpoint, or run.")
+    ],
+    to: Annotated[Target, typer.Option(help="For which tool, or in which format.")] = "csv",
     output: Annotated[
-        Path | None, typer.Option(help="Where to write. Default: <study's folder>/export/<tool>.")
+        Path | None,
+        typer.Option(
+            help="Where to write. Default: export/<tool> in the study's folder; a network's file: results/export."
+        ),
     ] = None,
 ) -> None:
-    """Write a study's runs for TensorBoard, MLflow or as plain tables. Again, it replaces what it wrote before."""
-    from asid.ablation.report.export import export as write
-    from asid.ablation.report.results import load_results
+    """Write a study's runs for TensorBoard, MLflow or as tables; a network as ONNX or with the published names."""
+    from asid.export.targets import export as write
 
-    say(f"Written: {write(load_results(folder), to, output or folder / 'export' / to)}")
+    exported = write(source, to, output)
+    say(f"Written: {exported.path}")
+    for note in exported.notes:
+        say(f"  {note}")
 
 
 @app.command()

@@ -1,10 +1,18 @@
-"""A study for other tools: TensorBoard, MLflow, or plain tables. Exporting again replaces what was exported before."""
+"""A study for other tools: TensorBoard, MLflow, or plain tables. Exporting again replaces what was exported before.
+
+- ``csv``: ``scores.csv``, a row per run and image with every field of the configuration, and ``curves.csv``, a row per
+  run and step.
+- ``tensorboard``: event files with curves, final scores and hyperparameters, the seeds of a variant as one session
+  group.
+- ``mlflow``: a file store with an experiment per study, in it a run per variant, and in that one per seed; MLflow 3
+  reads it with ``MLFLOW_ALLOW_FILE_STORE=true``.
+"""
 
 import math
 import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import pandas as pd
 
@@ -15,38 +23,8 @@ from asid.ablation.report.results import StudyResults
 from asid.ablation.statistics.records import StoredRecord
 from asid.files import write_text
 
-Target = Literal["tensorboard", "mlflow", "csv"]
 CURVES = ("loss", "learning_rate", "psnr")
 _RUN_ID = "asid.run_id"
-
-
-def export(results: StudyResults, target: Target, folder: Path) -> Path:
-    """Write the finished runs of a study for another tool.
-
-    Args:
-        results: The study.
-        target: ``tensorboard``: event files with curves, final scores and hyperparameters, the seeds of a variant as
-            one session group. ``mlflow``: a file store with an experiment per study, in it a run per variant, and in
-            that one per seed; MLflow 3 reads it with ``MLFLOW_ALLOW_FILE_STORE=true``. ``csv``: ``scores.csv``, a row
-            per run and image with every field of the configuration, and ``curves.csv``, a row per run and step.
-        folder: Where to write.
-
-    Returns:
-        The folder.
-
-    Raises:
-        ValueError: The tool is not installed.
-    """
-    write: dict[Target, Callable[[StudyResults, Path], None]] = {
-        "tensorboard": _to_tensorboard,
-        "mlflow": _to_mlflow,
-        "csv": _to_csv,
-    }
-    try:
-        write[target](results, folder)
-    except ImportError as error:
-        raise ValueError(f"--to {target}: {error}; install it with: pip install 'asid[export]'") from None
-    return folder
 
 
 def _to_csv(results: StudyResults, folder: Path) -> None:
@@ -137,3 +115,11 @@ def _settings(stored: StoredRecord) -> dict[str, Any]:
     row = all_results(stored.folder).iloc[0]
     values = {name: row[name] for name in ("variant", "seed", *FIELD_COLUMNS.values()) if not pd.isna(row[name])}
     return {name: value.item() if hasattr(value, "item") else value for name, value in values.items()}
+
+
+WRITERS: dict[str, Callable[[StudyResults, Path], None]] = {
+    "csv": _to_csv,
+    "tensorboard": _to_tensorboard,
+    "mlflow": _to_mlflow,
+}
+"""By target, what writes the finished runs of a study to a folder. Raises ``ImportError`` if the tool is missing."""

@@ -1,0 +1,1 @@
+"""What other programs read: studies for their tools, networks for their formats."""

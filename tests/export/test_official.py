@@ -1,0 +1,57 @@
+"""``asid export --to official``: the published names, shapes and values."""
+
+from pathlib import Path
+
+import pytest
+import torch
+from command_line import Call
+
+from asid.config import PlainCNNConfig, preset
+from asid.evaluation.verify import formula_weights, published_shapes
+from asid.export.official import to_published
+from asid.model.checkpoint import from_published, load_checkpoint
+from asid.model.find import find_checkpoint
+from asid.model.network import ASID
+from asid.model.plain_cnn import PlainCNN
+
+
+@pytest.mark.parametrize(("name", "scale"), [("asid", 2), ("asid", 3), ("asid_d8", 4)])
+def test_published_weights_come_back_unchanged(name: str, scale: int) -> None:
+    published = formula_weights(published_shapes(name, scale), 0.5)
+    config, tensors = from_published(published)
+    network = ASID(config)
+    network.load_state_dict(tensors)
+    back = to_published(network)
+    assert list(back) == [key for key in published_shapes(name, scale) if key in back]  # their order
+    assert back.keys() == published.keys()
+    assert all(torch.equal(back[key], tensor) for key, tensor in published.items())
+
+
+def test_our_weights_are_read_back(tmp_path: Path, cli: Call) -> None:
+    file = tmp_path / "asid.pth"
+    ended = cli("export", "asid", "--to", "official", "--output", file)
+    assert ended.status == 0
+    assert "[-1, 1]" in ended.words
+    network, read = load_checkpoint(find_checkpoint("asid")), load_checkpoint(file)
+    assert (read.config, read.value_range) == (network.config, network.value_range)
+    assert all(torch.equal(read.state_dict()[name], tensor) for name, tensor in network.state_dict().items())
+
+
+def test_another_width_and_another_range(tmp_path: Path, cli: Call) -> None:
+    file = tmp_path / "tiny.pth"
+    ended = cli("export", "asid-tiny", "--to", "official", "--output", file)
+    assert ended.status == 0
+    assert "images in [0, 1]" in ended.words
+    network, read = load_checkpoint(find_checkpoint("asid-tiny")), load_checkpoint(file)
+    assert all(torch.equal(read.state_dict()[name], tensor) for name, tensor in network.state_dict().items())
+
+
+@pytest.mark.parametrize(
+    "network",
+    [ASID(preset("asid-tiny", attention_sharing="none")), ASID(preset("asid-tiny", padding="reflect")),
+     PlainCNN(PlainCNNConfig())],
+    ids=["names differ", "same names, another network", "no ASID"],
+)  # fmt: skip
+def test_what_the_published_code_does_not_have_is_refused(network: ASID) -> None:
+    with pytest.raises(ValueError, match="expected"):
+        to_published(network)

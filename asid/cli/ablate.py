@@ -18,7 +18,7 @@ from rich.markup import escape
 from rich.table import Table
 
 import asid
-from asid.cli.options import JsonOption, console, say
+from asid.cli.options import JsonOption, SafeConsole, console, say
 from asid.cli.stopping import stops_cleanly
 from asid.files import CONFIG, ERROR, NOTE, NOTEBOOK, RECORD, STUDY, json_text, read_note, write_text
 
@@ -142,11 +142,11 @@ def plan(
     from asid.ablation.statistics.power import StudyPower
 
     folder = output or _default_folder(study, smoke=False)
-    power = StudyPower(study, find_noise(folder.parent, study.run_config(study.base_name)), noise)
-    if detect:
-        power.check()
     check_notebook(notebook)
-    with nullcontext() if as_json else console.status("") as shown:
+    with nullcontext() if as_json else SafeConsole(stderr=True).status("reading finished studies") as shown:
+        power = StudyPower(study, find_noise(folder.parent, study.run_config(study.base_name)), noise)
+        if detect:
+            power.check()
         cost = estimate_cost(study, folder, ClusterConfig(workers=workers), shown.update if shown else lambda _: None)
     fit = cost.fit(hours) if hours is not None else None
     detectable, answer = power.detectable(), power.answer(detect, cost.hours_of) if detect else None
@@ -331,10 +331,26 @@ def diff(
     as_json: JsonOption = False,
 ) -> None:
     """Show what differs between two studies, or two runs: configuration, data, code; then what that did to scores."""
-    if (first / STUDY).is_file() and (second / STUDY).is_file():
+    kinds = [_kind_of(folder) for folder in (first, second)]
+    if len(set(kinds)) > 1:
+        raise ValueError(f"expected two studies or two runs, got the {kinds[0]} {first} and the {kinds[1]} {second}")
+    if kinds[0] == "study":
         _diff_studies(first, second, as_json)
     else:
         _diff_runs(first, second, as_json)
+
+
+def _kind_of(folder: Path) -> str:
+    """Whether a folder is that of a study or of a run.
+
+    Raises:
+        ValueError: It is neither.
+    """
+    for file, kind in ((STUDY, "study"), (RECORD, "run")):
+        if (folder / file).is_file():
+            return kind
+    what = "it has neither" if folder.is_dir() else "there is no such folder"
+    raise ValueError(f"{folder}: expected the folder of a study ({STUDY}) or of a finished run ({RECORD}); {what}")
 
 
 def _diff_studies(first: Path, second: Path, as_json: bool) -> None:

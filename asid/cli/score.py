@@ -1,8 +1,10 @@
 """``asid evaluate | score | upscale | check | verify``: networks, images and results, scored and checked."""
 
 import json
+import math
+from collections import Counter
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any
@@ -30,6 +32,7 @@ from asid.cli.options import (
     say,
 )
 from asid.config import EvalConfig, InferenceConfig
+from asid.data.benchmarks import ROOT_VARIABLE
 from asid.files import json_text
 
 
@@ -64,7 +67,7 @@ def evaluate(
     from asid.evaluation.evaluation_record import default_folder, evaluate_and_record
 
     folder = output or default_folder(model, config, scale, map_use)
-    with _progress_bar(quiet=as_json) as on_image:
+    with _progress_bar("images", quiet=as_json) as on_image:
         record = evaluate_and_record(
             model,
             config,
@@ -77,9 +80,11 @@ def evaluate(
             data_root=data_root,
             on_image=on_image,
         )
-    _print_evaluation(record, as_json)
-    if not as_json:
-        say(f"Written: {folder}/per_image.csv, evaluation.json")
+    if as_json:
+        typer.echo(json_text(record), nl=False)
+        return
+    _print_evaluation(record, None if model == "bicubic" else _bicubic(record["scale"], config, data_root))
+    say(f"Written: {folder}/per_image.csv, evaluation.json")
 
 
 def score(
@@ -96,7 +101,11 @@ def score(
     from asid.evaluation.evaluation_record import summarise
 
     scores = score_folder(sr_folder, hr_folder, scale, checked, data_root=data_root)
-    _print_evaluation(summarise(scores, checked), as_json)
+    record = summarise(scores, checked)
+    if as_json:
+        typer.echo(json_text(record), nl=False)
+    else:
+        _print_evaluation(record)
 
 
 def upscale(
@@ -104,7 +113,10 @@ def upscale(
     model: Annotated[str, typer.Option(help="Packaged network, checkpoint, or folder of a run.")] = "asid",
     output: Annotated[Path, typer.Option(help="Folder for the SR images.")] = Path("results/upscaled"),
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace SR images that exist.")] = False,
-    tile: TileOption = DEFAULTS.tile,
+    tile: Annotated[
+        int | None,
+        typer.Option(help="Side of the tiles, in LR pixels. Default: the whole image; tiles if it is large."),
+    ] = DEFAULTS.tile,
     overlap: OverlapOption = DEFAULTS.overlap,
     blend: BlendOption = DEFAULTS.blend,
     ensemble: EnsembleOption = DEFAULTS.ensemble,
@@ -118,28 +130,33 @@ def upscale(
     from asid.data.images import ImageError, read_image, write_image
     from asid.data.layouts import list_images
     from asid.evaluation.inference import upscale as super_resolve
+    from asid.evaluation.progress import count_tiles, fit_tiles, watched
     from asid.model.pretrained import load_model
 
     network = load_model(model, device)
     paths = [path for given in images for path in (list_images(given) if given.is_dir() else [given])]
     written: dict[Path, Path] = {}
     failed: list[str] = []
-    with _progress_bar(quiet=False) as on_image:
-        for position, path in enumerate(paths):
+    with _progress_bar("tiles", quiet=False) as on_tile:
+        for path in paths:
             target = output / f"{path.stem}_x{network.config.scale}.png"
             try:
                 if target in written:
                     raise ImageError(f"{target} is already that of {written[target]}: rename one")
                 if target.exists() and not overwrite:
                     raise ImageError(f"{target} exists: add --overwrite to replace it, or choose another --output")
-                sr = super_resolve(network, read_image(path, to_srgb=True), config, batch_tiles=batch_tiles)
+                lr = read_image(path, to_srgb=True)
+                cut = fit_tiles(config, *lr.shape[:2])
+                tiles = count_tiles(cut, *lr.shape[:2])
+                on_tile(0, tiles)
+                with watched(network, tiles, on_tile):
+                    sr = super_resolve(network, lr, cut, batch_tiles=batch_tiles)
                 write_image(target, sr)
                 written[target] = path
-                say(f"{target}: {sr.shape[1]}×{sr.shape[0]}")
+                say(f"{target}: {sr.shape[1]}×{sr.shape[0]}, {cut.describe()}")
             except (ValueError, OSError, MemoryError, RuntimeError) as error:  # RuntimeError: torch has no memory left
                 reason = (str(error).splitlines() or [type(error).__name__])[0]
                 failed.append(reason if str(path) in reason else f"{path}: {reason}")
-            on_image(position + 1, len(paths))
     for line in failed:
         SafeConsole(stderr=True).print(f"[red]failed[/red]: {escape(line)}", highlight=False, soft_wrap=True)
     if failed:
@@ -165,7 +182,9 @@ def verify(data_root: RootOption = None, as_json: JsonOption = False) -> None:
     """Check this installation against known numbers, including published scores if their data is present."""
     from asid.evaluation.verify import run_checks
 
-    checks = run_checks(data_root)
+    with nullcontext() if as_json else SafeConsole(stderr=True).status("checking counts, outputs and scores"):
+        checks = run_checks(data_root)
+    counts = Counter(check.result for check in checks)
     if as_json:
         typer.echo(json.dumps([asdict(check) for check in checks], indent=1))
     else:
@@ -173,47 +192,69 @@ def verify(data_root: RootOption = None, as_json: JsonOption = False) -> None:
         for check in checks:
             colour = {"ok": "green", "FAILED": "red"}.get(check.result, "yellow")
             result = f"[{colour}]{check.result}[/{colour}]"
-            table.add_row(escape(check.name), check.expected, escape(check.measured), result)
+            measured = "–" if check.result == "no data" else escape(check.measured)
+            table.add_row(escape(check.name), check.expected, measured, result)
         console.print(table)
-    if any(check.result == "FAILED" for check in checks):
+        ok, failed, no_data = (counts[result] for result in ("ok", "FAILED", "no data"))
+        if no_data:
+            say(
+                f"{no_data} checks need benchmarks that are not here: 'asid data list' says how to get them; "
+                f"then set {ROOT_VARIABLE} or --data-root to their folder"
+            )
+        say(f"{ok} of {len(checks)} checks passed, {failed} failed, {no_data} without data")
+    if counts["FAILED"]:
         raise typer.Exit(1)
 
 
 @contextmanager
-def _progress_bar(quiet: bool) -> Iterator[Callable[[int, int], None]]:
-    """A progress bar with the remaining time; yields the function that advances it."""
+def _progress_bar(what: str, quiet: bool) -> Iterator[Callable[[int, int], None]]:
+    """A progress bar with the remaining time, if somebody watches; yields the function that advances it."""
     columns = (*Progress.get_default_columns(), MofNCompleteColumn())
     errors = SafeConsole(stderr=True)
     with Progress(*columns, console=errors, transient=True, disable=quiet or not errors.is_terminal) as bars:
-        task = bars.add_task("images", total=None)
-        yield lambda done, total: bars.update(task, completed=done, total=total)
+        task = bars.add_task(what, total=None)
+
+        def advance(done: int, total: int) -> None:
+            if done == 0:  # another image: its time is not that of the one before
+                bars.reset(task)
+            bars.update(task, completed=done, total=total)
+
+        yield advance
 
 
-def _print_evaluation(record: dict[str, Any], as_json: bool) -> None:
-    if as_json:
-        typer.echo(json_text(record), nl=False)
-        return
+def _bicubic(scale: int, config: EvalConfig, data_root: Path | None) -> dict[tuple[str, str], float]:
+    """PSNR of bicubic (dB) by set and image: the least that a network must reach."""
+    from asid.evaluation.evaluate import bicubic_upscaler, evaluate
+
+    scores = evaluate(bicubic_upscaler(scale, config), scale, config, data_root=data_root).scores
+    return {(row.data, row.image): row.psnr for row in scores.itertuples()}  # type: ignore[misc]
+
+
+def _print_evaluation(record: dict[str, Any], bicubic: dict[tuple[str, str], float] | None = None) -> None:
+    """A row for each image, and the mean of each set; beside bicubic, if its PSNR of each image is given."""
     how = [record["protocol"], *([record["inference"]] if "inference" in record else [])]
     made_by = sorted({row["lr"] for row in record["images"] if "lr" in row})
     how += [f"LR: {', '.join(made_by)}"] if made_by else []
     say("; ".join(how))
-    table = Table("data", "image")
-    table.add_column("PSNR (dB)", justify="right")
-    table.add_column("SSIM", justify="right")
     has_map_use = "psnr_uniform_maps" in record["mean"]
-    if has_map_use:
-        table.add_column("map use (dB)", justify="right")
+    table = Table("data", "image")
+    names = ["PSNR (dB)", *(["bicubic", "Δ"] if bicubic else []), "SSIM", *(["map use (dB)"] if has_map_use else [])]
+    for name in names:
+        table.add_column(name, justify="right")
 
-    def add_row(name: str, row: dict[str, Any]) -> None:
-        cells = [f"{float(row['psnr']):.2f}", f"{row['ssim']:.4f}"]
+    def add_row(name: str, row: dict[str, Any], below: float) -> None:
+        psnr = float(row["psnr"])
+        cells = [f"{psnr:.2f}", *([f"{below:.2f}", f"{psnr - below:+z.2f}"] if bicubic else []), f"{row['ssim']:.4f}"]
         if has_map_use:
             uniform = row["psnr_uniform_maps"]
-            cells.append("–" if uniform is None else f"{float(row['psnr']) - float(uniform):z.3f}")
+            cells.append("–" if uniform is None else f"{psnr - float(uniform):z.3f}")
         table.add_row(escape(row["data"]), escape(name), *cells)
 
+    below = bicubic or {}
     for row in record["images"]:
-        add_row(row["image"], row)
+        add_row(row["image"], row, below.get((row["data"], row["image"]), math.nan))
     for row in record["sets"]:
+        of_set = [psnr for (data, _), psnr in below.items() if data == row["data"]]
         table.add_section()
-        add_row(f"mean of {row['images']}", row)
+        add_row(f"mean of {row['images']}", row, sum(of_set) / len(of_set) if of_set else math.nan)
     console.print(table)

@@ -129,6 +129,8 @@ class QuickStart(Panel):
         """The whole of a large photograph, and for which controls it was restored."""
         self._shown: tuple[str, ...] = ()
         self._part = 0
+        self._made: tuple[Any, ...] = ()
+        """For which controls :attr:`restored` was made."""
         self._seconds: dict[str, float] = {}
         percent = {"min": 0, "max": 100, "continuous_update": False, "layout": {"width": "230px"}}
         controls = {
@@ -240,10 +242,11 @@ class QuickStart(Panel):
         network, size = open_model(model), self._lr_size()
         if part == 0 and self._whole and self._whole[0] == (photograph, model, task):
             self.restored = self._whole[1]
-        else:
+        elif self.restored is None or self._made != (photograph, model, task, part, across, down):
             scale = network.config.scale if task == RESTORE else 1
             self.restored = restore(network, _detail(self._read(), part * scale, across, down), task)
             self._seconds[model] = self.restored.seconds
+        self._made = (photograph, model, task, part, across, down)
         shown, name = self.restored, network_name(model)
         box = most_detailed_box(shown.bicubic, _ENLARGED)
         images = shown.cut(box, name)

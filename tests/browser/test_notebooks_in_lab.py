@@ -52,15 +52,6 @@ def test_the_attention_of_a_chosen_pixel(lab: Lab) -> None:
     lab.close(path)
 
 
-def test_the_divider_of_the_quickstart_uncovers_the_other_picture(lab: Lab) -> None:
-    panel = Shown(lab.run("notebooks/01_quickstart.ipynb"), "asid-quickstart")
-    check_divider(panel, "01_quickstart")
-    panel.change("photograph")
-    check_divider(panel, "01_quickstart.other")
-    assert lab.errors == []
-    lab.close("notebooks/01_quickstart.ipynb")
-
-
 def check_controls(panel: Shown, labels: list[str]) -> None:
     """Move sliders and dropdowns one after another; each one changes the picture."""
     assert is_drawn(panel.picture())
@@ -68,20 +59,3 @@ def check_controls(panel: Shown, labels: list[str]) -> None:
     for label in labels:
         panel.change(label)
     panel.photograph(f"{panel.name}.last")
-
-
-def check_divider(panel: Shown, name: str) -> None:
-    """Move the divider by keyboard and mouse: the picture changes without the kernel."""
-    slider = panel.root.locator(".asid-before-after")
-    slider.scroll_into_view_if_needed()
-    divider = slider.locator("input[type=range]")
-    seen = []
-    for key in ("Home", "End"):
-        divider.press(key)
-        seen.append(slider.screenshot())
-    size = divider.bounding_box()
-    divider.click(position={"x": 0.4 * size["width"], "y": 0.5 * size["height"]})
-    seen.append(slider.screenshot())
-    panel.photograph(name)
-    assert all(map(is_drawn, seen))
-    assert len(set(seen)) == 3

@@ -954,11 +954,17 @@ def test_brackets_in_names_are_not_markup(call: Call, tmp_path: Path, folder: Pa
         assert word in ended.out
 
 
-def test_a_run_that_is_not_finished_is_not_compared(call: Call, folder: Path) -> None:
+def test_what_cannot_be_compared_is_named(call: Call, folder: Path) -> None:
     path = undo(folder, "base", 0)
-    ended = call("diff", path, run_folder(folder, "base", 1))
-    assert (ended.status, ended.err.count("\n")) == (2, 1)
-    assert str(path) in ended.err
+    run = run_folder(folder, "base", 1)
+    for first, second, words in (
+        (path, run, (str(path), "record.json", "neither")),
+        (run, folder / "nosuch", ("nosuch", "no such folder")),
+        (folder, run, ("two studies or two runs",)),
+    ):
+        ended = call("diff", first, second)
+        assert (ended.status, ended.err.count("\n")) == (2, 1)
+        assert all(word in ended.err for word in words), ended.err
 
 
 def test_the_schema_is_json_and_takes_a_study(call: Call, write: Write) -> None:

@@ -1,20 +1,27 @@
 """The commands evaluate, score, upscale and verify: what they write, what they print, and how they fail."""
 
 import json
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
 from command_line import Call
 
-from asid.config import EvalConfig, preset
+from asid.cli import score
+from asid.config import EvalConfig, InferenceConfig, preset
 from asid.data.images import read_image
 from asid.data.sources import find_images
+from asid.evaluation import progress
 from asid.evaluation.evaluate import evaluate
 from asid.evaluation.evaluation_record import default_folder
+from asid.evaluation.inference import upscale
 from asid.files import WEIGHTS, read_json
 from asid.model.checkpoint import save_checkpoint
 from asid.model.network import ASID
+from asid.model.pretrained import load_model
 
 pytestmark = pytest.mark.process
 
@@ -52,8 +59,10 @@ def test_the_record_the_table_and_the_images_are_those_of_one_evaluation(
     assert (record["protocol"], record["inference"]) == ("psnr-y/ssim-y crop=scale", "tiles of 32, overlap 8, mean")
     assert pd.read_csv(output / "per_image.csv")["psnr"][0] == pytest.approx(row["psnr"])
     assert read_image(output / "images" / "validation" / "face.png").shape == read_image(data / "face.png").shape
-    numbers = (f"{row['psnr']:.2f}", f"{row['ssim']:.4f}")
-    for word in ("face", *numbers, "psnr-y/ssim-y crop=scale", "tiles of 32", "LR: bicubic symmetric"):
+    settings = ["--data", data, "--scale", 2, "--json", "--output", tmp_path / "bicubic"]
+    below = json.loads(cli("evaluate", "bicubic", *settings).out)["mean"]["psnr"]
+    numbers = (f"{row['psnr']:.2f}", f"{row['ssim']:.4f}", f"{below:.2f}", f"{row['psnr'] - below:+.2f}")
+    for word in ("face", "bicubic", "Δ", *numbers, "psnr-y/ssim-y crop=scale", "tiles of 32", "LR: bicubic symmetric"):
         assert word in ended.words
 
 
@@ -172,11 +181,35 @@ def test_upscale_writes_images(tmp_path: Path, cli: Call, folders: tuple[Path, P
     checkpoint = save_checkpoint(ASID(preset("asid-tiny", scale=3)), tmp_path / "net.safetensors")
     ended = cli("upscale", "--model", checkpoint, folders[1] / "baby.png", "--output", tmp_path / "out")
     assert ended.status == 0
-    assert "192×192" in ended.out
+    assert "192×192, whole image" in ended.out
     assert find_images(tmp_path / "out")[0].read().shape == (192, 192, 3)
     assert "128×128" in cli("upscale", folders[1] / "baby.png", "--output", tmp_path / "out").out, (
         "the packaged network"
     )
+
+
+def test_upscale_cuts_a_large_image_into_tiles_and_counts_them(
+    tmp_path: Path, cli: Call, run_folder: Path, folders: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(progress, "WHOLE", 63)
+    monkeypatch.setattr(progress, "TILES", InferenceConfig(tile=40, overlap=8))
+    seen: list[tuple[int, int]] = []
+
+    @contextmanager
+    def bar(what: str, quiet: bool) -> Iterator[Callable[[int, int], None]]:
+        yield lambda done, total: seen.append((done, total))
+
+    monkeypatch.setattr(score, "_progress_bar", bar)
+    photograph, out = folders[1] / "baby.png", tmp_path / "out"  # 64 × 64
+    ended = cli("upscale", "--model", run_folder, photograph, "--output", out, "--ensemble", "--batch-tiles", 3)
+    assert "tiles of 40, overlap 8, mean, self-ensemble" in ended.out
+    assert seen[0] == (0, 32)
+    assert seen[-1] == (32, 32)
+    expected = upscale(
+        load_model(run_folder), read_image(photograph), InferenceConfig(tile=40, overlap=8, ensemble=True)
+    )
+    np.testing.assert_array_equal(read_image(out / "baby_x2.png"), expected)
+    assert "tiles of 48" in cli("upscale", "--model", run_folder, photograph, "--tile", 48, "--output", tmp_path).out
 
 
 def test_upscale_goes_on_after_a_bad_file_and_overwrites_nothing(
@@ -211,10 +244,14 @@ def test_verify_fails_if_a_number_is_wrong(cli: Call, monkeypatch: pytest.Monkey
     monkeypatch.setattr(verify, "_MACS", {})
     monkeypatch.setattr(verify, "_PARAMETERS", {("asid", 2): 297_516})
     monkeypatch.setattr(verify, "_BICUBIC", {"samples": {2: (32.92, 0.9008)}, "Set5": {2: (33.67, None)}})
-    ended = cli("verify", "--json")
-    results = {check["name"]: check["result"] for check in json.loads(ended.out)}
+    ended = cli("verify")
     assert ended.status == 0
+    assert ended.words.count("ASID_DATA") == 1, "one hint for all checks without data"
+    assert ended.out.splitlines()[-1] == "5 of 11 checks passed, 0 failed, 6 without data"
+    monkeypatch.setattr(verify, "_PARAMETERS", {("asid", 2): 297_517})
+    ended = cli("verify", "--json")
+    assert ended.status == 1
+    results = {check["name"]: check["result"] for check in json.loads(ended.out)}
+    assert results["parameters of asid ×2"] == "FAILED"
     assert results["bicubic on samples ×2"] == results["published architecture, golden_x2"] == "ok"
     assert results["bicubic on Set5 ×2"] == "no data"
-    monkeypatch.setattr(verify, "_PARAMETERS", {("asid", 2): 297_517})
-    assert cli("verify", "--json").status == 1

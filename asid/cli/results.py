@@ -1,4 +1,4 @@
-"""``asid results query``: the scores of all runs of all studies in one table."""
+"""``asid results query | columns | index``: the results of all studies, as a table and as a page."""
 
 import re
 from pathlib import Path
@@ -61,6 +61,16 @@ def query(
     if csv:
         write_text(csv, to_csv(rows))
         say(f"Written: {csv}")
+
+
+@app.command()
+def index(
+    folder: Annotated[Path, typer.Argument(help="Folder of results, with the studies in it.")] = Path("results"),
+) -> None:
+    """Write a page over all studies: question, verdicts, date, size, and a link to each report."""
+    from asid.ablation.report.index import write_index
+
+    say(f"Written: {write_index(folder)}")
 
 
 @app.command()

@@ -29,7 +29,8 @@ from asid.ablation.statistics.paired import Comparison
 from asid.files import ERROR
 from asid.runs.record import Record
 
-_SYMBOLS = {"better": "▲", "worse": "▼", "equivalent": "≈", "undecided": "○"}
+SYMBOLS = {"better": "▲", "worse": "▼", "equivalent": "≈", "undecided": "○"}
+"""What stands before a verdict."""
 _PROVENANCE = {
     "code": ("commit", "source", "asid"),
     "machine": ("machine", "cpu", "capability", "gpu", "cpus", "threads"),
@@ -54,7 +55,7 @@ def to_html(
         tables: Files to download from the page: their text by name.
     """
     saved = results.folder / "figures"
-    return _template("report.html.j2").render(
+    return template("report.html.j2").render(
         study=results,
         facts=_facts(results),
         limits=overview(results),
@@ -75,17 +76,18 @@ def to_html(
         provenance=_show_provenance(results),
         data=results.first.data,
         runs=_runs(results),
-        symbols=_SYMBOLS,
+        symbols=SYMBOLS,
         bold=BOLD,
     )
 
 
 def table_html(results: StudyResults, data: str) -> str:
     """The page's table of one evaluation set, as a piece of HTML."""
-    return _template("table.html.j2").render(study=results, set=_table_of_set(results, data), symbols=_SYMBOLS)
+    return template("table.html.j2").render(study=results, set=_table_of_set(results, data), symbols=SYMBOLS)
 
 
-def _template(name: str) -> Template:
+def template(name: str) -> Template:
+    """A page or a part of one; what is put into it is escaped."""
     loader = PackageLoader("asid.ablation.report")
     environment = Environment(
         loader=loader, autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True

@@ -14,11 +14,12 @@ from asid.data.crops import detailed_crops
 from asid.data.sources import find_images
 from asid.interpret.architecture import costs
 from asid.model.pretrained import load_model
-from asid.panels.attention_maps import AttentionMapPanel, similarity_panel, spread_panel
+from asid.panels.attention_maps import AttentionMapPanel, spread_panel
 from asid.panels.compare_variants import compare_variants
 from asid.panels.panel import Panel
 from asid.panels.quickstart import QuickStart
 from asid.panels.receptive_field import InfluenceMaps, Method
+from asid.panels.similarity import similarity_panel
 from asid.plots import style
 from asid.plots.architecture import plot_costs_by_group, plot_group, plot_network
 
@@ -45,10 +46,12 @@ def draw() -> Iterator[tuple[str, Figure]]:
     compare.controls["view"].value = "pareto"
     yield "compare-pareto", _figure(compare)
     attention = AttentionMapPanel(["asid-tiny", "asid-tiny-no-sharing"], photograph="coffee")
-    attention.controls["networks"].value = ("asid-tiny", "asid-tiny-no-sharing")
+    attention.controls["other"].value = "asid-tiny-no-sharing"
     yield "attention", _figure(attention)
     yield "attention-spread", _figure(spread_panel(["asid-tiny-no-sharing"]))
-    yield "attention-similarity", _figure(similarity_panel(["asid-tiny-no-sharing"]))
+    similarity = similarity_panel(["asid-tiny-no-sharing"])
+    similarity.controls["view"].value = "matrices of groups"
+    yield "attention-similarity", _figure(similarity)
     networks = {label: load_model(name, "cpu") for label, name in _WINDOWS.items()}
     maps = InfluenceMaps(networks, detailed_crops(find_images("samples"), 2, 128))
     methods: dict[str, Method] = {"receptive-field": "effective receptive field", "attribution": "local attribution"}

@@ -25,10 +25,11 @@ from asid.interpret.crops import evaluation_crops, psnr_by_image
 from asid.interpret.lesions import components_of, lesion_losses
 from asid.interpret.transplant import NULLS, null_maps, own_maps, using
 from asid.panels.frequency import frequency_panel
-from asid.panels.interventions import alike_panel, lesion_panel, transplant_panel
+from asid.panels.interventions import lesion_panel, transplant_panel
 from asid.panels.networks import open_model
 from asid.panels.panel import Panel
 from asid.panels.receptive_field import FINE, InfluenceMaps
+from asid.panels.similarity import similarity_panel
 from asid.plots import style
 
 FOLDER = Path(__file__).resolve().parent / "inside"
@@ -84,7 +85,7 @@ def shared_maps() -> Result:
 
 def similarity() -> Result:
     """Similarities of maps and features beside nulls."""
-    panel = alike_panel([UNSHARED, *WINDOWS.values()], DATA, size=SIZE, results=NO_RUNS)
+    panel = similarity_panel([UNSHARED, *WINDOWS.values()], DATA, size=SIZE, results=NO_RUNS)
     rows = []
     for measure in panel.controls["measure"].options:
         panel.controls["measure"].value = measure

@@ -5,7 +5,7 @@ G groups, S distillation steps, L layers per step (``config.spatial_windows``); 
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, lru_cache
 
 import numpy as np
 import torch
@@ -14,7 +14,6 @@ from numpy.typing import NDArray
 from asid.config import ModelConfig
 from asid.data.images import RGBImage
 from asid.evaluation.inference import to_tensor
-from asid.interpret.similarity import Measure, row_similarity
 from asid.model.base import Network
 from asid.model.network import ASID
 from asid.model.observe import evaluation_mode
@@ -23,6 +22,16 @@ from asid.model.windows import AttentionWindow, channel_window, spatial_window
 Array = NDArray[np.float32]
 Pixel = tuple[int, int]
 """Row and column in the LR image, from 0."""
+
+
+def layer_names(config: ModelConfig) -> list[str]:
+    """Name the spatial layers of a step: ``meso``, ``global grid``, ``window 16``; repeated names are numbered."""
+    global_name = "global grid" if config.global_kind == "grid" else f"window {config.global_size}"
+    names = ["meso" if kind == "meso" else global_name for kind in config.spatial_windows]
+    return [
+        f"{name} {names[: position + 1].count(name)}" if names.count(name) > 1 else name
+        for position, name in enumerate(names)
+    ]
 
 
 @dataclass(frozen=True)
@@ -75,6 +84,27 @@ class ImageAttentionMaps:
         inside[token_pixels[self._find_token(token_pixels, pixel)[0]]] = True
         return inside.reshape(self.padded)[: self.size[0], : self.size[1]]
 
+    def around(self, pixel: Pixel, *, layer: int = 0) -> tuple[NDArray[np.int64], NDArray[np.int64], Array]:
+        """Return the attention of ``pixel`` in all groups and steps, inside its window.
+
+        Returns:
+            The rows (r,) and columns (c,) of the window's pixels, and the attention as a multiple of uniform attention:
+            float32 (G, S, r, c). Padding is left out.
+
+        Raises:
+            ValueError: The pixel or layer does not exist.
+        """
+        self._check(pixel, layer=layer)
+        token_pixels = self._token_pixels(layer)
+        window, query = self._find_token(token_pixels, pixel)
+        rows, columns = np.divmod(token_pixels[window], self.padded[1])
+        tokens = np.flatnonzero((rows < self.size[0]) & (columns < self.size[1]))
+        tokens = tokens[np.lexsort((columns[tokens], rows[tokens]))]
+        attention = np.array([[step[layer][window, query] for step in group] for group in self.spatial_maps])
+        rows, columns = np.unique(rows[tokens]), np.unique(columns[tokens])
+        shape = (*attention.shape[:2], len(rows), len(columns))
+        return rows, columns, (attention[..., tokens] * attention.shape[-1]).reshape(shape)
+
     def channel(self, pixel: Pixel, *, group: int = 0, layer: int = 0) -> Array:
         """Return the map between channels, float32 (C, C), of the channel attention window that contains ``pixel``.
 
@@ -92,10 +122,6 @@ class ImageAttentionMaps:
         """Return the row and column of each token of a layer, and whether it is inside the image: (n, T) each."""
         rows, columns = np.divmod(self._token_pixels(layer), self.padded[1])
         return rows, columns, (rows < self.size[0]) & (columns < self.size[1])
-
-    def check_layer(self, step: int, layer: int) -> None:
-        """Raise ``ValueError`` if there is no such step or layer of spatial attention."""
-        self._check((0, 0), step=step, layer=layer)
 
     def _token_pixels(self, layer: int) -> NDArray[np.int64]:
         return _pixels_of_tokens(spatial_window(self.config, self.config.spatial_windows[layer]), *self.padded)
@@ -121,6 +147,7 @@ def _check_range(name: str, index: int, count: int) -> None:
         raise ValueError(f"expected a {name} from 0 to {count - 1}, got {index}")
 
 
+@lru_cache(maxsize=64)
 def _pixels_of_tokens(window: AttentionWindow, height: int, width: int) -> NDArray[np.int64]:
     """Index of each token's pixel, (n, T), row by row: the network's own partition, applied to indices."""
     return window.split(torch.arange(height * width).reshape(1, 1, height, width))[..., 0].numpy()
@@ -201,25 +228,3 @@ def _mean_over_pixels(maps: ImageAttentionMaps, measure: Callable[[Array, Array]
                     attention = maps.spatial_maps[group][step][layer][in_image]
                     result[group, step, layer] = measure(attention, distances).mean()
     return result
-
-
-def group_similarity(
-    maps: ImageAttentionMaps, *, step: int = 0, layer: int = 0, measure: Measure = "cosine"
-) -> NDArray[np.float64]:
-    """Similarity of the maps of the groups, (G, G): the mean over pixels of the similarity between two groups' rows.
-
-    Attention sharing assumes that the maps of different groups are similar (paper, section 3).
-
-    Args:
-        maps: The maps of an image.
-        step: Distillation step.
-        layer: Layer of spatial attention in the step.
-        measure: How two rows are compared.
-
-    Raises:
-        ValueError: The step, layer or measure does not exist.
-    """
-    maps.check_layer(step, layer)
-    _, _, in_image = maps.image_tokens(layer)
-    rows = [maps.spatial_maps[group][step][layer][in_image] for group in range(maps.config.num_groups)]  # (pixels, T)
-    return np.array([[row_similarity(one, other, measure).mean() for other in rows] for one in rows])

@@ -1,150 +1,203 @@
-"""Panels that show attention: the map of a pixel, spread and distance by layer, and similarity of the groups' maps."""
+"""Panels that show attention: the map of a pixel, picked by touch, and spread and distance by layer."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any
 
 import ipywidgets as widgets
 import numpy as np
 from matplotlib.ticker import LogLocator
 from numpy.typing import NDArray
 
-from asid.config import ModelConfig
 from asid.data.images import RGBImage
+from asid.data.photographs import Photograph
 from asid.data.sources import find_images
 from asid.interpret.attention_maps import (
     ImageAttentionMaps,
     Pixel,
     entropy,
     extract_attention_maps,
-    group_similarity,
+    layer_names,
     mean_distance,
     uniform_distance,
     with_attention,
 )
-from asid.interpret.similarity import Measure
+from asid.model.find import find_checkpoint
 from asid.model.pretrained import common_scale
-from asid.panels.networks import open_model
-from asid.panels.panel import FIGURES, Drawing, Panel
+from asid.panels.attention_cards import channel_cards, photograph_card, shared_from, spatial_cards
+from asid.panels.networks import Models, NetworkPicker, network_name, open_model, over_training
+from asid.panels.panel import FIGURES, RESULTS, Drawing, Panel, file_name
+from asid.panels.touch import Card, TouchPanel
 from asid.plots import attention_maps as plots
 from asid.plots import style
 
 
-class MapCache:
-    """Attention maps of networks on LR images, both by name. The latest are cached: moving a pixel runs no network.
+def attention_of(model: str, photograph: Photograph) -> ImageAttentionMaps:
+    """The attention maps of a network on the LR image of a photograph; the latest ones are kept for all panels."""
+    path = find_checkpoint(model)
+    return _attention_of(path, path.stat().st_mtime_ns, photograph, photograph.content)
+
+
+@lru_cache(maxsize=8)
+def _attention_of(path: Path, modified: int, photograph: Photograph, content: str) -> ImageAttentionMaps:
+    network = with_attention(open_model(str(path)))
+    return extract_attention_maps(network, lr_image(photograph, network.config.scale))
+
+
+def lr_image(photograph: Photograph, scale: int) -> RGBImage:
+    """The LR image of a photograph."""
+    return _lr_image(photograph, photograph.content, scale)
+
+
+@lru_cache(maxsize=8)
+def _lr_image(photograph: Photograph, content: str, scale: int) -> RGBImage:
+    return photograph.lr(scale, "symmetric").pixels()
+
+
+class AttentionMapPanel(TouchPanel):
+    """The attention of a pixel, picked by a click or drag on the photograph.
+
+    Beside the map of the chosen group, step and layer are those of all of them, small; a click on one chooses it, and
+    so do the arrow keys, n and p. A second network is shown with the difference of its maps to the first; a run that
+    kept weights on the way, also over its training. A group that shares shows the map it uses, and the title names the
+    group that computed it.
 
     Args:
-        models: What :func:`asid.model.pretrained.load_model` accepts; all of one scale.
-        source: What :func:`asid.data.sources.find_images` accepts.
-    """
-
-    def __init__(self, models: Sequence[str], source: str) -> None:
-        self.models = {name: with_attention(open_model(name)) for name in models}
-        scale = common_scale(self.models.values())
-        self.images: dict[str, RGBImage] = {
-            photograph.name: photograph.lr(scale, "symmetric").pixels() for photograph in find_images(source)
-        }
-        self.maps = lru_cache(maxsize=len(models) + 1)(self._maps)
-
-    def _maps(self, model: str, photograph: str) -> ImageAttentionMaps:
-        return extract_attention_maps(self.models[model], self.images[photograph])
-
-
-def _choices(cache: MapCache) -> dict[str, widgets.Dropdown]:
-    """Controls that choose one network and one photograph of a cache."""
-    return {
-        "model": widgets.Dropdown(options=list(cache.models), description="network"),
-        "photograph": widgets.Dropdown(options=list(cache.images), description="photograph"),
-    }
-
-
-def layer_names(config: ModelConfig) -> list[str]:
-    """Name the spatial layers of a step: ``meso``, ``global grid``, ``window 16``; repeated names are numbered."""
-    global_name = "global grid" if config.global_kind == "grid" else f"window {config.global_size}"
-    names = ["meso" if kind == "meso" else global_name for kind in config.spatial_windows]
-    return [
-        f"{name} {names[: position + 1].count(name)}" if names.count(name) > 1 else name
-        for position, name in enumerate(names)
-    ]
-
-
-class AttentionMapPanel(Panel):
-    """The attention of a pixel: a row for each selected network, a column for each layer of the selected step.
-
-    A group that shares shows the map it uses, and the title names the group that computed it.
-
-    Args:
-        models: What :func:`asid.model.pretrained.load_model` accepts; all of one scale.
+        models: The networks to pick from, besides other packaged ones and finished runs; the first one is shown first.
         source: What :func:`asid.data.sources.find_images` accepts.
         photograph: The photograph to show first, by default the first one.
+        results: Where finished runs are looked for.
         folder: Where *Save* writes.
 
     Raises:
-        ValueError: The photograph does not exist, or the networks have different scales.
+        ValueError: The photograph does not exist.
     """
 
     def __init__(
         self,
-        models: Sequence[str],
+        models: Models,
         source: str = "samples",
         *,
         photograph: str = "",
+        results: str | Path = RESULTS,
         folder: str | Path = FIGURES,
     ) -> None:
-        self.cache = MapCache(models, source)
-        first = photograph or next(iter(self.cache.images))
-        if first not in self.cache.images:
-            raise ValueError(f"expected a photograph of {source} ({', '.join(self.cache.images)}), got {first!r}")
-        height, width = self.cache.images[first].shape[:2]
-        configs = [model.config for model in self.cache.models.values()]
-        counts = {
-            "group": max(config.num_groups for config in configs),
-            "step": max(config.distillation_steps for config in configs),
-        }
+        self.photographs = {image.name: image for image in find_images(source)}
+        first = photograph or next(iter(self.photographs))
+        if first not in self.photographs:
+            raise ValueError(f"expected a photograph of {source} ({', '.join(self.photographs)}), got {first!r}")
+        picker = NetworkPicker(models, results)
+        height, width = lr_image(self.photographs[first], open_model(picker.value).config.scale).shape[:2]
         controls = {
-            "photograph": widgets.Dropdown(options=list(self.cache.images), value=first, description="photograph"),
-            "row": widgets.IntSlider(height // 2, 0, height - 1, description="row", continuous_update=False),
-            "column": widgets.IntSlider(width // 2, 0, width - 1, description="column", continuous_update=False),
+            "photograph": widgets.Dropdown(options=list(self.photographs), value=first, description="photograph"),
+            "model": picker,
+            "other": NetworkPicker(models, results, description="compare with", nothing="nothing"),
+            "training": widgets.Checkbox(description="over its training", indent=False, layout={"width": "auto"}),
             "kind": widgets.Dropdown(options=["spatial", "channel"], description="attention"),
-            **{
-                name: widgets.Dropdown(options=[(str(index + 1), index) for index in range(count)], description=name)
-                for name, count in counts.items()
-            },
-            "networks": widgets.SelectMultiple(
-                options=list(models), value=(models[0],), rows=min(5, len(models)), description="networks"
-            ),
+            "layer": widgets.Dropdown(description="layer"),
+            "group": widgets.Dropdown(description="group"),
+            "step": widgets.Dropdown(description="step"),
+            "row": widgets.IntSlider(height // 2, 0, height - 1, description="row"),
+            "column": widgets.IntSlider(width // 2, 0, width - 1, description="column"),
         }
-        super().__init__("attention", self._draw_maps, controls, folder)
+        super().__init__("attention", self._draw_maps, self._make_cards, controls, folder, _HELP)
 
     @property
     def stem(self) -> str:
-        """Name of the saved files, with the pixel and the layer in it."""
-        values = self.values
-        pixel = f"{values['photograph']}-{values['row']}-{values['column']}-{values['kind']}-group{values['group'] + 1}"
-        return f"attention-{pixel}" + (f"-step{values['step'] + 1}" if values["kind"] == "spatial" else "")
+        """Name of the saved files, with the settings in it; layers, groups and steps count from 1, as on the page."""
+        numbers = {name: self.controls[name].value + 1 for name in ("layer", "group", "step")}
+        return file_name(self.name, {**self.values, **numbers})
 
     def prepare(self) -> None:
-        """Fit the sliders to the photograph; disable the step for channel attention, which has none."""
-        self.controls["step"].disabled = self.controls["kind"].value == "channel"
-        sides = self.cache.images[self.controls["photograph"].value].shape
+        """Offer what the chosen networks have, and disable what does nothing."""
+        controls = self.controls
+        controls["training"].disabled = not over_training(controls["model"].value)
+        controls["training"].value &= not controls["training"].disabled
+        channel = controls["kind"].value == "channel"
+        controls["step"].disabled = channel
+        networks = [with_attention(open_model(model)) for model in self._networks(**self.values).values()]
+        configs = [network.config for network in networks]
+        layers = list(configs[0].channel_windows) if channel else layer_names(configs[0])
+        _offer(controls["layer"], layers)
+        _offer(controls["group"], [str(group + 1) for group in range(min(config.num_groups for config in configs))])
+        _offer(controls["step"], [str(step + 1) for step in range(min(c.distillation_steps for c in configs))])
+        sides = lr_image(self.photographs[controls["photograph"].value], common_scale(networks)).shape
         for name, side in zip(("row", "column"), sides, strict=False):
-            self.controls[name].max = side - 1
+            controls[name].max = side - 1
 
-    def _draw_maps(
-        self, photograph: str, row: int, column: int, kind: str, group: int, step: int, networks: tuple[str, ...]
-    ) -> Drawing:
-        if not networks:
-            raise ValueError("expected at least one network: select one, or several with Ctrl or Cmd")
-        maps = {name: self.cache.maps(name, photograph) for name in networks}
-        if kind == "channel":
-            return _draw_channel(maps, (row, column), group)
-        return _draw_spatial(self.cache.images[photograph], maps, (row, column), group, step)
+    def step(self, down: int, right: int) -> None:
+        """Choose the map of the next group (down) or step (right), if there is one."""
+        self.set(**{name: _moved(self.controls[name], by) for name, by in (("group", down), ("step", right))})
+
+    def next(self, way: int) -> None:
+        """Choose the next map by layer, group and step; after the last comes the first."""
+        names = ("layer", "group") if self.controls["kind"].value == "channel" else ("layer", "group", "step")
+        counts = [len(self.controls[name].options) for name in names]
+        at = np.ravel_multi_index([self.controls[name].value for name in names], counts)
+        place = np.unravel_index((at + way) % np.prod(counts), counts)
+        self.set(**{name: int(index) for name, index in zip(names, place, strict=True)})
+
+    def _networks(self, *, model: str, other: str, training: bool, **_: Any) -> dict[str, str]:
+        """What is shown, by its label."""
+        if training and (parts := over_training(model)):
+            return {f"{network_name(parts['100%'])}, {part}": path for part, path in parts.items()}
+        return {network_name(name): name for name in (model, other) if name}
+
+    def _maps(self, **values: Any) -> dict[str, ImageAttentionMaps]:
+        photograph = self.photographs[values["photograph"]]
+        return {name: attention_of(model, photograph) for name, model in self._networks(**values).items()}
+
+    def _lr(self, **values: Any) -> RGBImage:
+        return lr_image(self.photographs[values["photograph"]], open_model(values["model"]).config.scale)
+
+    def _make_cards(self, **values: Any) -> tuple[RGBImage, list[Card]]:
+        maps, image = self._maps(**values), self._lr(**values)
+        pixel = values["row"], values["column"]
+        make = channel_cards if values["kind"] == "channel" else spatial_cards
+        place = values["layer"], values["group"], values["step"]
+        return image, [
+            photograph_card(image, next(iter(maps.values())), pixel),
+            *make(maps, pixel, place, _differs(maps, values)),
+        ]
+
+    def _draw_maps(self, **values: Any) -> Drawing:
+        maps, pixel = self._maps(**values), (values["row"], values["column"])
+        if values["kind"] == "channel":
+            return _draw_channel(maps, pixel, values["group"])
+        return _draw_spatial(self._lr(**values), maps, pixel, values["group"], values["step"], _differs(maps, values))
 
 
-def _draw_spatial(image: RGBImage, maps: dict[str, ImageAttentionMaps], pixel: Pixel, group: int, step: int) -> Drawing:
+_HELP = (
+    "Click or drag on the photograph to choose the pixel, or move it by Shift and the arrow keys. "
+    "Up and down choose the group, left and right the step, n and p the next and previous map."
+)
+
+
+def _offer(control: widgets.Dropdown, names: Sequence[str]) -> None:
+    """Offer names, with their positions as values; a choice that is gone becomes the last one."""
+    options = [(name, index) for index, name in enumerate(names)]
+    if list(control.options) != options:
+        chosen = min(control.value or 0, len(options) - 1)
+        control.options = options
+        control.value = chosen
+
+
+def _differs(maps: Mapping[str, Any], values: Mapping[str, Any]) -> bool:
+    return len(maps) == 2 and not values["training"]
+
+
+def _moved(control: widgets.Dropdown, by: int) -> int:
+    return int(np.clip(control.value + by, 0, len(control.options) - 1))
+
+
+def _draw_spatial(
+    image: RGBImage, maps: dict[str, ImageAttentionMaps], pixel: Pixel, group: int, step: int, differs: bool
+) -> Drawing:
+    """A row for each network, and with ``differs`` one for the second map minus the first."""
     columns = 1 + max(len(network.config.spatial_windows) for network in maps.values())
-    figure = style.new_figure(3.6 * columns, 2.75 * len(maps))
+    figure = style.new_figure(3.6 * columns, 2.75 * (len(maps) + differs))
+    subplots = figure.subplots(len(maps) + differs, columns, squeeze=False)
     arrays: dict[str, Any] = {"image": image, "pixel": np.array(pixel)}
     by_layer: dict[int, dict[str, tuple[NDArray[np.float32], NDArray[np.bool_]]]] = {}
     for name, network in maps.items():
@@ -157,26 +210,31 @@ def _draw_spatial(image: RGBImage, maps: dict[str, ImageAttentionMaps], pixel: P
         for layer, column in by_layer.items()
     }
     limits = {layer: (float(column.min()), float(column.max())) for layer, column in values.items()}
-    for axes, (name, network) in zip(figure.subplots(len(maps), columns, squeeze=False), maps.items(), strict=True):
+    for axes, (name, network) in zip(subplots, maps.items(), strict=False):
         kinds = layer_names(network.config)
         for layer, kind in enumerate(kinds):
             relative, window = by_layer[layer][name]
             attention = network.spatial(pixel, group=group, step=step, layer=layer)
             padding = 1 - float(attention.sum())
             title = f"{kind}, step {step + 1}" + (f", {padding:.0%} on padding" if padding > 0.005 else "")
-            title += f"\ngroup {group + 1}{_shared_from(network, group)}"
+            title += f"\ngroup {group + 1}{shared_from(network, group)}"
             plots.plot_attention_map(image, relative, window, pixel, axes[layer + 1], title, limits[layer])
             arrays |= {f"{name}.{kind}.attention": attention, f"{name}.{kind}.window": window}
         windows = [by_layer[layer][name][1] for layer in range(len(kinds))]
         plots.plot_windows(image, windows, pixel, axes[0], f"{name}\npixel ({pixel[0]}, {pixel[1]}) and its windows")
         for ax in axes[len(kinds) + 1 :]:
             ax.set_axis_off()
+    if differs:
+        for ax in subplots[-1]:
+            ax.set_axis_off()
+        for layer, ax in zip(by_layer, subplots[-1][1:], strict=True):
+            found = list(by_layer[layer].values())
+            if len(found) == 2 and np.array_equal(found[0][1], found[1][1]):
+                change, window = found[1][0] - found[0][0], found[0][1]
+                limit = float(np.abs(change[window]).max()) or 1.0
+                title = "difference\n{1} − {0}".format(*maps)
+                plots.plot_attention_map(image, change, window, pixel, ax, title, (-limit, limit), differences=True)
     return figure, arrays
-
-
-def _shared_from(maps: ImageAttentionMaps, group: int) -> str:
-    source = maps.source_group(group)
-    return f", shared from group {source + 1}" if source != group else ""
 
 
 def _draw_channel(maps: dict[str, ImageAttentionMaps], pixel: Pixel, group: int) -> Drawing:
@@ -196,19 +254,25 @@ def _draw_channel(maps: dict[str, ImageAttentionMaps], pixel: Pixel, group: int)
     return figure, arrays
 
 
-def spread_panel(models: Sequence[str], source: str = "samples", *, folder: str | Path = FIGURES) -> Panel:
+def spread_panel(
+    models: Models, source: str = "samples", *, results: str | Path = RESULTS, folder: str | Path = FIGURES
+) -> Panel:
     """Entropy and mean distance of attention by layer, with one dot per group that computes its own maps.
 
     Args:
-        models: What :func:`asid.model.pretrained.load_model` accepts; all of one scale.
+        models: The networks to pick from, besides other packaged ones and finished runs.
         source: What :func:`asid.data.sources.find_images` accepts.
+        results: Where finished runs are looked for.
         folder: Where *Save* writes.
     """
-    cache = MapCache(models, source)
-    controls = _choices(cache)
+    photographs = {image.name: image for image in find_images(source)}
+    controls = {
+        "model": NetworkPicker(models, results),
+        "photograph": widgets.Dropdown(options=list(photographs), description="photograph"),
+    }
 
     def draw(model: str, photograph: str) -> Drawing:
-        maps = cache.maps(model, photograph)
+        maps = attention_of(model, photographs[photograph])
         config = maps.config
         own = [group for group in range(config.num_groups) if maps.source_group(group) == group]
         spread, distance, uniform = entropy(maps), mean_distance(maps), uniform_distance(maps)
@@ -233,39 +297,8 @@ def spread_panel(models: Sequence[str], source: str = "samples", *, folder: str 
         right.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
         right.yaxis.set_major_formatter("{x:g}")
         note = "" if len(own) == config.num_groups else "; the other groups share these maps"
-        figure.suptitle(f"{model} on {photograph}: step and window of each layer{note}", fontsize=9)
+        figure.suptitle(f"{network_name(model)} on {photograph}: step and window of each layer{note}", fontsize=9)
         style.legend_below(figure, right)
         return figure, {"entropy": spread, "mean_distance": distance, "uniform_distance": uniform}
 
     return Panel("attention-spread", draw, controls, folder)
-
-
-def similarity_panel(models: Sequence[str], source: str = "samples", *, folder: str | Path = FIGURES) -> Panel:
-    """Similarity of the groups' maps, with one matrix per layer of a network: the premise of attention sharing.
-
-    Args:
-        models: What :func:`asid.model.pretrained.load_model` accepts; all of one scale.
-        source: What :func:`asid.data.sources.find_images` accepts.
-        folder: Where *Save* writes.
-    """
-    cache = MapCache(models, source)
-    measure = widgets.Dropdown(options=get_args(Measure), description="measure")
-    controls = {**_choices(cache), "measure": measure}
-
-    def draw(model: str, photograph: str, measure: Any) -> Drawing:
-        maps = cache.maps(model, photograph)
-        kinds, steps = layer_names(maps.config), maps.config.distillation_steps
-        figure = style.new_figure(2.9 * steps, 2.6 * len(kinds))
-        subplots = figure.subplots(len(kinds), steps, squeeze=False)
-        arrays = {}
-        for layer, (kind, axes) in enumerate(zip(kinds, subplots, strict=True)):
-            for step, ax in enumerate(axes):
-                similarity = group_similarity(maps, step=step, layer=layer, measure=measure)
-                plots.plot_group_similarity(similarity, ax, f"{kind}, step {step + 1}")
-                arrays[f"{kind}.{step + 1}"] = similarity
-        figure.suptitle(
-            f"{model} on {photograph}: {measure} of the groups' attention maps (1: identical maps)", fontsize=9
-        )
-        return figure, arrays
-
-    return Panel("attention-similarity", draw, controls, folder)

@@ -1,24 +1,18 @@
-"""Panels that intervene: transplanted attention maps, similarity beside nulls, lesions."""
+"""Panels that intervene: transplanted attention maps, lesions."""
 
 from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any
 
 import ipywidgets as widgets
 import numpy as np
-from matplotlib.axes import Axes
 
-from asid.interpret.alike import MapSimilarity, TokenSimilarity, bias_share, map_similarity, token_similarity
-from asid.interpret.attention_maps import with_attention
+from asid.interpret.attention_maps import layer_names, with_attention
 from asid.interpret.lesions import Lesions, error_increase, lesion_losses, places_of
-from asid.interpret.similarity import Measure
 from asid.interpret.transplant import Transplants, transplant
-from asid.model.base import Network
-from asid.panels.attention_maps import layer_names
-from asid.panels.networks import CropCache, Models, NetworkPicker, labelled, network_name, open_model
+from asid.panels.networks import CropCache, Models, NetworkPicker, network_name, open_model
 from asid.panels.panel import FIGURES, RESULTS, Drawing, Panel
-from asid.plots import similarity as similarity_plots
 from asid.plots import style
 from asid.plots import transplant as transplant_plots
 from asid.plots.lesions import plot_error_increase, plot_lesions
@@ -88,90 +82,6 @@ def _draw_matrices(found: Transplants, layers: Sequence[str]) -> Any:
         for step, ax in enumerate(axes):
             transplant_plots.plot_losses(loss[:, :, step, layer], limit, ax, f"{name}, step {step + 1}")
     return figure
-
-
-def alike_panel(
-    models: Models,
-    source: str = "samples",
-    *,
-    size: int = 48,
-    seed: int = 0,
-    results: str | Path = RESULTS,
-    folder: str | Path = FIGURES,
-) -> Panel:
-    """Similarity of maps and of features, with nulls as bands, and the share of the position bias.
-
-    Args:
-        models: The networks to pick from, besides finished runs; each is also compared with the others of this list.
-        source: Evaluation set of the crops: at least two images.
-        size: Side of the LR crops in pixels.
-        seed: Seed with which the networks began: that of the untrained network.
-        results: Where finished runs are looked for.
-        folder: Where *Save* writes.
-    """
-    crops = CropCache(source, size)
-    features = "CKA of features"
-    controls = {
-        "model": NetworkPicker(models, results),
-        "measure": widgets.Dropdown(options=[*get_args(Measure), features], description="measure"),
-    }
-
-    @cache
-    def compare(model: str, measure: Any) -> MapSimilarity | TokenSimilarity:
-        network = open_model(model)
-        others = {
-            name: other
-            for name in labelled(models).values()
-            if name != model and (other := open_model(name)).config.scale == network.config.scale
-        }
-        given = network, crops.of(network), {_label(network, other, name): other for name, other in others.items()}
-        if measure == features:
-            return token_similarity(*given, seed=seed)
-        return map_similarity(*given, measure=measure, seed=seed)
-
-    def draw(model: str, measure: str) -> Drawing:
-        found, network = compare(model, measure), with_attention(open_model(model))
-        layers = [features] if isinstance(found, TokenSimilarity) else layer_names(network.config)
-        shares = bias_share(network, crops.of(network))
-        figure = style.new_figure(4.2 * (len(layers) + 1), 3.6)
-        *axes, last = figure.subplots(1, len(layers) + 1)
-        for layer, (name, ax) in enumerate(zip(layers, axes, strict=True)):
-            at = ... if isinstance(found, TokenSimilarity) else (..., layer)
-            _plot_similarity(found, at, ax, measure)
-            ax.set_title(name)
-        steps, kinds = range(network.config.distillation_steps), layer_names(network.config)
-        similarity_plots.plot_shares(shares.reshape(len(shares), -1), last, "variance of maps explained by the bias")
-        labels = [f"{step + 1} {kind}" for step in steps for kind in kinds]
-        last.set_xticks(range(len(labels)), labels, rotation=35, ha="right")
-        figure.suptitle(f"{network_name(model)} on {source}: similarity ({measure}) beside that of nulls", fontsize=9)
-        style.legend_below(figure, axes[0])
-        nulls = {f"null.{name}": values for name, values in found.nulls.items()}
-        others = {f"other.{name}": values for name, values in found.others.items()}
-        return figure, {"between": found.between, "bias_share": shares, **nulls, **others}
-
-    return Panel("similarity", draw, controls, folder)
-
-
-def _label(network: Network, other: Network, name: str) -> str:
-    return f"another seed: {network_name(name)}" if network.config == other.config else network_name(name)
-
-
-def _plot_similarity(found: MapSimilarity | TokenSimilarity, at: Any, ax: Axes, label: str) -> None:
-    """Pairs of places of the network, by what they have in common, and the same place of other networks."""
-    places = np.array(found.places)
-    group, step = (places[:, None, i] == places[None, :, i] for i in (0, 1))
-    first = np.triu(np.ones(group.shape, dtype=bool), 1)
-    between = found.between[at]
-    pairs = {
-        "same step,\nother group": between[first & step & ~group],
-        "same group,\nother step": between[first & group & ~step],
-        "other group\nand step": between[first & ~group & ~step],
-    }
-    others = {name.replace(": ", ":\n"): values[at] for name, values in found.others.items()}
-    nulls = {name: values[at] for name, values in found.nulls.items()}
-    similarity_plots.plot_similarity(
-        {name: values for name, values in {**pairs, **others}.items() if values.size}, nulls, ax, label
-    )
 
 
 def lesion_panel(

@@ -160,7 +160,7 @@ class NetworkPicker(widgets.HBox):
         self._choices = dict(_choices(labelled(models), results, nothing))
         names = (description, *_LEVELS)
         self._levels = [widgets.Dropdown(description=name, layout={"width": "max-content"}) for name in names]
-        for level in self._levels[1:]:
+        for level in self._levels:
             level.style.description_width = "initial"
         self._filling = False
         first = next(iter(self._choices))

@@ -27,7 +27,6 @@ RESULTS = "../results"
 FIGURES = f"{RESULTS}/figures"
 """Where notebooks find studies and save figures, relative to the folder of the notebooks."""
 
-_WORKING = "<i>working …</i>"
 _DIMS = """<style>
 .asid-working .widget-image, .asid-working .asid-dims { opacity: .4; transition: opacity .1s .2s; }
 </style>"""
@@ -66,6 +65,9 @@ class Panel:
         folder: Where *Save* writes ``<name>.png``, ``.svg`` and ``.npz``.
     """
 
+    working = "<i>working …</i>"
+    """Message while the picture is being drawn."""
+
     def __init__(
         self,
         name: str,
@@ -74,7 +76,8 @@ class Panel:
         folder: str | Path = FIGURES,
     ) -> None:
         self.name, self.draw, self.controls, self.folder = name, draw, dict(controls), Path(folder)
-        self.drawing: Drawing | None = None
+        self._drawing: Drawing | None = None
+        self._is_shown = False
         self._preparing = False
         self.message = widgets.HTML()
         # In its natural size: a box would stretch it to the full width, and blur it.
@@ -95,6 +98,11 @@ class Panel:
             self._draw()
 
     @property
+    def drawing(self) -> Drawing | None:
+        """The picture and its arrays; ``None`` if the current settings could not be drawn."""
+        return self._drawing
+
+    @property
     def values(self) -> dict[str, Any]:
         """The value of each control, by name."""
         return {name: control.value for name, control in self.controls.items()}
@@ -111,6 +119,10 @@ class Panel:
         """Redraw the picture for the current values of the controls."""
         if not self._preparing:
             self._guard(self._draw)
+
+    def png(self) -> bytes:
+        """The picture, for those who have no kernel."""
+        return bytes(self.picture.value)
 
     def save(self) -> list[Path]:
         """Write the picture (PNG, SVG) and its arrays (.npz).
@@ -133,8 +145,8 @@ class Panel:
             for name, value in self.values.items()
             if isinstance(value, str | int | float | tuple)
         }
-        np.savez_compressed(path.with_suffix(".npz"), allow_pickle=False, **arrays, **settings)
-        return [*files, path.with_suffix(".npz")]
+        np.savez_compressed(path.with_name(f"{path.name}.npz"), allow_pickle=False, **arrays, **settings)
+        return [*files, path.with_name(f"{path.name}.npz")]
 
     def write(self, save: Callable[[], list[Path]]) -> None:
         """Handle a click on a button: call ``save``, and show in the panel which files it wrote, or why it failed."""
@@ -148,23 +160,27 @@ class Panel:
         self._guard(write)
 
     def _draw(self) -> None:
-        self.drawing = None
+        self._drawing, self._is_shown = None, False
         self._preparing = True
         try:
             self.prepare()
         finally:
             self._preparing = False
-        self.drawing = self.draw(**self.values)
-        self.picture.value = to_png(self.drawing[0])
+        self._show()
+        self._is_shown = True
+
+    def _show(self) -> None:
+        self._drawing = self.draw(**self.values)
+        self.picture.value = to_png(self._drawing[0])
 
     def _guard(self, action: Callable[[], None]) -> None:
         """Run ``action`` and show its error in the panel: nobody reads the log in which a callback's error ends up."""
         with drawing():
             try:
-                self.message.value = _WORKING
+                self.message.value = self.working
                 self.box.add_class("asid-working")
                 action()
-                if self.message.value == _WORKING:
+                if self.message.value == self.working:
                     self.message.value = ""
             except Exception as error:
                 self.message.value = show_error(error)
@@ -174,7 +190,7 @@ class Panel:
     def _repr_mimebundle_(self, **options: Any) -> dict[str, Any]:
         picture = {
             "text/plain": f"Panel {self.name}: {self.values}",
-            "image/png": base64.b64encode(self.picture.value).decode(),
+            "image/png": base64.b64encode(self.png()).decode(),
         }
         return {**self.box._repr_mimebundle_(**options), **picture} if _has_browser() else picture
 

@@ -26,6 +26,8 @@ def plot_attention_map(
     ax: Axes,
     title: str,
     limits: tuple[float, float] | None = None,
+    *,
+    differences: bool = False,
 ) -> None:
     """Plot the attention of a pixel over its LR image, with a cross at the pixel.
 
@@ -40,11 +42,12 @@ def plot_attention_map(
         ax: Where to draw.
         title: Title of the plot.
         limits: Limits of the colour scale, by default the minimum and maximum in the window.
+        differences: Whether ``relative`` is the difference of two maps.
     """
     rows, columns = window.nonzero()
     height, width = image.shape[:2]
     low, high = limits or (relative[window].min(), relative[window].max())
-    colours: dict[str, Any] = {"cmap": "viridis", "norm": Normalize(low, high)}
+    colours: dict[str, Any] = {"cmap": "RdBu_r" if differences else "viridis", "norm": Normalize(low, high)}
     # Pale, so that the colours stand out.
     ax.imshow(image.mean(axis=2), cmap="gray", vmin=-120, vmax=300, interpolation="nearest")
     attention: ScalarMappable
@@ -63,7 +66,8 @@ def plot_attention_map(
     ax.set(xlim=view[:2], ylim=view[2:], title=title)
     ax.set_axis_off()
     if ax.figure is not None:
-        ax.figure.colorbar(attention, ax=ax, shrink=0.75, label="attention (uniform: 1)")
+        label = "difference (uniform attention: 1)" if differences else "attention (uniform: 1)"
+        ax.figure.colorbar(attention, ax=ax, shrink=0.75, label=label)
 
 
 def plot_windows(

@@ -146,6 +146,47 @@ class Shown:
         screenshot(self.root, name)
 
 
+class Touch:
+    """The cards of a panel that is touched."""
+
+    def __init__(self, panel: Shown) -> None:
+        self.panel = panel
+        self.cards = panel.root.locator(".asid-touch-cards")
+        self.cards.wait_for()
+
+    def canvas(self, card: int) -> Any:
+        """The large image of a card."""
+        return self.cards.locator(".asid-touch-large").nth(card)
+
+    def title(self, card: int = 1) -> str:
+        return str(self.cards.locator(".asid-touch-title").nth(card).inner_text())
+
+    def query(self) -> tuple[int, int]:
+        """Row and column, as the sliders say."""
+        row, column = (self.panel.slider(name).get_attribute("aria-valuenow") for name in ("row", "column"))
+        return int(float(row or 0)), int(float(column or 0))
+
+    def follows_a_click(self) -> tuple[int, int]:
+        """Click at a quarter of the width of the photograph: query and map follow. Returns the query."""
+        photograph, shown = self.canvas(0), self.canvas(1)
+        await_that(lambda: is_drawn(photograph.screenshot()) and is_drawn(shown.screenshot()), bool)
+        query, picture = self.query(), shown.screenshot()
+        box = photograph.bounding_box()
+        photograph.click(position={"x": 0.25 * box["width"], "y": 0.5 * box["height"]})
+        await_change(shown.screenshot, picture)
+        return await_change(self.query, query)
+
+    def drag(self, canvas: Any, start: tuple[float, float], end: tuple[float, float]) -> None:
+        """Drag between two places, as shares of width and height."""
+        box = canvas.bounding_box()
+        mouse = canvas.page.mouse
+        places = [(box["x"] + x * box["width"], box["y"] + y * box["height"]) for x, y in (start, end)]
+        mouse.move(*places[0])
+        mouse.down()
+        mouse.move(*places[1], steps=8)
+        mouse.up()
+
+
 def screenshot(shown: Any, name: str) -> None:
     """Save a screenshot of a page or an element."""
     SHOTS.mkdir(exist_ok=True)

@@ -3,14 +3,14 @@
 from typing import Any
 
 import pytest
-from pages import Shown, is_drawn, screenshot
+from pages import Shown, Touch, is_drawn, screenshot
 
 pytestmark = pytest.mark.browser
 
 
 @pytest.mark.parametrize(
     ("notebook", "name", "labels"),
-    [("04_compare_variants", "asid-compare", ["axis"]), ("05_attention_maps", "asid-attention", ["row", "step"])],
+    [("04_compare_variants", "asid-compare", ["axis"]), ("05_attention_maps", "asid-attention-spread", ["network"])],
 )
 def test_a_page_shows_live_pictures_and_no_code(
     page: Any, voila: str, notebook: str, name: str, labels: list[str]
@@ -20,6 +20,8 @@ def test_a_page_shows_live_pictures_and_no_code(
     assert is_drawn(panel.picture())
     for label in labels:
         panel.change(label)
+    if notebook == "05_attention_maps":
+        Touch(Shown(page, "asid-attention")).follows_a_click()
     screenshot(page, f"{notebook}.voila")
     text = page.locator("body").inner_text()
     assert "There was an error when executing cell" not in text

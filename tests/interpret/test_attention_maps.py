@@ -11,7 +11,6 @@ from asid.config import PlainCNNConfig, preset
 from asid.interpret.attention_maps import (
     entropy,
     extract_attention_maps,
-    group_similarity,
     mean_distance,
     uniform_distance,
 )
@@ -283,30 +282,16 @@ def test_pixels_on_padding_do_not_count() -> None:
     assert entropy(attention)[0, 1, 0] == pytest.approx(np.mean(by_hand), rel=1e-5)
 
 
-def test_shared_maps_are_identical_and_others_are_not() -> None:
-    np.testing.assert_allclose(group_similarity(extract_attention_maps(build(), photograph())), 1)
+def test_the_attention_around_a_pixel_is_that_of_all_groups_and_steps_in_its_window() -> None:
     attention = extract_attention_maps(build(attention_sharing="none"), photograph())
+    pixel = attention.size[0] - 1, attention.size[1] - 2
     for layer in (0, 1):
-        cosine = group_similarity(attention, step=1, layer=layer)
-        assert cosine.shape == (3, 3)
-        np.testing.assert_allclose(cosine, cosine.T)
-        np.testing.assert_allclose(np.diag(cosine), 1)
-        mine, other = (
-            attention.spatial_maps[0][1][layer].astype(float),
-            attention.spatial_maps[2][1][layer].astype(float),
-        )
-        assert cosine[0, 2] == pytest.approx(
-            ((mine * other).sum(-1) / np.linalg.norm(mine, axis=-1) / np.linalg.norm(other, axis=-1)).mean()
-        )
-        correlation = group_similarity(attention, step=1, layer=layer, measure="correlation")
-        rows = [np.corrcoef(a, b)[0, 1] for a, b in zip(mine.reshape(-1, 64), other.reshape(-1, 64), strict=True)]
-        assert correlation[0, 2] == pytest.approx(np.mean(rows))
-        assert (correlation <= cosine + 1e-9).all()
-
-
-def test_an_unknown_measure_is_refused(model: ASID) -> None:
-    with pytest.raises(ValueError, match="one of correlation, cosine"):
-        group_similarity(extract_attention_maps(model, photograph()), measure="angle")  # type: ignore[arg-type]
+        rows, columns, relative = attention.around(pixel, layer=layer)
+        window = attention.window(pixel, layer=layer)
+        np.testing.assert_array_equal(np.argwhere(window), [(row, column) for row in rows for column in columns])
+        for group, step in ((0, 0), (2, 1)):
+            expected = attention.relative(pixel, group=group, step=step, layer=layer)[np.ix_(rows, columns)]
+            np.testing.assert_array_equal(relative[group, step], expected)
 
 
 def planted() -> tuple[NDArray[np.uint8], tuple[int, int], list[tuple[int, int]]]:

@@ -16,9 +16,10 @@ from asid.interpret.transplant import NULLS, transplant
 from asid.model.checkpoint import save_checkpoint
 from asid.model.network import ASID
 from asid.panels.frequency import frequency_panel
-from asid.panels.interventions import alike_panel, lesion_panel, transplant_panel
+from asid.panels.interventions import lesion_panel, transplant_panel
 from asid.panels.networks import open_model
 from asid.panels.panel import Panel
+from asid.panels.similarity import similarity_panel
 
 pytestmark = pytest.mark.process
 
@@ -68,16 +69,18 @@ def test_transplants_of_the_chosen_network_are_shown_and_saved(arguments: dict[s
     before = panel.picture.value
     panel.controls["view"].value = "matrices"
     assert panel.picture.value != before
-    panel.save()
-    with np.load(Path(str(arguments["folder"])) / "transplant.npz") as saved:
+    with np.load(panel.save()[-1]) as saved:
         assert {f"null_loss.{name}" for name in NULLS} <= set(saved)
     panel.controls["model"].value = mine(arguments)
     assert (shown(panel)["loss"] == 0).all(), "it shares its maps"
 
 
 def test_similarity_of_maps_and_of_features(arguments: dict[str, object]) -> None:
-    panel = alike_panel(**arguments)  # type: ignore[arg-type]
+    panel = similarity_panel(**arguments)  # type: ignore[arg-type]
     assert shown(panel)["between"].shape == (2, 2, 2)
+    panel.controls["view"].value = "matrices of groups"
+    matrix = panel.drawing[0].axes[1].images[0].get_array()  # type: ignore[index]
+    np.testing.assert_array_equal(matrix, shown(panel)["between"][..., 1])
     panel.controls["measure"].value = "CKA of features"
     assert shown(panel)["between"].shape == (2, 2)
     panel.controls["model"].value = mine(arguments)

@@ -83,7 +83,6 @@ def test_the_panel_redraws_saves_its_maps_and_reports_errors(maps: InfluenceMaps
     assert "expected at least one network" in panel.message.value
     panel.controls["models"].value = ("global",)
     assert panel.message.value == ""
-    panel.save()
-    with np.load(tmp_path / "receptive_field.npz") as saved:
+    with np.load(panel.save()[-1]) as saved:
         assert np.argmax(saved["global, whole image"]) == 20 * 40 + 3
         assert saved["setting_column"] == 3

@@ -1,0 +1,255 @@
+"""Writes the tables and figures of ``docs/pareto.md``: lightweight networks as published, and ours from their records.
+
+``python docs/pareto.py`` takes seconds. ``pareto.csv`` has a row per network and scale: parameters, multiply-adds for an
+output of 1280×720, and PSNR/SSIM as published, where each was read, and in ``unchecked`` what could not be read.
+"""
+
+import pathlib
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from matplotlib import rc_context
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from matplotlib.path import Path
+from matplotlib.ticker import LogLocator, NullLocator
+from matplotlib.transforms import Bbox
+from sections import replace_section
+
+from asid.config import preset
+from asid.files import write_text
+from asid.model.complexity import OUTPUT, count_macs
+from asid.plots import style
+from asid.runs.record import Record, read_record
+
+FOLDER = pathlib.Path(__file__).resolve().parent
+TABLE, PAGE, FIGURES = FOLDER / "pareto.csv", FOLDER / "pareto.md", FOLDER / "pareto"
+RECORDS = FOLDER.parent / "results" / "reference" / "weights"
+SCALES = (2, 3, 4)
+SETS = ("Set5", "Set14", "B100", "Urban100", "Manga109")
+SHOWN = "Set5"
+RANGE = 1.2
+"""dB below the best up to which published networks are drawn; the tables have all."""
+COLOURS = {"DIV2K": "#0173b2", "DF2K": "#de8f05", "other": "0.45", "ours": "#d55e00"}
+"""Of the photographs of a training."""
+PER_POINT = 8
+"""Parameters (K) for an area of one square point in a figure."""
+OUR_SIZE = 1e5
+"""Networks with fewer parameters are made to look into, not to compare."""
+
+
+def load_table() -> pd.DataFrame:
+    """The published networks: one row per network and scale, PSNR (dB) and SSIM as text."""
+    return pd.read_csv(TABLE, dtype=str, keep_default_na=False).astype({"scale": int})
+
+
+def our_networks() -> list[Record]:
+    """The records of the packaged networks at full size, by scale and name."""
+    records = [read_record(path.parent) for path in sorted(RECORDS.glob("*/record.json"))]
+    found = [record for record in records if record.complexity and record.complexity["parameters"] >= OUR_SIZE]
+    return sorted(found, key=lambda record: (record.config.model.scale, record.variant))
+
+
+def recounted(network: str, scale: int) -> float | None:
+    """Multiply-adds (G) of a published network whose layers are known, counted from its layers; else ``None``.
+
+    A convolution costs kernel height × width × inputs × outputs for each pixel of its map, where groups divide it. A
+    transposed convolution costs as much for each pixel of its *input*.
+    """
+    side = OUTPUT[0] // scale, OUTPUT[1] // scale
+    low, high = side[0] * side[1], OUTPUT[0] * OUTPUT[1]
+    match network:
+        case "SRCNN":  # 9-5-5, on the enlarged luma (arXiv 1501.00092)
+            macs = high * (9 * 9 * 64 + 5 * 5 * 64 * 32 + 5 * 5 * 32)
+        case "FSRCNN":  # d = 56, s = 12, m = 4, luma (arXiv 1608.00367)
+            macs = low * (5 * 5 * 56 + 56 * 12 + 4 * 9 * 12 * 12 + 12 * 56 + 9 * 9 * 56)
+        case "IMDN":  # 64 channels, 6 blocks (arXiv 1909.11856); its channel attention sees means, not pixels
+            block = 9 * (64 * 64 + 2 * 48 * 64 + 48 * 16) + 64 * 64
+            macs = low * (9 * 3 * 64 + 6 * block + 6 * 64 * 64 + 9 * 64 * 64 + 9 * 64 * 3 * scale**2)
+        case _:
+            return None
+    return macs / 1e9
+
+
+def psnr_of(cell: str) -> float:
+    """PSNR (dB) of a cell such as 38.14/0.9611, NaN of an empty one."""
+    return float(cell.split("/")[0]) if cell else np.nan
+
+
+def means(record: Record, data: str) -> str:
+    """PSNR/SSIM of one of ours on a set, written as papers do; empty if it was not scored there."""
+    rows = record.score_table.query("data == @data")
+    return f"{rows['psnr'].mean():.2f}/{rows['ssim'].mean():.4f}" if len(rows) else ""
+
+
+def points(scale: int) -> pd.DataFrame:
+    """What the figure of a scale shows: name, training, multiply-adds (G), parameters (K), PSNR (dB), checked."""
+    rows = []
+    for row in load_table().query("scale == @scale").to_dict("records"):
+        macs, psnr = recounted(row["network"], scale) or float(row["macs_g"]), psnr_of(row[SHOWN])
+        doubtful = set(row["unchecked"].split()) - ({"macs_g"} if recounted(row["network"], scale) else set())
+        rows.append((row["network"], row["training"], macs, float(row["parameters_k"]), psnr, not doubtful))
+    for record in our_networks():
+        if record.config.model.scale == scale:
+            cost, psnr = record.complexity, psnr_of(means(record, SHOWN))
+            rows.append(
+                (f"{record.variant}, ours", "ours", cost["macs_torch"] / 1e9, cost["parameters"] / 1e3, psnr, True)
+            )
+    columns = ["name", "training", "macs", "parameters", "psnr", "checked"]
+    table = pd.DataFrame(rows, columns=columns)
+    return table[(table["psnr"] > table["psnr"].max() - RANGE) | (table["training"] == "ours")].reset_index(drop=True)
+
+
+def draw(scale: int) -> Figure:
+    """PSNR over multiply-adds at a scale: area by parameters, colour by training, hollow what could not be checked."""
+    figure = style.new_figure(7.2, 4.6)
+    FigureCanvasAgg(figure)
+    ax, shown = figure.subplots(), points(scale)
+    for row in shown.to_dict("records"):
+        colour = COLOURS[row["training"]]
+        face = colour if row["checked"] else "white"
+        marker = "*" if row["training"] == "ours" else "o"
+        size = row["parameters"] / PER_POINT * (2 if marker == "*" else 1)
+        ax.scatter(row["macs"], row["psnr"], s=size, c=face, edgecolors=colour, marker=marker, lw=1.1, zorder=3)
+    low, high = shown["psnr"].min(), shown["psnr"].max()
+    costs = 0.75 * shown["macs"].min(), 1.35 * shown["macs"].max()
+    ax.set(xscale="log", xlim=costs, ylim=(low - 0.15 * (high - low), high + 0.2 * (high - low)))
+    ax.xaxis.set_major_locator(LogLocator(subs=(1, 2, 3, 5)))
+    ax.xaxis.set_major_formatter("{x:g}")
+    ax.xaxis.set_minor_locator(NullLocator())
+    ax.set(xlabel=f"multiply-adds for an output of {OUTPUT[0]}×{OUTPUT[1]} (G)", ylabel=f"PSNR-Y on {SHOWN} (dB)")
+    published = [(name, count_macs(preset(name, scale=scale)) / 1e9) for name in ("asid", "asid-d8")]
+    for name, macs in published:
+        ax.axvline(macs, color="0.6", lw=0.9, ls=":", zorder=1)
+        ax.text(
+            macs, ax.get_ylim()[0], f" {name.upper()} ", rotation=90, ha="right", va="bottom", color="0.4", size=6.5
+        )
+    for training, colour in COLOURS.items():
+        label = {"other": "trained on other photographs", "ours": "this package, BSDS500"}.get(training, training)
+        ax.scatter([], [], s=40, c=colour, marker="*" if training == "ours" else "o", label=label)
+    ax.scatter([], [], s=40, c="white", edgecolors="0.3", lw=1.1, label="a number could not be checked")
+    for parameters in (250, 1000):
+        ax.scatter([], [], s=parameters / PER_POINT, c="0.8", label=f"{parameters} K parameters")
+    style.legend_below(figure, ax)
+    figure.draw_without_rendering()  # the layout, before texts are placed in it
+    place_labels(ax, shown)
+    return figure
+
+
+def place_labels(ax: Axes, shown: pd.DataFrame) -> None:
+    """Write each name near its point where nothing lies, with a line to it that crosses as little as possible.
+
+    Raises:
+        ValueError: A name has no free place.
+    """
+    figure = ax.figure
+    renderer = figure.canvas.get_renderer()  # type: ignore[attr-defined]
+    inside = ax.get_window_extent(renderer)
+    dots = ax.transData.transform(shown[["macs", "psnr"]])
+    radii = np.sqrt(shown["parameters"] / PER_POINT / np.pi) * figure.dpi / 72 + 1
+    taken = [Bbox([dot - radius, dot + radius]) for dot, radius in zip(dots, radii, strict=True)]
+    taken += [text.get_window_extent(renderer) for text in ax.texts]
+    lines: list[Path] = []
+    crowd = [sum(np.hypot(*(dots - dot).T) < 60) for dot in dots]
+    for index in np.argsort(crowd, kind="stable")[::-1]:  # the most crowded first
+        others = [box for i, box in enumerate(taken) if i >= len(dots) or not box.overlaps(taken[index])]
+        text = ax.text(0, 0, shown["name"][index], size=6.8, ha="center", va="center", transform=None, zorder=5)
+        size = text.get_window_extent(renderer).size
+        best, box, place = np.inf, None, None
+        for distance, there in _places(dots[index], radii[index], size):
+            if distance >= best:
+                break
+            here, line = Bbox([there - size / 2, there + size / 2]).padded(1.5), Path([dots[index], there])
+            outside = (here.min < inside.min).any() or (here.max > inside.max).any()
+            if outside or any(here.overlaps(other) for other in taken):
+                continue
+            hidden = sum(line.intersects_bbox(other, filled=False) for other in others)
+            crossed = sum(other.intersects_path(line) or other.intersects_bbox(here, filled=False) for other in lines)
+            if (cost := distance + 60 * hidden + 100 * crossed) < best:
+                best, box, place = cost, here, there
+        if box is None:
+            raise ValueError(f"no free place for the name {shown['name'][index]}: enlarge the figure")
+        in_axes = ax.transAxes.inverted().transform([dots[index], place])
+        text.set(position=in_axes[1], transform=ax.transAxes)
+        taken.append(box)
+        if best > 4:
+            lines.append(Path([dots[index], place]))
+            ax.plot(*in_axes.T, color="0.6", lw=0.5, transform=ax.transAxes, zorder=2)
+            text.set_bbox({"facecolor": "white", "edgecolor": "none", "pad": 0.6})
+
+
+def _places(dot: Any, radius: float, size: Any) -> Iterator[tuple[float, Any]]:
+    """Centres of a text around a point, from near to far, after their distance beyond the touching one (pixels)."""
+    for distance in (2, 8, 14, 20, 28, 36, 46, 58, 70, 84, 100, 120, 140, 170, 200):
+        for angle in np.radians(np.arange(0, 360, 10)):
+            yield distance, dot + (radius + distance + size / 2) * (np.cos(angle), np.sin(angle))
+
+
+def table_of(scale: int) -> str:
+    """The networks of a scale in Markdown, by training; what could not be checked in italics."""
+    lines = [
+        f"| network | parameters (K) | MACs (G) | recounted | {' | '.join(SETS)} | source |",
+        f"|---|---:|---:|---:|{'---|' * len(SETS)}---|",
+    ]
+    keys = sources()
+    rows = load_table().query("scale == @scale")
+    for training in ("DIV2K", "DF2K", "other"):
+        lines.append(f"| **{'other photographs' if training == 'other' else training}** |{' |' * (4 + len(SETS))}")
+        for row in rows.query("training == @training").to_dict("records"):
+            doubtful = row["unchecked"].split()
+            shown = {name: f"*{row[name]}*" if name in doubtful else row[name] for name in ("parameters_k", "macs_g")}
+            scores = [f"*{row[name]}*" if "scores" in doubtful and row[name] else row[name] for name in SETS]
+            again = recounted(row["network"], scale)
+            read = sorted({keys[row["scores_from"]], keys[row["cost_from"]]})
+            cells = [
+                row["network"],
+                *shown.values(),
+                f"{again:.1f}" if again else "",
+                *scores,
+                ", ".join(map(str, read)),
+            ]
+            lines.append(f"| {' | '.join(cells)} |")
+    lines.append(f"| **BSDS500, this package** |{' |' * (4 + len(SETS))}")
+    for record in our_networks():
+        if record.config.model.scale == scale:
+            cost, link = record.complexity, f"../results/reference/weights/{record.variant}/record.json"
+            costs = [f"{cost['parameters'] / 1e3:.0f}", "", f"{cost['macs_torch'] / 1e9:.1f}"]
+            cells = [f"`{record.variant}`", *costs, *(means(record, data) for data in SETS), f"[record]({link})"]
+            lines.append(f"| {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
+def sources() -> dict[str, int]:
+    """A number for each source, in the order of the table."""
+    table = load_table()
+    return {source: i for i, source in enumerate(dict.fromkeys(table[["scores_from", "cost_from"]].stack()), start=1)}
+
+
+def source_list() -> str:
+    """The sources as a numbered list."""
+    return "\n".join(f"{i}. {source}" for source, i in sources().items())
+
+
+def sections() -> dict[str, str]:
+    """The parts of the page that this script writes, by name."""
+    return {**{f"x{scale}": table_of(scale) for scale in SCALES}, "sources": source_list()}
+
+
+def write() -> list[pathlib.Path]:
+    """Write the figures and the sections of the page; return the files."""
+    files = [PAGE]
+    text = PAGE.read_text(encoding="utf-8")
+    for name, content in sections().items():
+        text = replace_section(text, name, content)
+    write_text(PAGE, text)
+    with rc_context(style.STYLE):
+        for scale in SCALES:
+            files += style.save_figure(draw(scale), FIGURES / f"x{scale}")
+    return files
+
+
+if __name__ == "__main__":
+    write()

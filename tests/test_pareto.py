@@ -1,0 +1,48 @@
+"""docs/pareto.md shows the published numbers of docs/pareto.csv, each with its source, and the records of ours."""
+
+import math
+import re
+from types import ModuleType
+
+import pytest
+from paths import DOCS, load_script
+
+
+@pytest.fixture(scope="module")
+def pareto() -> ModuleType:
+    return load_script("pareto")
+
+
+def test_the_page_shows_the_table_and_the_records(pareto: ModuleType) -> None:
+    page = (DOCS / "pareto.md").read_text(encoding="utf-8")
+    for name, content in pareto.sections().items():
+        assert f"<!-- {name} -->\n{content}\n<!-- end -->" in page, "python docs/pareto.py"
+    assert all((DOCS / link).exists() for link in re.findall(r"\]\(([^)#]+)\)", page) if not link.startswith("http"))
+
+
+def test_each_number_has_a_source_and_a_scale_that_it_can_have(pareto: ModuleType) -> None:
+    table = pareto.load_table()
+    assert (table[["scores_from", "cost_from"]] != "").all(axis=None)
+    assert set(" ".join(table["unchecked"]).split()) == {"scores", "parameters_k", "macs_g"}
+    assert not table.duplicated(["network", "scale"]).any()
+    for column in pareto.SETS:
+        cells = table.loc[table[column] != "", column].str.split("/", expand=True).astype(float)
+        assert cells[0].between(24, 40).all()
+        assert cells[1].between(0.7, 1).all()
+    for _, rows in table.groupby("network"):  # harder at each scale
+        assert rows.sort_values("scale")[pareto.SHOWN].map(pareto.psnr_of).is_monotonic_decreasing
+
+
+@pytest.mark.parametrize("scale", [2, 3, 4])
+def test_multiply_adds_from_layers_equal_the_published_ones(pareto: ModuleType, scale: int) -> None:
+    rows = pareto.load_table().query("scale == @scale and network in ['IMDN', 'SRCNN']")
+    for row in rows.to_dict("records"):
+        assert math.isclose(pareto.recounted(row["network"], scale), float(row["macs_g"]), rel_tol=0.01)
+
+
+def test_ours_are_drawn_and_what_was_not_checked_is_marked(pareto: ModuleType) -> None:
+    shown = pareto.points(2).set_index("name")
+    assert shown.loc["asid, ours", "parameters"] == pytest.approx(297.516)
+    assert not shown.loc["SAFMN", "checked"]
+    assert shown.loc["SwinIR-light", "checked"]
+    assert shown.loc["IMDN", "macs"] == pareto.recounted("IMDN", 2)

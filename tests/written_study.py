@@ -65,7 +65,8 @@ def make_study(
     references: tuple[str, ...] = ("bicubic",),
     map_use: dict[str, float] | None = None,
     plain_cnn: dict[int, dict[str, float]] | None = None,
-    bands: Callable[[str, int], list[float]] | None = None,
+    more: Callable[[str, int, float], dict[str, Any]] | None = None,
+    config: dict[str, dict[str, Any]] | None = None,
     **plan: Any,
 ) -> Path:
     """Write a study's folder, with its photographs beside it.
@@ -81,7 +82,8 @@ def make_study(
         map_use: PSNR in dB lost with uniform attention maps, by the name of the evaluation set; without it, records do
             not have this score.
         plain_cnn: PSNR of the reference plain-cnn by seed and image; without it the study does not have it.
-        bands: Power of the error by frequency of a variant and a seed; without it, records do not have it.
+        more: Further scores of an image, by variant, seed and PSNR.
+        config: Further fields of the configuration of each run, by section.
         plan: Fields of the plan, or of the study in it; ``factors`` are names.
 
     Returns:
@@ -110,7 +112,8 @@ def make_study(
                     True,
                     seconds or {},
                     map_use or {},
-                    bands,
+                    more,
+                    config,
                 )
             runs.append(
                 PlannedRun(
@@ -118,14 +121,15 @@ def make_study(
                     variant=variant,
                     seed=seed,
                     identity=Identity(training=run_id, evaluations={}),
-                    config=_run_config(photographs, variant, seed),
+                    config=_run_config(photographs, variant, seed, config),
                     data={},
                     source="",
                     folder=path,
                 )
             )
     for name in references:
-        _write_run(study / "references" / name, photographs, name, name, REFERENCES[name], 0, False, {}, {})
+        path = study / "references" / name
+        _write_run(path, photographs, name, name, REFERENCES[name], 0, False, {}, {}, config=config)
     written = {name: plan.pop(name) for name in {*plan} & {*StudyConfig.model_fields}}
     factors = {name: [0] for name in written.pop("factors", [])}
     content: dict[str, Any] = {
@@ -149,17 +153,18 @@ def make_study(
     return study
 
 
-def _run_config(photographs: list[Path], variant: str, seed: int) -> RunConfig:
+def _run_config(
+    photographs: list[Path], variant: str, seed: int, more: dict[str, dict[str, Any]] | None = None
+) -> RunConfig:
     sources = list(map(str, photographs))
-    return RunConfig.model_validate(
-        {
-            "model": {"network": "plain-cnn"} if variant == "plain-cnn" else {},
-            "data": {"train": sources[0], "validation": sources[0]},
-            "train": {"steps": 70},
-            "evaluate": {"data": sources},
-            "seed": seed,
-        }
-    )
+    sections: dict[str, dict[str, Any]] = {
+        "model": {"network": "plain-cnn"} if variant == "plain-cnn" else {},
+        "data": {"train": sources[0], "validation": sources[0]},
+        "train": {"steps": 70},
+        "evaluate": {"data": sources},
+    }
+    sections = {name: {**fields, **(more or {}).get(name, {})} for name, fields in sections.items()}
+    return RunConfig.model_validate({**sections, "seed": seed})
 
 
 def _write_run(
@@ -172,9 +177,10 @@ def _write_run(
     trained: bool,
     seconds: dict[str, float],
     map_use: dict[str, float],
-    bands: Callable[[str, int], list[float]] | None = None,
+    more: Callable[[str, int, float], dict[str, Any]] | None = None,
+    config: dict[str, dict[str, Any]] | None = None,
 ) -> None:
-    config = _run_config(photographs, variant, seed)
+    run = _run_config(photographs, variant, seed, config)
     parameters = PARAMETERS.get(variant, 50000 + 1000 * len(variant))
     macs = parameters * 10**5
     complexity = {
@@ -192,14 +198,14 @@ def _write_run(
         study="hand-written",
         variant=variant,
         identity=Identity(training=run_id, evaluations={}),
-        config=config,
+        config=run,
         protocol=PROTOCOL,
-        data=data_manifests(config),
+        data=data_manifests(run),
         complexity=complexity if trained else None,
         scores=[
             {"data": source.name, "image": image, "psnr": value, "ssim": SSIM.get(variant, 0.8)}
             | ({"psnr_uniform_maps": value - map_use[source.name]} if source.name in map_use else {})
-            | ({"error_by_band": bands(variant, seed), "image_by_band": [1.0] * 16} if bands else {})
+            | (more(variant, seed, value) if more else {})
             for source in photographs
             for image, value in psnr.items()
         ],

@@ -15,7 +15,7 @@ app = typer.Typer(help="Search the results of all studies.", no_args_is_help=Tru
 
 _SHOWN = ("study", "variant", "seed", "data", "image", "psnr", "ssim")
 _MOST_ROWS = 40
-_DECIMALS = {"psnr": 2, "psnr_uniform_maps": 2, "macs": 2, "ssim": 4}
+_DECIMALS = {"psnr": 2, "psnr_uniform_maps": 2, "psnr_in_tiles": 2, "macs": 2, "ssim": 4}
 
 
 @app.callback()

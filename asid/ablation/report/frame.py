@@ -23,7 +23,7 @@ from asid.runs.record import Record, read_record
 
 LOGGER = logging.getLogger(__name__)
 
-_OF_THE_SCORE = ("data", "image", "psnr", "ssim", "psnr_uniform_maps")
+_OF_THE_SCORE = ("data", "image", "psnr", "ssim", "psnr_uniform_maps", "psnr_in_tiles")
 _OF_THE_RUN = ("study", "variant", "seed")
 _OF_THE_RECORD = ("parameters", "macs", "train_seconds", "training", "run_id", "origin", "finished", "commit")
 _SECTIONS = {
@@ -64,9 +64,10 @@ def results(*where: str | Path) -> pd.DataFrame:
 
     Returns:
         A table with :data:`COLUMNS`: study, variant, seed; data (the image set), image, psnr (dB), ssim,
-        psnr_uniform_maps (dB, with uniform attention maps); parameters, macs (G, torch's counter), train_seconds;
-        training and run_id (identities), origin (the study that trained it, if another one), finished, commit; a column
-        for each field of the configuration, such as ``attention_sharing``; the run's folder, and the note on it.
+        psnr_uniform_maps (dB, with uniform attention maps), psnr_in_tiles (dB, in those of ``also_tile``);
+        parameters, macs (G, torch's counter), train_seconds; training and run_id (identities), origin (the study that
+        trained it, if another one), finished, commit; a column for each field of the configuration, such as
+        ``attention_sharing``; the run's folder, and the note on it.
         Fields that two sections have carry the section's name: ``train_precision``, ``evaluate_precision``. Lists are
         text such as ``meso + global``. What does not apply is missing: a seed, a network and a training for bicubic.
 
@@ -158,7 +159,7 @@ def _table(entries: dict[Path, Entry]) -> pd.DataFrame:
     records = records.assign(folder=list(map(str, entries)), note=list(map(read_note, entries)))
     fields = pd.DataFrame([json.loads(config) for config in configs]).reindex(columns=list(FIELD_COLUMNS.values()))
     scores = pd.DataFrame([score for _, of_record in contents for score in of_record], columns=list(_OF_THE_SCORE))
-    scores = scores.astype(dict.fromkeys(("psnr", "ssim", "psnr_uniform_maps"), float))  # inf is text in JSON
+    scores = scores.astype(dict.fromkeys(_OF_THE_SCORE[2:], float))  # inf is text in JSON
     parts = [_typed(records).iloc[record_of], scores, _typed(fields).iloc[np.asarray(config_of)[record_of]]]
     table = pd.concat([part.reset_index(drop=True) for part in parts], axis="columns")
     return table[list(COLUMNS)]

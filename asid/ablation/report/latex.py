@@ -13,13 +13,19 @@ from asid.ablation.report.tables import (
     COVERAGE,
     HALF_WIDTH,
     OTHER_SEEDS,
+    OTHER_VERDICT,
     alignment,
     best_values,
+    flips_in_tiles,
     other_seeds,
     to_text,
 )
 
-_COLUMNS = ("variant", "params", "MACs (G)", "PSNR (dB)", "SSIM", "map use (dB)", "Δ dB", "p (Holm)", "seeds")
+_COLUMNS = (
+    *("variant", "params", "MACs (G)", "PSNR (dB)", "SSIM", "map use (dB)", "tile cost (dB)"),
+    *("Δ dB", "p (Holm)", "seeds"),
+)
+"""Those of :func:`asid.ablation.report.tables.to_text` that the table has, where there are such."""
 _MARKS = {
     "undecided": ("ns", "not significant"),
     "equivalent": ("eq", "not significant, and equivalent within $\\pm${margin:g}~dB"),
@@ -39,7 +45,7 @@ def to_latex(results: StudyResults) -> str:
     ]
     table = _rows(results)
     latex = table.style.hide(axis="index").to_latex(
-        column_format="".join(side[0] for side in alignment(_COLUMNS)),
+        column_format="".join(side[0] for side in alignment(_columns(results))),
         position="t",
         position_float="centering",
         hrules=True,
@@ -50,17 +56,22 @@ def to_latex(results: StudyResults) -> str:
     return "".join(f"% {tex_comment(comment)}\n" for comment in comments) + latex
 
 
+def _columns(results: StudyResults) -> list[str]:
+    shown = to_text(results.table, compact=True)
+    return [name for name in _COLUMNS if name in shown]
+
+
 def _rows(results: StudyResults) -> pd.DataFrame:
     """The cells as LaTeX. With several evaluation sets, the cell of a set's first variant starts with a heading row."""
     table = results.table.reset_index(drop=True)
-    best = best_values(table)
+    best, columns = best_values(table), _columns(results)
     rows = [
-        {name: _entry(row, name, (index, name) in best) for name in _COLUMNS}
+        {name: _entry(row, name, (index, name) in best) for name in columns}
         for index, row in enumerate(to_text(table, compact=True).to_dict("records"))
     ]
     if len(results.sets) > 1:
         for index in table.drop_duplicates("data").index:
-            heading = rf"\multicolumn{{{len(_COLUMNS)}}}{{l}}{{\emph{{{_escape(table['data'][index])}}}}} \\"
+            heading = rf"\multicolumn{{{len(columns)}}}{{l}}{{\emph{{{_escape(table['data'][index])}}}}} \\"
             rule = "\\midrule\n" if index else ""
             rows[index]["variant"] = f"{rule}{heading}\n{rows[index]['variant']}"
     return pd.DataFrame(rows).rename(columns=_escape)
@@ -91,6 +102,12 @@ def _caption(results: StudyResults) -> str:
             else []
         ),
         *(["map use: PSNR lost with uniform attention maps"] if table["map_use"].notna().any() else []),
+        *(["tile cost: PSNR lost in tiles"] if "tile_cost" in table else []),
+        *(
+            [rf"{_escape(OTHER_VERDICT)}: by the scores in tiles the verdict would be another one"]
+            if any(flips_in_tiles(table))
+            else []
+        ),
         f"bold: {BOLD}",
         *([f"{OTHER_SEEDS}: over other seeds than the base's"] if any(other_seeds(table)) else []),
     ]
@@ -109,7 +126,7 @@ def _interval(results: StudyResults) -> str:
 _SPECIAL = str.maketrans(
     {letter: rf"\{letter}" for letter in "_%&#${}"}
     | {"\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}"}
-    | {"×": r"$\times$", "±": r"$\pm$", "Δ": r"$\Delta$", "<": "$<$", ">": "$>$", "–": "--"}
+    | {"§": r"\S{}", "×": r"$\times$", "±": r"$\pm$", "Δ": r"$\Delta$", "<": "$<$", ">": "$>$", "–": "--"}
 )
 
 

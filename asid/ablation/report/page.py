@@ -127,14 +127,19 @@ def _table_of_set(results: StudyResults, data: str) -> dict[str, Any]:
         ]
         for index, row in enumerate(shown.to_dict("records"))
     ]
-    statistics = results.statistics.get(data)
+    statistics, tiled = results.statistics.get(data), results.in_tiles.get(data)
+    details = [
+        [*_details(*item), *([_in_tiles(tiled.comparisons.get(item[0]))] if tiled else [])]
+        for item in (statistics.comparisons.items() if statistics else ())
+    ]
     return {
         "data": data,
         "header": list(zip(shown.columns, alignment(shown.columns), strict=True)),
         "body": body,
         "changes": changes,
         "conclusions": conclude_set(results, statistics) if statistics else [],
-        "details": [_details(*item) for item in statistics.comparisons.items()] if statistics else [],
+        "details": details,
+        "tiled": bool(tiled),
         "images": len(statistics.images) if statistics else 0,
     }
 
@@ -152,6 +157,11 @@ def _details(variant: str, result: Comparison) -> list[str]:
         show_number(result.detectable, "{:.3f}"),
     ]
     return [variant, str(result.n), *map(_typeset, numbers)]
+
+
+def _in_tiles(result: Comparison | None) -> str:
+    """The change by the scores in tiles, with its verdict."""
+    return f"{_typeset(show_number(result.change, '{:+z.3f}'))} {result.verdict}" if result else "–"
 
 
 def _typeset(number: str) -> str:

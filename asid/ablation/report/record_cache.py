@@ -16,7 +16,7 @@ from asid.files import RECORD
 
 LOGGER = logging.getLogger(__name__)
 
-_FILE = f"{RECORDS}1.sqlite"
+_FILE = f"{RECORDS}2.sqlite"
 """The number counts up when what is kept changes."""
 _TABLES = """
 CREATE TABLE IF NOT EXISTS configs (number INTEGER PRIMARY KEY, text TEXT UNIQUE);

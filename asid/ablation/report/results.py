@@ -12,7 +12,7 @@ import pandas as pd
 
 from asid.ablation.statistics.factorial import Interaction, find_interactions, group_shares, variance_shares
 from asid.ablation.statistics.fidelity import Fidelity, fidelity
-from asid.ablation.statistics.looks import Standing, find_standing
+from asid.ablation.statistics.looks import Standing, find_standing, look_comparisons
 from asid.ablation.statistics.records import ReportError, StoredRecord, read_records
 from asid.ablation.statistics.scores import (
     Scores,
@@ -30,13 +30,14 @@ from asid.config import RunConfig
 from asid.runs.record import Record
 
 _COUNTS = ("parameters", "seeds", "pairs", "look")
-_TEXTS = ("variant", "change", "data", "verdict")
+_TEXTS = ("variant", "change", "data", "verdict", "verdict_in_tiles")
 _COSTS = ("parameters", "macs", "macs_ptflops", "macs_fvcore")
 _TESTS = ("p_t", "p_flip", "p_equivalent", "detectable", "pairs", "look")
 COLUMNS = (
     *("variant", "change", *_COSTS, "data", "psnr", "sd", "ssim", "map_use", "seeds"),
     *("delta", "low", "high", "p_holm", "verdict", "image_low", "image_high", *_TESTS),
 )
+_IN_TILES = ("tile_cost", "delta_in_tiles", "verdict_in_tiles")
 
 
 @dataclass(frozen=True)
@@ -170,6 +171,18 @@ class StudyResults:
         return compare_with_base(self.arrays, self.plan.base, self.plan.margin, references, looked, self.interactions)
 
     @cached_property
+    def in_tiles(self) -> dict[str, Statistics]:
+        """The same comparisons by the scores in tiles; empty unless every image of every run has such a score."""
+        scores = self.scores[self.scores["variant"].isin(self.variants)]
+        if "psnr_in_tiles" not in scores or scores["psnr_in_tiles"].isna().any():
+            return {}
+        scores = scores.assign(psnr=scores["psnr_in_tiles"])
+        until = self.plan.study.until
+        looked = look_comparisons(self.plan, until, scores) if until else None
+        arrays = score_arrays(scores, self.variants, self.seeds)
+        return compare_with_base(arrays, self.plan.base, self.plan.margin, {}, looked, self.interactions)
+
+    @cached_property
     def interactions(self) -> dict[str, Interaction]:
         """The pairs of changes in two factors that were made alone and together, by name."""
         levels = {name: of for name, of in self.plan.levels.items() if name not in self.plan.matched}
@@ -214,12 +227,14 @@ class StudyResults:
         :class:`asid.ablation.statistics.paired.Comparison`,
         ``delta`` in dB, ``low`` and ``high`` over seeds, ``image_low`` and ``image_high`` over images, p-values,
         ``detectable`` in dB, ``pairs``, the seeds shared with the base, and ``look``. None depends on the machine's
-        speed.
+        speed. Where images were scored in tiles, three more follow: ``tile_cost``, the dB of ``psnr`` that are lost in
+        them, and change and verdict by these scores.
         """
         rows = sorted(self._rows(), key=lambda row: self.sets.index(row["data"]))
-        table = pd.DataFrame(rows, columns=list(COLUMNS))
+        columns = [*COLUMNS, *(_IN_TILES if "psnr_in_tiles" in self.scores else ())]
+        table = pd.DataFrame(rows, columns=columns)
         return table.astype(
-            {name: "Int64" if name in _COUNTS else float for name in COLUMNS if name not in _TEXTS},
+            {name: "Int64" if name in _COUNTS else float for name in columns if name not in _TEXTS},
         )
 
     def rows(self, data: str) -> pd.DataFrame:
@@ -227,10 +242,12 @@ class StudyResults:
         return self.table[self.table["data"] == data]
 
     def _rows(self) -> Iterator[dict[str, Any]]:
-        scores = self.scores.assign(map_use=self.scores["psnr"] - self.scores["psnr_uniform_maps"])
-        means = scores.groupby(["variant", "data"], sort=False).agg(
-            psnr=("psnr", "mean"), ssim=("ssim", "mean"), map_use=("map_use", "mean"), seeds=("seed", "nunique")
+        psnr = self.scores["psnr"]
+        scores = self.scores.assign(
+            map_use=psnr - self.scores["psnr_uniform_maps"], tile_cost=psnr - self.scores.get("psnr_in_tiles", np.nan)
         )
+        by_row = scores.groupby(["variant", "data"], sort=False)
+        means = by_row[["psnr", "ssim", "map_use", "tile_cost"]].mean().assign(seeds=by_row["seed"].nunique())
         spread = seed_means(self.scores).groupby(["variant", "data"])["psnr"].std()
         deltas = self.changes.groupby(["variant", "data"])["change"].mean()
         costs = {stored.record.variant: stored.record.complexity for stored in self.runs}
@@ -272,6 +289,8 @@ class StudyResults:
                     "image_high": reference.images.high,
                     "pairs": reference.seeds.n,
                 }
+            if (tiled := self.in_tiles.get(data)) and (result := tiled.comparisons.get(variant)):
+                row |= {"delta_in_tiles": result.change, "verdict_in_tiles": result.verdict}
             yield row
 
     @cached_property
@@ -343,11 +362,18 @@ class Selection(StudyResults):
     @cached_property
     def statistics(self) -> dict[str, Statistics]:
         """The study's statistics of the selected variants."""
-        statistics = self.whole.statistics.get(self.data)
-        if statistics is None:
+        return self._of_selected(self.whole.statistics)
+
+    @cached_property
+    def in_tiles(self) -> dict[str, Statistics]:
+        """Those by the scores in tiles."""
+        return self._of_selected(self.whole.in_tiles)
+
+    def _of_selected(self, statistics: dict[str, Statistics]) -> dict[str, Statistics]:
+        if (of_set := statistics.get(self.data)) is None:
             return {}
-        comparisons = {name: result for name, result in statistics.comparisons.items() if name in self.variants}
-        return {self.data: replace(statistics, comparisons=comparisons)}
+        comparisons = {name: result for name, result in of_set.comparisons.items() if name in self.variants}
+        return {self.data: replace(of_set, comparisons=comparisons)}
 
     def _narrow(self, table: pd.DataFrame) -> pd.DataFrame:
         shown = {stored.record.variant for stored in self.records}

@@ -4,7 +4,8 @@ import math
 from collections.abc import Sequence
 
 from asid.ablation.report.results import StudyResults, field_label
-from asid.ablation.report.tables import COVERAGE, OTHER_SEEDS, other_seeds, show_interval, show_p
+from asid.ablation.report.tables import COVERAGE, OTHER_SEEDS, OTHER_VERDICT, other_seeds, show_interval, show_p
+from asid.ablation.statistics.fidelity import Fidelity
 from asid.ablation.statistics.paired import can_reach, smallest_p
 from asid.ablation.statistics.scores import LEVEL, Statistics
 from asid.ablation.study.references import REFERENCES
@@ -158,6 +159,7 @@ def conclude_set(results: StudyResults, statistics: Statistics) -> list[str]:
     return [
         *_verdicts(results, statistics),
         *_interactions(results, statistics),
+        *_tiles(results, statistics),
         *_noise(results, statistics),
         *_references(results, statistics),
         *_detectable(statistics),
@@ -198,6 +200,27 @@ def _interactions(results: StudyResults, statistics: Statistics) -> list[str]:
             listed = ", ".join(f"{name} {share:.1%}" for name, share in shares.items())
             sentences.append(f"Variance of PSNR, shares of its sum of squares: {listed}.")
     return sentences
+
+
+def _tiles(results: StudyResults, statistics: Statistics) -> list[str]:
+    """What tiles cost, and where a verdict depends on them."""
+    data = next(name for name, of_set in results.statistics.items() if of_set is statistics)
+    rows, base = results.rows(data).set_index("variant"), results.plan.base
+    if data not in results.in_tiles or base not in rows.index:
+        return []
+    tiled = results.in_tiles[data].comparisons
+    both = {name: (result, tiled[name]) for name, result in statistics.comparisons.items() if name in tiled}
+    beyond = [f"{name} {whole.change - cut.change:+z.3f} dB".replace("-", "−") for name, (whole, cut) in both.items()]
+    more = f", and beyond that {', '.join(beyond)}" if beyond else ""
+    flipped = [
+        f"{name} ({whole.verdict}, in tiles {cut.verdict})"
+        for name, (whole, cut) in both.items()
+        if whole.verdict != cut.verdict
+    ]
+    depend = f"Verdicts that depend on them: {', '.join(flipped)}." if flipped else "No verdict depends on them."
+    config = results.config.evaluate
+    cost = f"{rows['tile_cost'][base]:z.3f} dB".replace("-", "−")
+    return [f"Tiles of {config.also_tile}, overlap {config.overlap}, cost {base} {cost}{more}. {depend}"]
 
 
 def _noise(results: StudyResults, statistics: Statistics) -> list[str]:
@@ -305,6 +328,13 @@ def describe(results: StudyResults) -> list[str]:
     ]
     sentences.append("On another processor a seed is another training: its PSNR may differ from the first decimal on.")
     sentences += _describe_overlap(results)
+    if "tile_cost" in results.table:
+        sentences.insert(
+            2,
+            f"Tile cost: PSNR lost in tiles of {config.evaluate.also_tile}, overlap {config.evaluate.overlap}, against "
+            f"{config.evaluate.describe()}; mean over seeds and images. "
+            f"{OTHER_VERDICT}: by the scores in tiles the verdict would be another one.",
+        )
     if results.table["map_use"].notna().any():
         sentences.insert(
             2,
@@ -317,18 +347,22 @@ def describe(results: StudyResults) -> list[str]:
 
 
 def _describe_fidelity(results: StudyResults) -> list[str]:
-    """Whether the validation images would have given the same answer after a part of the steps."""
+    """Whether a part of the steps would have given the same answer."""
     found = results.fidelity
     if not found:
         return []
-    taus = [f"{part.tau:.2f} at {part.budget:.0%} of the steps".replace("-", "−") for part in found]
-    flipped = [
-        f"{name} at {part.budget:.0%} ({then} → {end})" for part in found for name, (then, end) in part.flipped.items()
-    ]
+    sets = list(dict.fromkeys(part.data for part in found))
+    by = "by the validation curves" if sets == [None] else "by the scores of the weights kept after parts of the steps"
+
+    def at(part: Fidelity) -> str:
+        return f"at {part.budget:.0%}" + (f" on {part.data}" if len(sets) > 1 else "")
+
+    taus = [f"{part.tau:.2f} {at(part)}".replace("-", "−") for part in found]
+    flipped = [f"{name} {at(part)} ({then} → {end})" for part in found for name, (then, end) in part.flipped.items()]
     verdicts = f"verdicts that were others then: {', '.join(flipped)}" if flipped else "no verdict was another one then"
     return [
-        f"Fidelity, by the validation curves: Kendall's τ of the variants with their order at the end is "
-        f"{', '.join(taus)}; {verdicts}."
+        f"Fidelity, {by}: Kendall's τ of the variants with their order at the end is {', '.join(taus)} of the steps; "
+        f"{verdicts}."
     ]
 
 

@@ -25,6 +25,8 @@ BOLD = "the lowest cost, and the highest PSNR where it is significant: a variant
 BOLD += "all are worse"
 OTHER_SEEDS = "*"
 """Mark of a PSNR that is a mean over other seeds than the base's."""
+OTHER_VERDICT = "§"
+"""Mark of what tiles cost where the verdict would be another one by the scores in tiles."""
 
 
 def to_text(table: pd.DataFrame, *, compact: bool = False) -> pd.DataFrame:
@@ -41,6 +43,10 @@ def to_text(table: pd.DataFrame, *, compact: bool = False) -> pd.DataFrame:
         else {f"{COVERAGE} interval": [show_interval(low, high) for low, high in ends]}
     )
     looks = {"look": [show_number(value, "{}") for value in table["look"]]} if table["look"].notna().any() else {}
+    flips = flips_in_tiles(table)
+    costs = [show_number(value, "{:z.3f}") for value in table.get("tile_cost", ())]
+    tiled = [text + OTHER_VERDICT if mark else text for text, mark in zip(costs, flips, strict=False)]
+    tiles = {"tile cost (dB)": tiled} if tiled else {}
     other = other_seeds(table)
     psnr = [show_number(value, "{:.2f}") for value in table["psnr"]]
     columns = {
@@ -53,6 +59,7 @@ def to_text(table: pd.DataFrame, *, compact: bool = False) -> pd.DataFrame:
         "SD": [show_number(value, "{:.3f}") for value in table["sd"]],
         "SSIM": [show_number(value, "{:.4f}") for value in table["ssim"]],
         "map use (dB)": [show_number(value, "{:z.3f}") for value in table["map_use"]],
+        **tiles,
         "Δ dB": [show_number(value, "{:+z.3f}") for value in table["delta"]],
         **interval,
         "p (Holm)": [show_p(value) for value in table["p_holm"]],
@@ -75,6 +82,12 @@ def other_seeds(table: pd.DataFrame) -> list[bool]:
         and (pd.isna(row["pairs"]) or not row["seeds"] == row["pairs"] == bases.get(row["data"]))
         for row in table.to_dict("records")
     ]
+
+
+def flips_in_tiles(table: pd.DataFrame) -> list[bool]:
+    """Whether the verdict of each row would be another one by the scores in tiles."""
+    in_tiles = table.get("verdict_in_tiles", table["verdict"])
+    return (in_tiles.notna() & (table["verdict"] != in_tiles)).tolist()
 
 
 def alignment(columns: Iterable[str]) -> list[str]:

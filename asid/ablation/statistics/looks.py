@@ -4,6 +4,8 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
+import pandas as pd
+
 from asid.ablation.statistics.paired import Comparison
 from asid.ablation.statistics.records import StoredRecord
 from asid.ablation.statistics.scores import LEVEL, score_arrays, score_table
@@ -123,13 +125,21 @@ def read_standing(plan: Plan, finished: Collection[str]) -> Standing | None:
 def find_standing(plan: Plan, records: Sequence[StoredRecord]) -> Standing | None:
     """Where a study stands by its finished records; None for a study without looks."""
     until = plan.study.until
-    if until is None:
-        return None
-    sets = score_arrays(score_table(records), list(plan.variants), plan.study.seeds)
+    return Standing(plan, until, look_comparisons(plan, until, score_table(records))) if until else None
+
+
+def look_comparisons(plan: Plan, until: Until, scores: pd.DataFrame) -> dict[str, dict[str, Comparison]]:
+    """What the looks of a study find by its scores: on each evaluation set, for each variant.
+
+    Args:
+        plan: The study.
+        until: Its looks.
+        scores: Columns variant, seed, data, image, psnr (dB).
+    """
+    sets = score_arrays(scores, list(plan.variants), plan.study.seeds)
     base = list(plan.variants).index(plan.base)
-    found = compare_at_looks([scores.psnr for scores in sets.values()], base, until, plan.margin, LEVEL)
-    comparisons = {
+    found = compare_at_looks([of_set.psnr for of_set in sets.values()], base, until, plan.margin, LEVEL)
+    return {
         data: {name: result for name, result in zip(plan.variants, of_set, strict=True) if result}
         for data, of_set in zip(sets, found, strict=True)
     }
-    return Standing(plan, until, comparisons)

@@ -15,6 +15,9 @@ LEVEL = 0.95
 """Nominal coverage of every interval; verdicts err with probability 1 - LEVEL."""
 
 
+_SECOND_SCORES = ("psnr_uniform_maps", "psnr_in_tiles")
+
+
 @dataclass(frozen=True)
 class Scores:
     """PSNR in dB on one evaluation set, as an array with named axes."""
@@ -52,17 +55,19 @@ class Statistics:
 def score_table(records: Sequence[StoredRecord]) -> pd.DataFrame:
     """One row for each variant, seed and image.
 
-    Columns: variant, seed, data, image, psnr (dB), ssim, and psnr_uniform_maps (dB), the PSNR with uniform attention
-    maps; NaN for references, networks without spatial attention, and records that do not have it.
+    Columns: variant, seed, data, image, psnr (dB), ssim, psnr_uniform_maps (dB), the PSNR with uniform attention maps,
+    and psnr_in_tiles (dB), that of ``evaluate.also_tile``; the last two are NaN where they were not measured. The last
+    one is left out where nothing was scored in tiles.
     """
-    columns = ["variant", "seed", "data", "image", "psnr", "ssim", "psnr_uniform_maps"]
+    columns = ["variant", "seed", "data", "image", "psnr", "ssim", *_SECOND_SCORES]
     rows = [
         {"variant": record.variant, "seed": record.config.seed, **score}
         for record in (stored.record for stored in records)
         for score in record.scores
     ]
     table = pd.DataFrame(rows, columns=columns)
-    return table.assign(psnr_uniform_maps=table["psnr_uniform_maps"].astype(float))
+    table = table.astype(dict.fromkeys(_SECOND_SCORES, float))
+    return table.drop(columns="psnr_in_tiles") if table["psnr_in_tiles"].isna().all() else table
 
 
 def score_arrays(scores: pd.DataFrame, variants: Sequence[str], seeds: Sequence[int]) -> dict[str, Scores]:

@@ -92,12 +92,12 @@ def test_a_control_of_matched_size_is_not_in_the_interaction(tmp_path: Path) -> 
 def test_the_change_by_frequency_is_that_of_the_errors_paired_by_seed(tmp_path: Path) -> None:
     """The third band has twice the error of the base in seed 0, and four times in seed 1."""
 
-    def bands(variant: str, seed: int) -> list[float]:
+    def bands(variant: str, seed: int, _: float) -> dict[str, list[float]]:
         powers = [3.0] * 16
         powers[2] *= 1 if variant == "base" else 2 << seed
-        return powers
+        return {"error_by_band": powers, "image_by_band": [1.0] * 16}
 
-    results = load_results(make_study(tmp_path, seeds=(0, 1), bands=bands))
+    results = load_results(make_study(tmp_path, seeds=(0, 1), more=bands))
     expected = np.zeros((2, 16))
     expected[:, 2] = -10 * np.log10([2, 4])
     np.testing.assert_allclose(band_changes(results, "set_5", "no_sharing"), expected, atol=1e-12)

@@ -8,13 +8,24 @@ import pytest
 from asid.ablation.statistics.fidelity import fidelity
 
 NOISE = (0.0, 0.001, -0.001)
+SETS = ("set_5", "set_14")
 
 
-def run(*psnr: float, steps: int = 100) -> Any:
-    """A run that was validated after each quarter of its steps."""
+def run(*psnr: float, steps: int = 100, scored: tuple[float, ...] | None = None) -> Any:
+    """A run that was validated after each quarter of its steps.
+
+    ``scored``: PSNR at a quarter and at the end of two images on two sets; the second image is 3 dB better, and without
+    error in the end.
+    """
     points = [{"step": (i + 1) * steps // 4, "psnr": value} for i, value in enumerate(psnr)]
-    config = SimpleNamespace(train=SimpleNamespace(steps=steps))
-    return SimpleNamespace(config=config, history=[{"step": 1, "psnr": None}, *points])
+    config = SimpleNamespace(train=SimpleNamespace(steps=steps, checkpoints=(0.25,) if scored else ()))
+    scores = [
+        {"data": data, "image": image, "psnr": scored[1] + more, "psnr_at_checkpoints": [scored[0] + more]}
+        for data in SETS
+        for image, more in (("ant", 0.0), ("bee", 3.0))
+        if scored
+    ]
+    return SimpleNamespace(config=config, history=[{"step": 1, "psnr": None}, *points], scores=scores)
 
 
 def seeds(*psnr: float, steps: int = 100) -> dict[int, Any]:
@@ -36,6 +47,25 @@ def test_a_ranking_that_turns_is_seen_and_so_are_verdicts_that_flip() -> None:
     assert quarter.flipped == {"late": ("worse", "better"), "early": ("better", "worse")}
     assert half.tau == pytest.approx(-1 / 3)
     assert half.flipped == {"early": ("better", "worse")}
+
+
+def test_weights_that_were_kept_and_scored_count_instead_of_validation() -> None:
+    """The curves say the opposite. An image without error has no mean and is left out."""
+    runs = {
+        name: {
+            seed: run(30 - change, 30, 30, 30 - change, scored=(30 + change + noise, 32 - change))
+            for seed, noise in enumerate(NOISE)
+        }
+        for name, change in (("base", 0.0), ("early", 1.0))
+    }
+    for score in runs["early"][1].scores[1::2]:
+        score["psnr"] = float("inf")
+    first, second = fidelity(runs, "base", 0.05)
+    assert (first.data, second.data, first.budget) == (*SETS, 0.25)
+    assert first.tau == second.tau == pytest.approx(-1)
+    assert first.flipped == {"early": ("better", "worse")}
+    del runs["early"][0].scores[0]["psnr_at_checkpoints"]
+    assert {part.data for part in fidelity(runs, "base", 0.05)} == {None}, "one score is missing: the curves are taken"
 
 
 def test_variants_that_are_equal_have_no_order() -> None:

@@ -1,7 +1,7 @@
 """Writes the tables and figures of ``docs/pareto.md``: lightweight networks as published, and ours from their records.
 
-``python docs/pareto.py`` takes seconds. ``pareto.csv`` has a row per network and scale: parameters, multiply-adds for an
-output of 1280×720, and PSNR/SSIM as published, where each was read, and in ``unchecked`` what could not be read.
+``python docs/pareto.py`` takes seconds. ``pareto.csv`` has a row per network and scale: parameters, multiply-adds for
+an output of 1280×720, and PSNR/SSIM as published, where each was read, and in ``unchecked`` what could not be read.
 """
 
 import pathlib

@@ -23,10 +23,11 @@ class LiveCurves:
 
     Args:
         references: PSNR in dB of methods to compare with, on the validation photographs, by name.
+        steps: Steps of the whole training, for the axis; ``None``: those so far.
     """
 
-    def __init__(self, references: Mapping[str, float] | None = None) -> None:
-        self._references = references or {}
+    def __init__(self, references: Mapping[str, float] | None = None, steps: int | None = None) -> None:
+        self._references, self._steps = references or {}, steps
         self._handle: DisplayHandle | None = None
         self._next = 0.0
 
@@ -42,10 +43,11 @@ class LiveCurves:
             figure = style.new_figure(9, 3.2)
             loss_ax, psnr_ax = figure.subplots(1, 2)
             plots.plot_history(history, loss_ax, psnr_ax)
-            if self._references and history["psnr"].notna().any():
-                plots.plot_references(self._references, psnr_ax)
-                if psnr_ax.get_legend_handles_labels()[0]:
-                    psnr_ax.legend()
+            plots.plot_reference_lines(self._references, psnr_ax)
+            if self._references:
+                psnr_ax.legend()
+            for ax in (loss_ax, psnr_ax):
+                ax.set_xlim(0, self._steps)
             if self._handle is None:
                 self._handle = display(figure, display_id=True)
             else:

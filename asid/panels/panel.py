@@ -192,10 +192,10 @@ class Panel:
             "text/plain": f"Panel {self.name}: {self.values}",
             "image/png": base64.b64encode(self.png()).decode(),
         }
-        return {**self.box._repr_mimebundle_(**options), **picture} if _has_browser() else picture
+        return {**self.box._repr_mimebundle_(**options), **picture} if has_browser() else picture
 
 
-def _has_browser() -> bool:
+def has_browser() -> bool:
     """Whether someone can move controls: Jupyter servers, Voilà, VS Code and Colab set these variables for kernels.
 
     Otherwise a program executes the notebook (papermill, nbconvert), and a widget would be an empty area in its output.

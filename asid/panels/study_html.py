@@ -18,7 +18,7 @@ def selection_html(selection: Selection) -> str:
     foot = f"{selection.data}. Bold: {BOLD}. Changes are against {plan.base}. {selection_note(selection)}"
     table = table_html(selection, selection.data)
     return (
-        f'{_STYLE}<div class="asid-words"><p><b>{html.escape(plan.question)}</b></p>'
+        f'{STYLE}<div class="asid-words"><p><b>{html.escape(plan.question)}</b></p>'
         f'<div class="asid-table"><table>{table}</table></div><p class="soft">{html.escape(foot)}</p>'
         f"{_paragraphs(sentences)}{_method(selection)}</div>"
     )
@@ -69,4 +69,4 @@ _RULES = textwrap.dedent("""\
     .asid-table .control td:first-child { padding-left: 1.4rem; }
     .asid-table .best { font-weight: 700; }
     """)
-_STYLE = f"<style>{_RULES}{_COLOURS}</style>"
+STYLE = f"<style>{_RULES}{_COLOURS}</style>"

@@ -105,6 +105,17 @@ def plot_reference_points(table: pd.DataFrame, cost: str, ax: Axes) -> None:
         ax.scatter(row[cost], row["psnr"], s=34, marker="x", color=REFERENCE, label=row["variant"], zorder=3)
 
 
+def plot_reference_lines(references: Mapping[str, float], ax: Axes) -> None:
+    """Plot references without a cost as dashed lines, however far they are from what is on the axes.
+
+    Args:
+        references: PSNR of each reference in dB, by name.
+        ax: Axes to draw on.
+    """
+    for (name, psnr), dashes in zip(references.items(), cycle(_DASHES), strict=False):
+        ax.axhline(psnr, color="0.5", ls=dashes, lw=1, label=name, zorder=1)
+
+
 def plot_references(references: Mapping[str, float], ax: Axes) -> None:
     """Plot references without a cost as dashed lines; those far from all points, as text at the edge of the axes.
 

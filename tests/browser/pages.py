@@ -108,8 +108,8 @@ class Shown:
         self.root.scroll_into_view_if_needed()
 
     def picture(self) -> bytes:
-        """The bytes of the current image."""
-        image = self.root.locator("img.widget-image")
+        """The bytes of the current image, of the last one if there are several."""
+        image = self.root.locator("img.widget-image").last
         return base64.b64decode(await_that(lambda: image.evaluate(_BYTES_OF_IMAGE), bool))
 
     def slider(self, label: str) -> Any:

@@ -26,12 +26,13 @@ def test_curves_are_displayed_once_and_then_updated(tmp_path: Path, monkeypatch:
     (tmp_path / "history.csv").write_text(
         "step,loss,learning_rate,psnr,seconds\n2,0.3,0.01,,1\n4,0.2,0.01,,2\n4,,0.01,21.5,3\n"
     )
-    curves = LiveCurves({"bicubic": 21.0, "linear": 21.8})
+    curves = LiveCurves({"bicubic": 21.0, "linear": 31.8}, steps=20)
     curves(tmp_path)
     curves(tmp_path)  # too soon to draw again
     curves.draw(pd.DataFrame({"step": [2, 4, 6], "loss": [0.3, 0.2, 0.1], "psnr": [None, 21.5, 22.0]}))
     assert [how for how, _ in shown] == ["display", "update"]
     loss, psnr = shown[1][1].axes
     assert list(psnr.lines[0].get_ydata()) == [21.5, 22.0]
-    assert [line.get_label() for line in psnr.lines[1:]] == ["bicubic", "linear"]
+    assert [(line.get_label(), line.get_ydata()[0]) for line in psnr.lines[1:]] == [("bicubic", 21.0), ("linear", 31.8)]
+    assert loss.get_xlim() == psnr.get_xlim() == (0, 20), "the whole training, from its start"
     assert list(loss.lines[0].get_xdata()) == [2, 4, 6]

@@ -6,6 +6,8 @@ import subprocess
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from tempfile import TemporaryFile
+from typing import IO
 
 from asid.ablation.engine.heartbeat import is_alive, read_owner
 from asid.files import STUDY_LOG
@@ -57,6 +59,50 @@ def stop(folder: Path) -> None:
     if owner.lives() is None:
         raise ValueError(f"{owner} works on the study in {folder}: stop it on that machine")
     os.kill(owner.pid, signal.SIGINT)
+
+
+class Question:
+    """An ``asid`` command that answers within seconds, run in a process that nobody has to wait for.
+
+    Args:
+        arguments: The command, e.g. ``ablate plan ablations/quick.yaml --json``.
+        root: Working folder.
+    """
+
+    def __init__(self, arguments: Sequence[str], root: Path) -> None:
+        self._out, self._errors = TemporaryFile(), TemporaryFile()  # noqa: SIM115  # pipes could fill up, and stop it
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", "asid.cli", *arguments],
+            cwd=root,
+            env=_environment(),
+            stdin=subprocess.DEVNULL,
+            stdout=self._out,
+            stderr=self._errors,
+        )
+
+    def answer(self) -> str | None:
+        """What it has printed; ``None`` while it runs.
+
+        Raises:
+            ValueError: It failed; with what it said.
+        """
+        if self._process.poll() is None:
+            return None
+        with self._out, self._errors:
+            out, errors = (_read(file) for file in (self._out, self._errors))
+        if self._process.returncode:
+            raise ValueError(errors.strip().removeprefix("error: ") or out.strip() or "it was ended")
+        return out
+
+    def cancel(self) -> None:
+        """End it, if it has not ended."""
+        self._process.kill()
+        self._process.wait()
+
+
+def _read(file: IO[bytes]) -> str:
+    file.seek(0)
+    return file.read().decode(errors="replace")
 
 
 def read_log(folder: Path) -> list[str]:

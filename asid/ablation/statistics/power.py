@@ -172,7 +172,9 @@ class StudyPower:
         if self.given:
             return f"noise as given: a change varies by {self.given:.3f} dB from seed to seed (SD)"
         if math.isnan(self.spread):
-            return "no finished study of this base, so what the seeds can detect is not known: say --noise 0.03 (dB)"
+            return (
+                "no finished study of this base: what the seeds can detect is not known; --noise 0.03 (dB) supposes it"
+            )
         return (
             f"noise of {', '.join(self.noise.studies)}: a change varies by {self.spread:.3f} dB from seed to seed (SD, "
             f"{self.noise.df} degrees of freedom)"

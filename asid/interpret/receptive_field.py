@@ -41,24 +41,38 @@ def effective_receptive_field(
         ValueError: An image is not uint8 RGB, a pixel is outside the output, or it does not depend on the input.
     """
     stack = np.stack(images) if isinstance(images, Sequence) else images if images.ndim == 4 else images[None]
-    fields = [_field(model, image, (int(row), int(column))) for image in stack for row, column in np.atleast_2d(pixels)]
-    return np.mean(fields, axis=0)
+    at = [(int(row), int(column)) for row, column in np.atleast_2d(pixels)]
+    return np.mean(
+        [fields.at(pixel) for fields in (ReceptiveFields(model, image) for image in stack) for pixel in at], 0
+    )
 
 
-def _field(model: nn.Module, image: RGBImage, pixel: Pixel) -> NDArray[np.float64]:
-    check_image(image)
-    leaf, output = forward(model, image / 255)
-    row, column = pixel
-    height, width = output.shape[-2:]
-    if not (0 <= row < height and 0 <= column < width):
-        raise ValueError(f"expected an output pixel from (0, 0) to ({height - 1}, {width - 1}), got ({row}, {column})")
-    total = torch.zeros(leaf.shape[-2:], dtype=torch.float64)
-    for value in output[0, :, row, column]:
-        (gradient,) = torch.autograd.grad(value, leaf, retain_graph=True)
-        total += gradient[0].abs().sum(0).double().cpu()
-    if not total.any():
-        raise ValueError(f"the output at ({row}, {column}) depends on no pixel of this image: choose another pixel")
-    return (total / total.sum()).numpy()
+class ReceptiveFields:
+    """The effective receptive fields of the pixels of one output. It keeps the forward pass: each field is a backward.
+
+    Args:
+        model: See :func:`effective_receptive_field`.
+        image: LR image, uint8 (H, W, 3) RGB.
+    """
+
+    def __init__(self, model: nn.Module, image: RGBImage) -> None:
+        check_image(image)
+        self._leaf, self._output = forward(model, image / 255)
+
+    def at(self, pixel: Pixel) -> NDArray[np.float64]:
+        """The field of an output pixel; see :func:`effective_receptive_field`."""
+        row, column = pixel
+        height, width = self._output.shape[-2:]
+        if not (0 <= row < height and 0 <= column < width):
+            last = (height - 1, width - 1)
+            raise ValueError(f"expected an output pixel from (0, 0) to {last}, got ({row}, {column})")
+        total = torch.zeros(self._leaf.shape[-2:], dtype=torch.float64)
+        for value in self._output[0, :, row, column]:
+            (gradient,) = torch.autograd.grad(value, self._leaf, retain_graph=True)
+            total += gradient[0].abs().sum(0).double().cpu()
+        if not total.any():
+            raise ValueError(f"the output at ({row}, {column}) depends on no pixel of this image: choose another pixel")
+        return (total / total.sum()).numpy()
 
 
 def nonzero_share(field: NDArray[np.floating]) -> float:

@@ -26,7 +26,7 @@ from asid.interpret.attention_maps import (
 from asid.model.find import find_checkpoint
 from asid.model.pretrained import common_scale
 from asid.panels.attention_cards import channel_cards, photograph_card, shared_from, spatial_cards
-from asid.panels.networks import Models, NetworkPicker, network_name, open_model, over_training
+from asid.panels.networks import Models, NetworkPicker, network_name, open_model, over_training, shown_networks
 from asid.panels.panel import FIGURES, RESULTS, Drawing, Panel, file_name
 from asid.panels.touch import Card, TouchPanel
 from asid.plots import attention_maps as plots
@@ -139,10 +139,7 @@ class AttentionMapPanel(TouchPanel):
         self.set(**{name: int(index) for name, index in zip(names, place, strict=True)})
 
     def _networks(self, *, model: str, other: str, training: bool, **_: Any) -> dict[str, str]:
-        """What is shown, by its label."""
-        if training and (parts := over_training(model)):
-            return {f"{network_name(parts['100%'])}, {part}": path for part, path in parts.items()}
-        return {network_name(name): name for name in (model, other) if name}
+        return shown_networks(model, other, training)
 
     def _maps(self, **values: Any) -> dict[str, ImageAttentionMaps]:
         photograph = self.photographs[values["photograph"]]

@@ -116,6 +116,13 @@ def over_training(model: str) -> dict[str, str]:
     return {**{f"{float(path.stem):.0%}": str(path) for path in kept}, "100%": str(folder)}
 
 
+def shown_networks(model: str, other: str, training: bool) -> dict[str, str]:
+    """What a panel shows, by its name: a network, another one to compare, or a run over its training."""
+    if training and (parts := over_training(model)):
+        return {f"{network_name(parts['100%'])}, {part}": path for part, path in parts.items()}
+    return {network_name(name): name for name in (model, other) if name}
+
+
 def labelled(models: Models) -> dict[str, str]:
     """Models by label; the label of a run says its study, variant and seed."""
     return dict(models) if isinstance(models, Mapping) else {network_name(model): model for model in models}

@@ -1,11 +1,9 @@
 """What networks see from a pixel: receptive fields, local attribution and causal effects side by side."""
 
-from collections.abc import Callable, Mapping, Sequence
-from functools import cache
-from pathlib import Path
+from collections.abc import Mapping, Sequence
+from functools import cache, lru_cache
 from typing import Literal, get_args
 
-import ipywidgets as widgets
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
@@ -16,10 +14,11 @@ from asid.data.images import RGBImage
 from asid.interpret.causal_effect import CausalEffect, causal_effect_map
 from asid.interpret.crops import box_around
 from asid.interpret.local_attribution import Box, LocalAttribution, local_attribution
-from asid.interpret.receptive_field import Pixel, effective_receptive_field, summarise_field, tile_around
+from asid.interpret.receptive_field import Pixel, ReceptiveFields, summarise_field, tile_around
 from asid.model.base import Network
 from asid.model.pretrained import common_scale
-from asid.panels.panel import FIGURES, Drawing, Panel
+from asid.panels.networks import network_name, open_model
+from asid.panels.panel import Drawing
 from asid.plots.causal_effect import plot_causal_effect
 from asid.plots.local_attribution import plot_local_attribution
 from asid.plots.lr_image import LRBox, log_norm, plot_location
@@ -32,7 +31,7 @@ Input = Literal["whole image", "tile"]
 
 FINE, EFFECT_SAMPLES = 4, 2
 """Side in LR pixels of the smallest patches of a causal effect map, and patches that replace each one."""
-_LABELS: Mapping[str, str] = {
+LABELS: Mapping[str, str] = {
     "effective receptive field": "share of the gradient",
     "local attribution": "|attribution| / maximum",
     "causal effect": "dB by 4×4 pixels: blue helps, red harms",
@@ -41,6 +40,8 @@ _LABELS: Mapping[str, str] = {
 
 class InfluenceMaps:
     """How LR pixels influence the output around a pixel, by three methods. Each map is computed once.
+
+    Wherever a network is named, it is a label of ``models`` or what :func:`asid.panels.networks.open_model` accepts.
 
     Args:
         models: Networks by label, all of one scale.
@@ -71,7 +72,12 @@ class InfluenceMaps:
         self.images = {name: lr for name, (lr, _) in images.items()}
         self.references = {name: hr for name, (_, hr) in images.items()}
         self.box_size, self.sigma, self.steps, self.passes = box_size, sigma, steps, passes
+        self._fields = lru_cache(maxsize=2)(self._forward)  # as many as are compared: each keeps its activations
         self.field, self.attribution, self.effect = cache(self._field), cache(self._attribution), cache(self._effect)
+
+    def name(self, model: str) -> str:
+        """What a network is called in titles."""
+        return model if model in self.models else network_name(model)
 
     def part(self, image: str, pixel: Pixel, given: Input) -> tuple[slice, slice]:
         """Return the rows and columns of an image that a network is given, for an LR pixel."""
@@ -87,14 +93,27 @@ class InfluenceMaps:
     def _field(self, model: str, image: str, pixel: Pixel, given: Input) -> NDArray[np.float64]:
         """The effective receptive field of the first SR pixel of an LR pixel, (H, W) of what the network is given."""
         rows, columns = self.part(image, pixel, given)
-        output = (self.scale * (pixel[0] - rows.start), self.scale * (pixel[1] - columns.start))
-        return effective_receptive_field(self.models[model], self.images[image][rows, columns], output)
+        fields = self._fields(model, image, rows.start, rows.stop, columns.start, columns.stop)
+        return fields.at((self.scale * (pixel[0] - rows.start), self.scale * (pixel[1] - columns.start)))
+
+    def _forward(self, model: str, image: str, top: int, bottom: int, left: int, right: int) -> ReceptiveFields:
+        return ReceptiveFields(self.network(model), self.images[image][top:bottom, left:right])
+
+    def network(self, model: str) -> Network:
+        """The network of a label, a packaged name, a checkpoint or a run's folder.
+
+        Raises:
+            ValueError: Its scale is not that of the others.
+        """
+        network = self.models[model] if model in self.models else open_model(model)
+        common_scale([network, *self.models.values()])
+        return network
 
     def _attribution(self, model: str, image: str, pixel: Pixel, given: Input) -> LocalAttribution:
         """The local attribution of the detail around an LR pixel, (H, W) of what the network is given."""
         part = self.part(image, pixel, given)
         return local_attribution(
-            self.models[model],
+            self.network(model),
             self.images[image][part],
             self._box_in_part(image, pixel, given),
             sigma=self.sigma,
@@ -111,7 +130,7 @@ class InfluenceMaps:
         coarse = _coarse_side(lr.shape[:2], self.passes // 2 // EFFECT_SAMPLES)  # the rest is for finer patches
         box = self._box_in_part(image, pixel, given)
         return causal_effect_map(
-            self.models[model], lr, hr, box, coarse=coarse, fine=FINE, samples=EFFECT_SAMPLES, most=self.passes
+            self.network(model), lr, hr, box, coarse=coarse, fine=FINE, samples=EFFECT_SAMPLES, most=self.passes
         )
 
     def _box_in_part(self, image: str, pixel: Pixel, given: Input) -> Box:
@@ -183,27 +202,25 @@ class InfluenceMaps:
         arrays: dict[str, NDArray] = {"image": self.images[image]}
         several = len({method for method, _ in rows}) > 1
         for row, (method, given) in zip(axes, rows, strict=True):
-            peak = self._peak(method, image, pixel, models, [given for one, given in rows if one == method])
+            peak = self.peak(method, image, pixel, models, [given for one, given in rows if one == method])
             marker = (
-                {"pixel": pixel}
-                if method == "effective receptive field"
-                else {"box": self._lr_box(image, pixel, given)}
+                {"pixel": pixel} if method == "effective receptive field" else {"box": self.lr_box(image, pixel, given)}
             )
             plot_location(self.images[image], row[0], **marker)
             row[0].set_title(f"{image}\n{f'tile of {self.tile}' if given == 'tile' else given}")
             for ax, model in zip(row[1:], models, strict=True):
                 name = f"{model}, {given}" + (f", {method}" if several else "")
-                colours, arrays[name], note = self._draw_map[method](model, image, pixel, given, ax, peak)
-                ax.set_title(f"{model}\n{note}")
+                colours, arrays[name], note = self._draw_map(method, model, image, pixel, given, ax, peak)
+                ax.set_title(f"{self.name(model)}\n{note}")
             if several:
-                figure.colorbar(colours, ax=row[1:], label=_LABELS[method], shrink=0.9, pad=0.02)
+                figure.colorbar(colours, ax=row[1:], label=LABELS[method], shrink=0.9, pad=0.02)
         if not several:
-            figure.colorbar(colours, ax=axes[:, 1:], label=_LABELS[method], shrink=0.9, pad=0.02)
+            figure.colorbar(colours, ax=axes[:, 1:], label=LABELS[method], shrink=0.9, pad=0.02)
         if rows[0][0] == "effective receptive field":
             legend_below(figure, axes[0, 1])
         return figure, arrays
 
-    def _peak(self, method: Method, image: str, pixel: Pixel, models: Sequence[str], inputs: Sequence[Input]) -> float:
+    def peak(self, method: Method, image: str, pixel: Pixel, models: Sequence[str], inputs: Sequence[Input]) -> float:
         """The end of the colour scale."""
         pairs = [(model, given) for model in models for given in inputs]
         match method:
@@ -216,45 +233,45 @@ class InfluenceMaps:
                     float(np.abs(self.effect(model, image, pixel, given).effect).max()) for model, given in pairs
                 )
 
-    @property
-    def _draw_map(self) -> dict[str, Callable[..., tuple[AxesImage, NDArray, str]]]:
-        return dict(zip(get_args(Method), (self._draw_field, self._draw_attribution, self._draw_effect), strict=True))
-
-    def _draw_field(
-        self, model: str, image: str, pixel: Pixel, given: Input, ax: Axes, peak: float
-    ) -> tuple[AxesImage, NDArray, str]:
-        field, part = self.field(model, image, pixel, given), self.part(image, pixel, given)
-        numbers = summarise_field(field, (pixel[0] - part[0].start, pixel[1] - part[1].start))
-        radii = {f"radius that holds {share} %": numbers[f"radius {share}%"] for share in (50, 95)}
-        whole = self._in_whole_image(field, image, part)
-        note = "radii {:.1f} and {:.1f} px".format(*radii.values())
-        return plot_receptive_field(whole, pixel, ax, log_norm(peak), radii), whole, note
-
-    def _draw_attribution(
-        self, model: str, image: str, pixel: Pixel, given: Input, ax: Axes, peak: float
-    ) -> tuple[AxesImage, NDArray, str]:
-        attribution = self.attribution(model, image, pixel, given)
-        whole = self._in_whole_image(attribution.signed, image, self.part(image, pixel, given))
-        colours = plot_local_attribution(
-            self.images[image], whole, self._lr_box(image, pixel, given), ax, log_norm(peak)
-        )
-        return colours, whole, f"diffusion index {attribution.diffusion_index:.1f}"
-
-    def _draw_effect(
-        self, model: str, image: str, pixel: Pixel, given: Input, ax: Axes, peak: float
-    ) -> tuple[AxesImage, NDArray, str]:
-        found = self.effect(model, image, pixel, given)
-        whole = self._in_whole_image(found.effect, image, self.part(image, pixel, given))
-        box = self._lr_box(image, pixel, given)
-        return plot_causal_effect(self.images[image], whole, box, ax, peak), whole, f"box {found.psnr:.2f} dB"
-
-    def _in_whole_image(self, values: NDArray, image: str, part: tuple[slice, slice]) -> NDArray[np.float64]:
-        """A map of a part of the image as a map of the image, NaN outside that part."""
+    def influence(self, method: Method, model: str, image: str, pixel: Pixel, given: Input) -> tuple[NDArray, str]:
+        """A map, (H, W) of the image, NaN for what the network was not given, and a line with a number about it."""
+        match method:
+            case "effective receptive field":
+                values = self.field(model, image, pixel, given)
+                note = "radii {:.1f} and {:.1f} px".format(*self._radii(model, image, pixel, given).values())
+            case "local attribution":
+                attribution = self.attribution(model, image, pixel, given)
+                values, note = attribution.signed, f"diffusion index {attribution.diffusion_index:.1f}"
+            case "causal effect":
+                found = self.effect(model, image, pixel, given)
+                values, note = found.effect, f"box {found.psnr:.2f} dB"
         whole = np.full(self.images[image].shape[:2], np.nan)
-        whole[part] = values
-        return whole
+        whole[self.part(image, pixel, given)] = values
+        return whole, note
 
-    def _lr_box(self, image: str, pixel: Pixel, given: Input) -> LRBox:
+    def _radii(self, model: str, image: str, pixel: Pixel, given: Input) -> dict[str, float]:
+        rows, columns = self.part(image, pixel, given)
+        centre = (pixel[0] - rows.start, pixel[1] - columns.start)
+        numbers = summarise_field(self.field(model, image, pixel, given), centre)
+        return {f"radius that holds {share} %": numbers[f"radius {share}%"] for share in (50, 95)}
+
+    def _draw_map(
+        self, method: Method, model: str, image: str, pixel: Pixel, given: Input, ax: Axes, peak: float
+    ) -> tuple[AxesImage, NDArray, str]:
+        whole, note = self.influence(method, model, image, pixel, given)
+        lr, box = self.images[image], self.lr_box(image, pixel, given)
+        match method:
+            case "effective receptive field":
+                radii = self._radii(model, image, pixel, given)
+                colours = plot_receptive_field(whole, pixel, ax, log_norm(peak), radii)
+            case "local attribution":
+                colours = plot_local_attribution(lr, whole, box, ax, log_norm(peak))
+            case "causal effect":
+                colours = plot_causal_effect(lr, whole, box, ax, peak)
+        return colours, whole, note
+
+    def lr_box(self, image: str, pixel: Pixel, given: Input) -> LRBox:
+        """:meth:`box` in LR pixels."""
         top, left, height, width = self.box(image, pixel, given)
         return top / self.scale, left / self.scale, height / self.scale, width / self.scale
 
@@ -265,37 +282,3 @@ def _coarse_side(size: Sequence[int], patches: int) -> int:
     while 8 * side <= min(size) or -(-size[0] // side) * -(-size[1] // side) > max(patches, 1):
         side *= 2
     return side
-
-
-def receptive_field_panel(maps: InfluenceMaps, photograph: str, pixel: Pixel, folder: str | Path = FIGURES) -> Panel:
-    """Let a person select the photograph, networks, method, input and LR pixel.
-
-    A picture takes seconds to compute, and none the second time. The sliders are limited to the smallest image.
-
-    Args:
-        maps: The networks and images.
-        photograph: Name of the image to show first.
-        pixel: Row and column of the LR pixel to show first.
-        folder: Where *Save* writes.
-    """
-    height, width = (min(image.shape[axis] for image in maps.images.values()) for axis in (0, 1))
-    names = list(maps.models)
-
-    def slider(description: str, value: int, length: int) -> widgets.IntSlider:
-        return widgets.IntSlider(value, 0, length - 1, description=description, continuous_update=False)
-
-    controls = {
-        "photograph": widgets.Dropdown(options=list(maps.images), value=photograph, description="photograph"),
-        "method": widgets.Dropdown(options=get_args(Method), description="method"),
-        "given": widgets.Dropdown(options=get_args(Input), description="input"),
-        "models": widgets.SelectMultiple(
-            options=names, value=names[:2], rows=min(4, len(names)), description="networks"
-        ),
-        "row": slider("row", pixel[0], height),
-        "column": slider("column", pixel[1], width),
-    }
-
-    def draw(photograph: str, method: Method, given: Input, models: tuple[str, ...], row: int, column: int) -> Drawing:
-        return maps.draw(method, photograph, (row, column), models, [given])
-
-    return Panel("receptive_field", draw, controls, folder)

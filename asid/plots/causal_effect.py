@@ -2,11 +2,10 @@
 
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.colors import SymLogNorm
 from matplotlib.image import AxesImage
 from numpy.typing import NDArray
 
-from asid.plots.lr_image import LRBox, frame_image, outline_box
+from asid.plots.lr_image import LRBox, frame_image, outline_box, signed_norm, signed_opacity
 
 
 def plot_causal_effect(
@@ -28,9 +27,8 @@ def plot_causal_effect(
     given = ~np.isnan(effect)
     values = np.where(given, effect, 0)
     ax.imshow(np.where(given, image.mean(axis=2), np.nan), cmap="gray", vmin=-255, vmax=255, interpolation="nearest")
-    norm = SymLogNorm(limit * 1e-3, vmin=-limit, vmax=limit)
-    alpha = np.abs(2 * norm(values) - 1)
-    overlay = ax.imshow(values, cmap="RdBu", norm=norm, alpha=alpha, interpolation="nearest")
+    norm = signed_norm(limit)
+    overlay = ax.imshow(values, cmap="RdBu", norm=norm, alpha=signed_opacity(norm, values), interpolation="nearest")
     outline_box(box, ax, "black")
     frame_image(ax)
     return overlay

@@ -25,11 +25,16 @@ def plot_local_attribution(
         The image of the attributions, for a colour bar.
     """
     given = ~np.isnan(attribution)
-    strength = np.abs(np.where(given, attribution, 0))
-    strength /= strength.max()
+    strength = np.where(given, relative_strength(attribution), 0)
     # Light, because the lower end of the colour scale is dark.
     ax.imshow(np.where(given, image.mean(axis=2), np.nan), cmap="gray", vmin=-255, vmax=255, interpolation="nearest")
     overlay = ax.imshow(strength, norm=norm, cmap="viridis", alpha=np.sqrt(norm(strength)), interpolation="nearest")
     outline_box(box, ax)
     frame_image(ax)
     return overlay
+
+
+def relative_strength(attribution: NDArray[np.floating]) -> NDArray[np.floating]:
+    """Return |attribution| relative to its maximum; NaN stays."""
+    strength = np.abs(attribution)
+    return strength / np.nanmax(strength)

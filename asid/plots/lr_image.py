@@ -2,7 +2,7 @@
 
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.colors import LogNorm
+from matplotlib.colors import LogNorm, SymLogNorm
 from matplotlib.patches import Rectangle
 from numpy.typing import NDArray
 
@@ -43,3 +43,13 @@ def log_norm(peak: float = 1.0, decades: int = 4) -> LogNorm:
     Use one scale for all maps that are compared. Smaller values, including zero, get the colour of its lower end.
     """
     return LogNorm(peak * 10.0**-decades, peak, clip=True)
+
+
+def signed_norm(limit: float) -> SymLogNorm:
+    """Return a colour scale from ``-limit`` to ``limit``, linear up to a thousandth of it and logarithmic beyond."""
+    return SymLogNorm(limit * 1e-3, vmin=-limit, vmax=limit)
+
+
+def signed_opacity(norm: SymLogNorm, values: NDArray[np.floating]) -> NDArray[np.float64]:
+    """Return the opacity of values on a signed scale: 0 for none, 1 at both ends."""
+    return np.abs(2 * np.asarray(norm(values)) - 1)

@@ -1,7 +1,7 @@
 """The notebooks in JupyterLab: run all cells, move the controls, and see the pictures change."""
 
 import pytest
-from pages import Lab, Shown, Touch, is_drawn
+from pages import Lab, Shown, Touch, await_change, await_that, is_drawn
 
 pytestmark = pytest.mark.browser
 
@@ -11,7 +11,6 @@ pytestmark = pytest.mark.browser
     [
         ("02_architecture", "asid-architecture", ["attention sharing"]),
         ("04_compare_variants", "asid-compare", ["axis"]),
-        ("06_receptive_field", "asid-receptive_field", ["row", "input"]),
     ],
 )
 def test_the_picture_follows_the_controls(lab: Lab, notebook: str, name: str, labels: list[str]) -> None:
@@ -21,9 +20,21 @@ def test_the_picture_follows_the_controls(lab: Lab, notebook: str, name: str, la
     lab.close(path)
 
 
-def test_errors_by_frequency_are_shown_as_changes(lab: Lab) -> None:
+def test_the_panels_of_receptive_fields(lab: Lab) -> None:
     path = "notebooks/06_receptive_field.ipynb"
-    check_controls(Shown(lab.run(path), "asid-frequency"), ["view"])
+    opened = lab.run(path)
+    check_controls(Shown(opened, "asid-frequency"), ["view"])
+    panel = Shown(opened, "asid-receptive_field")
+    touch = Touch(panel)
+    touch.follows_a_click()
+    panel.dropdown("method").select_option("local attribution")
+    await_that(touch.title, lambda title: "diffusion index" in title)
+    moved = touch.query()
+    touch.cards.press("ArrowDown")
+    assert await_change(touch.query, moved) == (moved[0] + 1, moved[1])
+    panel.photograph("asid-receptive_field")
+    assert panel.alerts == []
+    assert lab.errors == []
     lab.close(path)
 
 

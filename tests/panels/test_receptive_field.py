@@ -1,13 +1,15 @@
 """The panel of receptive fields and local attributions: what a network is given, where its map is, what is saved."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
 from asid.config import preset
 from asid.model.network import ASID
-from asid.panels.receptive_field import InfluenceMaps, receptive_field_panel
+from asid.panels.influence import InfluencePanel
+from asid.panels.receptive_field import InfluenceMaps
 
 pytestmark = pytest.mark.process
 
@@ -74,15 +76,40 @@ def test_networks_of_two_scales_are_refused() -> None:
         InfluenceMaps(models, {})
 
 
-def test_the_panel_redraws_saves_its_maps_and_reports_errors(maps: InfluenceMaps, tmp_path: Path) -> None:
-    panel = receptive_field_panel(maps, "noise", (20, 30), str(tmp_path))
-    before = panel.picture.value
-    panel.controls["column"].value = 3
-    assert panel.picture.value != before
-    panel.controls["models"].value = ()
-    assert "expected at least one network" in panel.message.value
-    panel.controls["models"].value = ("global",)
+def test_a_touched_pixel_moves_the_map(maps: InfluenceMaps, tmp_path: Path) -> None:
+    panel = InfluencePanel(maps, ["meso", "global"], "noise", (20, 30), results=tmp_path, folder=tmp_path)
+    assert panel.view.live
+    panel.view.pixel = [20, 35]
+    assert panel.message.value == ""
+    image, card = panel.view.cards
+    assert image["query"] == card["query"] == [20, 35]
+    expected = maps.influence("effective receptive field", "meso", "noise", (20, 35), "tile")[0]
+    np.testing.assert_array_equal(values(card), expected.astype(np.float32))
+    panel._receive({"next": 1})
+    assert panel.values["model"] == "global"
+    panel.controls["given"].value = "whole image"
     assert panel.message.value == ""
     with np.load(panel.save()[-1]) as saved:
-        assert np.argmax(saved["global, whole image"]) == 20 * 40 + 3
-        assert saved["setting_column"] == 3
+        assert np.argmax(saved["global, whole image"]) == 20 * 40 + 35
+        assert saved["setting_column"] == 35
+
+
+def test_methods_that_take_seconds_wait_for_the_pointer_and_differences_are_those_of_the_maps(
+    maps: InfluenceMaps, tmp_path: Path
+) -> None:
+    panel = InfluencePanel(maps, ["meso", "global"], "noise", (20, 30), results=tmp_path, folder=tmp_path)
+    panel.controls["method"].value = "causal effect"
+    panel.controls["other"].value = "global"
+    assert panel.message.value == ""
+    assert not panel.view.live
+    image, one, other, difference = panel.view.cards
+    assert image["boxes"] == [[18, 28, 4, 4]]
+    assert image["query"] is None
+    np.testing.assert_allclose(values(difference), values(other) - values(one), rtol=1e-5, atol=1e-7)
+    panel.controls["other"].value = "asid-x4"
+    assert "one scale" in panel.message.value
+
+
+def values(card: dict[str, Any]) -> np.ndarray:
+    """The values of a map on the page."""
+    return np.frombuffer(card["map"]["values"], np.float32).reshape(24, 40)

@@ -16,13 +16,15 @@ from numpy.typing import NDArray
 from PIL import Image
 from sections import replace_section
 
+from asid.ablation.report.components import lost_without
+from asid.ablation.report.results import load_results
 from asid.data.crops import detailed_crops
 from asid.data.sources import find_images
 from asid.evaluation.spectrum import snr
 from asid.files import write_text
 from asid.interpret.attention_maps import with_attention
 from asid.interpret.crops import evaluation_crops, psnr_by_image
-from asid.interpret.lesions import components_of, lesion_losses
+from asid.interpret.lesions import components_of, lesion_losses, rank_agreement
 from asid.interpret.transplant import NULLS, null_maps, own_maps, using
 from asid.panels.frequency import frequency_panel
 from asid.panels.interventions import lesion_panel, transplant_panel
@@ -38,6 +40,8 @@ DATA, SIZE = "Set5", 48
 UNSHARED = "asid-tiny-no-sharing"
 WINDOWS = {"meso only": "asid-tiny-meso", "global only": "asid-tiny-global", "both": "asid-tiny"}
 NO_RUNS = FOLDER / "none"
+COMPONENTS = FOLDER.parents[1] / "results" / "reference" / "components"
+"""A finished study of ``ablations/components.yaml``; what lesions predict of it is left out where there is none."""
 
 Result = tuple[str, Figure | None]
 """A table in Markdown, and perhaps a figure."""
@@ -121,8 +125,27 @@ def lesions() -> Result:
         [str(places["labels"][place]), _mean_and_error(places["loss"][place])] for place in loss.argsort()[::-1][:5]
     ]
     small = f"{(np.abs(loss) < 0.01).sum()} of the {len(loss)} places of `asid-tiny` change PSNR by less than 0.01 dB."
-    tables = _table(["component", *(f"`{name}`: dB lost" for name in columns)], rows)
-    return f"{tables}\n\n{_table(['worst places of `asid-tiny`', 'dB lost'], worst)}\n\n{small}", figure
+    tables = [
+        _table(["component", *(f"`{name}`: dB lost" for name in columns)], rows),
+        _table(["worst places of `asid-tiny`", "dB lost"], worst),
+        small,
+    ]
+    if COMPONENTS.is_dir():
+        losses = {name: {part: float(loss.mean()) for part, loss in column.items()} for name, column in columns.items()}
+        tables += _predictions(losses, lost_without(load_results(COMPONENTS)))
+    return "\n\n".join(tables), figure
+
+
+def _predictions(lesions: Mapping[str, Mapping[str, float]], retrained: Mapping[str, float]) -> list[str]:
+    """What networks lose that are trained without each component, and how well each network's lesions predict it."""
+    rows = [[name, f"{retrained[name]:+.3f}"] for name in sorted(retrained, key=lambda name: -retrained[name])]
+    found = {name: rank_agreement(losses, retrained) for name, losses in lesions.items()}
+    agreements = [
+        [f"`{name}`", f"{len(each.components)}", f"{each.spearman:.2f}", f"{each.kendall:.2f}", f"{each.p:.3f}"]
+        for name, each in found.items()
+    ]
+    header = ["lesions of", "components", "Spearman's ρ", "Kendall's τ", "p of ρ"]
+    return [_table(["component", "dB lost by training without it"], rows), _table(header, agreements)]
 
 
 def frequency() -> Result:

@@ -28,6 +28,13 @@ def test_the_figures_and_links_exist() -> None:
     }
 
 
+def test_lesions_are_compared_with_networks_trained_without_a_part(inside: ModuleType) -> None:
+    lost = {"esa": 0.3, "meso": 0.1, "global": 0.05, "sharing": -0.01}
+    table, agreement = inside._predictions({"asid": {"esa": 9.0, "global": 2.0, "meso": 1.0}}, lost)
+    assert "| esa | +0.300 |" in table
+    assert agreement.splitlines()[-1].startswith("| `asid` | 3 | 0.50 | 0.33 |")
+
+
 def test_only_the_section_is_replaced(inside: ModuleType) -> None:
     page = "a\n<!-- one -->\nold\n<!-- end -->\nb\n<!-- two -->\n<!-- end -->\nc\n"
     assert inside.replace_section(page, "two", "new") == page.replace("two -->\n", "two -->\nnew\n")

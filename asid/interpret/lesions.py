@@ -204,22 +204,34 @@ def error_increase(model: nn.Module, crops: Crops, lesion: Lesion) -> NDArray[np
         return luma_errors(super_resolve(model, crops.lr), crops) ** 2 - intact**2
 
 
-def rank_agreement(lesions: Mapping[str, float], retrained: Mapping[str, float]) -> tuple[float, float, Sequence[str]]:
-    """Whether lesions predict ablations: Spearman's rank correlation over the components that both have.
+@dataclass(frozen=True)
+class Agreement:
+    """How well the order of components by their lesions agrees with that by networks trained without them."""
+
+    components: tuple[str, ...]
+    """Those that both have."""
+    spearman: float
+    """Spearman's rank correlation."""
+    kendall: float
+    """Kendall's τ-b."""
+    p: float
+    """Of no agreement: two-sided, Spearman's correlation over permutations of the components."""
+
+
+def rank_agreement(lesions: Mapping[str, float], retrained: Mapping[str, float]) -> Agreement:
+    """Whether lesions predict ablations: rank correlations over the components that both have.
 
     Args:
         lesions: dB lost by the lesion of each component.
-        retrained: dB lost by a network trained without it.
-
-    Returns:
-        The correlation, its two-sided p-value over permutations, and the components.
+        retrained: dB lost by a network trained without it, see
+            :func:`asid.ablation.report.components.lost_without`.
 
     Raises:
         ValueError: They have fewer than three components in common.
     """
-    common = [name for name in lesions if name in retrained]
+    common = tuple(name for name in lesions if name in retrained)
     if len(common) < 3:
-        raise ValueError(f"expected at least three components in common, got {common}")
+        raise ValueError(f"expected at least three components in common, got {', '.join(common)}")
     a, b = ([values[name] for name in common] for values in (lesions, retrained))
 
     def correlation(shuffled: NDArray[np.float64]) -> float:
@@ -228,4 +240,4 @@ def rank_agreement(lesions: Mapping[str, float], retrained: Mapping[str, float])
     test = stats.permutation_test(
         (np.array(a),), correlation, permutation_type="pairings", n_resamples=2000, rng=np.random.default_rng(0)
     )
-    return float(test.statistic), float(test.pvalue), common
+    return Agreement(common, float(test.statistic), float(stats.kendalltau(a, b).statistic), float(test.pvalue))

@@ -123,6 +123,17 @@ def shown_networks(model: str, other: str, training: bool) -> dict[str, str]:
     return {network_name(name): name for name in (model, other) if name}
 
 
+def other_seeds(model: str, results: str | Path = RESULTS) -> list[str]:
+    """The finished runs of the same variant of the same study under ``results`` with other seeds; none of no run."""
+    runs = finished_runs(results)
+    own = next((run for run in runs if str(run.folder) == str(_folder_of(model))), None)
+    if own is None:
+        return []
+    return [
+        str(run.folder) for run in runs if (run.study, run.variant) == (own.study, own.variant) and run.seed != own.seed
+    ]
+
+
 def labelled(models: Models) -> dict[str, str]:
     """Models by label; the label of a run says its study, variant and seed."""
     return dict(models) if isinstance(models, Mapping) else {network_name(model): model for model in models}

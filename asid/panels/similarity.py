@@ -15,7 +15,7 @@ from asid.interpret.alike import MapSimilarity, TokenSimilarity, bias_share, map
 from asid.interpret.attention_maps import layer_names, with_attention
 from asid.interpret.similarity import Measure
 from asid.model.base import Network
-from asid.panels.networks import CropCache, Models, NetworkPicker, labelled, network_name, open_model
+from asid.panels.networks import CropCache, Models, NetworkPicker, labelled, network_name, open_model, other_seeds
 from asid.panels.panel import FIGURES, RESULTS, Drawing, Panel
 from asid.plots import similarity as similarity_plots
 from asid.plots import style
@@ -23,6 +23,9 @@ from asid.plots.attention_maps import plot_group_similarity
 
 Similarity = MapSimilarity | TokenSimilarity
 _FEATURES = "CKA of features"
+_OTHER_SEED = "another seed: "
+_MOST_SEEDS = 4
+"""With how many other seeds a run is compared: each is a network to run."""
 
 
 def similarity_panel(
@@ -37,7 +40,8 @@ def similarity_panel(
     """Similarity of maps and of features: all pairs of layers beside nulls, or matrices of the groups.
 
     Attention sharing assumes that the maps of the groups are similar. With the pairs comes the share of the variance of
-    maps that the position bias explains.
+    maps that the position bias explains. A run of a study is also compared with its other seeds, the range that mere
+    chance makes.
 
     Args:
         models: The networks to pick from, besides finished runs; each is also compared with the others of this list.
@@ -59,7 +63,7 @@ def similarity_panel(
         network = open_model(model)
         others = {
             name: other
-            for name in labelled(models).values()
+            for name in dict.fromkeys([*labelled(models).values(), *other_seeds(model, results)[:_MOST_SEEDS]])
             if name != model and (other := open_model(name)).config.scale == network.config.scale
         }
         given = network, crops.of(network), {_label(network, other, name): other for name, other in others.items()}
@@ -118,11 +122,15 @@ _VIEWS = {"pairs beside nulls": _draw_pairs, "matrices of groups": _draw_matrice
 
 
 def _label(network: Network, other: Network, name: str) -> str:
-    return f"another seed: {network_name(name)}" if network.config == other.config else network_name(name)
+    """Networks of one configuration are called other seeds; those of other trainings, too."""
+    return (_OTHER_SEED if network.config == other.config else "") + network_name(name)
 
 
 def _plot_similarity(found: Similarity, at: Any, ax: Axes, label: str) -> None:
-    """Pairs of places of the network, by what they have in common, and the same place of other networks."""
+    """Pairs of places of the network, by what they have in common, and the same place of other networks.
+
+    Bands are the nulls, and the same place in networks of other seeds.
+    """
     places = np.array(found.places)
     group, step = (places[:, None, i] == places[None, :, i] for i in (0, 1))
     first = np.triu(np.ones(group.shape, dtype=bool), 1)
@@ -132,8 +140,10 @@ def _plot_similarity(found: Similarity, at: Any, ax: Axes, label: str) -> None:
         "same group,\nother step": between[first & group & ~step],
         "other group\nand step": between[first & ~group & ~step],
     }
-    others = {name.replace(": ", ":\n"): values[at] for name, values in found.others.items()}
-    nulls = {name: values[at] for name, values in found.nulls.items()}
+    seeds = [values[at] for name, values in found.others.items() if name.startswith(_OTHER_SEED)]
+    others = {name: values[at] for name, values in found.others.items() if not name.startswith(_OTHER_SEED)}
+    bands = {f"null: {name}": values[at] for name, values in found.nulls.items()}
+    bands |= {"same place, another seed": np.concatenate(seeds)} if seeds else {}
     similarity_plots.plot_similarity(
-        {name: values for name, values in {**pairs, **others}.items() if values.size}, nulls, ax, label
+        {name: values for name, values in {**pairs, **others}.items() if values.size}, bands, ax, label
     )

@@ -93,11 +93,14 @@ def test_the_increase_of_the_squared_error_is_where_and_as_large_as_the_loss(sma
 def test_lesions_that_rank_as_the_ablations_agree() -> None:
     loss = {"a": 0.1, "b": 3.0, "c": 0.5, "d": 1.0, "e": 0.2, "only here": 9.0}
     retrained = {name: np.sqrt(value) / 50 for name, value in loss.items() if name != "only here"}
-    correlation, p, names = rank_agreement(loss, retrained)
-    assert correlation == pytest.approx(1)
-    assert p < 0.05
-    assert names == ["a", "b", "c", "d", "e"]
-    assert rank_agreement(loss, {name: -value for name, value in retrained.items()})[0] == pytest.approx(-1)
+    agreement = rank_agreement(loss, retrained)
+    assert (agreement.spearman, agreement.kendall) == (pytest.approx(1), pytest.approx(1))
+    assert agreement.p < 0.05
+    assert agreement.components == ("a", "b", "c", "d", "e")
+    inverse = rank_agreement(loss, {name: -value for name, value in retrained.items()})
+    assert (inverse.spearman, inverse.kendall) == (pytest.approx(-1), pytest.approx(-1))
+    one_swap = rank_agreement(loss, {**retrained, "a": 0.3, "e": 0.2, "b": 3.0, "c": 0.5, "d": 1.0})
+    assert one_swap.kendall == pytest.approx(1 - 2 / 10)
     with pytest.raises(ValueError, match="three components"):
         rank_agreement({"a": 1.0}, retrained)
 

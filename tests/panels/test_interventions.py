@@ -31,10 +31,11 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for name, left in (("face", 180), ("hand", 100)):
         write_image(folder / "images" / f"{name}.png", data.astronaut()[60:100, left : left + 40])
     config = preset("asid-tiny", num_groups=2, distillation_steps=1)
-    for seed, run in enumerate(("mine", "unfinished")):
+    for seed, run in enumerate(("mine", "second", "unfinished")):
         save_checkpoint(ASID(config, seed=seed), folder / "results" / "study" / run / WEIGHTS)
-    record = {"study": "study", "variant": "base", "config": {"seed": 0}, "identity": {"training": "0"}}
-    write_json(folder / "results" / "study" / "mine" / RECORD, record)
+        record = {"study": "study", "variant": "base", "config": {"seed": seed}, "identity": {"training": f"{seed}"}}
+        if run != "unfinished":
+            write_json(folder / "results" / "study" / run / RECORD, record)
     save_checkpoint(ASID(config.override(attention_sharing="none")), folder / "own.safetensors")
     save_checkpoint(ASID(config.override(scale=3)), folder / "x3.safetensors")
     return folder
@@ -85,7 +86,13 @@ def test_similarity_of_maps_and_of_features(arguments: dict[str, object]) -> Non
     assert shown(panel)["between"].shape == (2, 2)
     panel.controls["model"].value = mine(arguments)
     arrays = shown(panel)
-    assert [name for name in arrays if name.startswith("other.")] == [f"other.{arguments['models'][0]}"]  # type: ignore[index]
+    own, second = (name for name in arrays if name.startswith("other."))
+    assert own == f"other.{arguments['models'][0]}"  # type: ignore[index]
+    assert second.startswith("other.another seed: ")
+    assert second.endswith("base, seed 1")
+    panel.controls["view"].value = "pairs beside nulls"
+    legend = [text.get_text() for text in panel.drawing[0].legends[0].get_texts()]  # type: ignore[index]
+    assert "same place, another seed" in legend
     assert np.isnan(arrays["bias_share"][1]).all()
 
 

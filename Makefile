@@ -46,7 +46,7 @@ ablation: setup
 	@$(BIN)/asid report results/quick
 
 test: lint
-	$(BIN)/pytest -n 2 --dist loadfile --no-loadscope-reorder
+	$(BIN)/pytest -n 3 --dist loadfile --no-loadscope-reorder
 
 check: lint
 	$(BIN)/pytest -n 2 -m 'not slow and not browser and not process'

@@ -11,6 +11,7 @@
 # make test-browser  the notebooks in Chromium, which it installs if possible
 # make lab           JupyterLab with the notebooks (PORT=8888)
 # make dashboard     notebooks 04 and 05 as web pages without code (PORT=8866)
+# make results-report write again what README, docs and results take from committed records
 # make gallery       draw the pictures of docs/gallery.md
 # make hooks         let git clean and check what is committed
 PYTHON ?= python3
@@ -22,7 +23,7 @@ INSTALL = $(BIN)/pip install --quiet --disable-pip-version-check -c constraints.
 AS_ROOT := $(if $(filter 0,$(shell id -u)),--allow-root)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup ablation test check test-slow kills damage test-oldest audit fuzz test-browser browser lint lab dashboard gallery hooks constraints clean
+.PHONY: help setup ablation test check test-slow kills damage test-oldest audit fuzz test-browser browser lint lab dashboard gallery results-report hooks constraints clean
 
 help:
 	@sed -n 's/^# make/make/p' Makefile
@@ -98,6 +99,9 @@ dashboard: $(VENV)/with-dashboard
 
 gallery: setup
 	$(BIN)/python docs/gallery.py
+
+results-report: setup
+	$(BIN)/python docs/results_report.py
 
 hooks: setup
 	$(BIN)/pre-commit install

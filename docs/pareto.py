@@ -238,17 +238,19 @@ def sections() -> dict[str, str]:
     return {**{f"x{scale}": table_of(scale) for scale in SCALES}, "sources": source_list()}
 
 
-def write() -> list[pathlib.Path]:
-    """Write the figures and the sections of the page; return the files."""
-    files = [PAGE]
+def write_figures() -> list[pathlib.Path]:
+    """Write the figures, PNG and SVG, and return the files."""
+    with rc_context(style.STYLE):
+        return [file for scale in SCALES for file in style.save_figure(draw(scale), FIGURES / f"x{scale}")]
+
+
+def write() -> None:
+    """Write the figures and the sections of the page."""
     text = PAGE.read_text(encoding="utf-8")
     for name, content in sections().items():
         text = replace_section(text, name, content)
     write_text(PAGE, text)
-    with rc_context(style.STYLE):
-        for scale in SCALES:
-            files += style.save_figure(draw(scale), FIGURES / f"x{scale}")
-    return files
+    write_figures()
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""docs/pareto.md shows the published numbers of docs/pareto.csv, each with its source, and the records of ours."""
+"""docs/pareto.csv: each published number has a source; multiply-adds are counted again; ours are beside them."""
 
 import math
 import re
@@ -13,10 +13,8 @@ def pareto() -> ModuleType:
     return load_script("pareto")
 
 
-def test_the_page_shows_the_table_and_the_records(pareto: ModuleType) -> None:
+def test_the_links_of_the_page_exist() -> None:
     page = (DOCS / "pareto.md").read_text(encoding="utf-8")
-    for name, content in pareto.sections().items():
-        assert f"<!-- {name} -->\n{content}\n<!-- end -->" in page, "python docs/pareto.py"
     assert all((DOCS / link).exists() for link in re.findall(r"\]\(([^)#]+)\)", page) if not link.startswith("http"))
 
 

@@ -30,9 +30,12 @@ def test_the_snippet_runs_as_it_stands(monkeypatch: pytest.MonkeyPatch, capsys: 
     assert "bicubic" in capsys.readouterr().out
 
 
-def test_the_study_is_valid() -> None:
+def test_the_study_is_the_quick_one_without_its_recipe() -> None:
     (study,) = blocks("yaml")
-    assert StudyConfig.model_validate(yaml.safe_load(study)).name == "sharing-at-1-8"
+    shown, whole = yaml.safe_load(study), yaml.safe_load((ROOT / "ablations" / "quick.yaml").read_text())
+    assert StudyConfig.model_validate(shown)
+    del whole["base"]
+    assert shown == whole
 
 
 def test_the_commands_exist() -> None:

@@ -62,14 +62,8 @@ def test_a_text_may_be_a_packaged_name_and_a_path_is_a_path(tmp_path: Path, monk
         find_checkpoint(Path("asid-tiny"))
 
 
-def test_the_card_of_the_published_network_is_its_record() -> None:
+def test_the_record_of_the_published_network_is_of_this_network() -> None:
     record = read_record(ROOT / "results" / "reference" / "weights" / "asid")
-    means = record.score_table.groupby("data")[["psnr", "ssim", "psnr_uniform_maps"]].mean()
-    card = (ROOT / "asid" / "weights" / "README.md").read_text(encoding="utf-8")
-    row = next(line for line in card.splitlines() if line.startswith("| `asid` |"))
-    for name in ("Set5", "Set14", "B100"):
-        assert f"{means['psnr'][name]:.2f} / {means['ssim'][name]:.4f}" in row
-    assert f"| {means['psnr_uniform_maps']['Set5']:.2f} |" in row
     assert record.config.model == asid.load_model("asid", "cpu").config
 
 

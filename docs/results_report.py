@@ -1,0 +1,165 @@
+"""Writes again what README, docs and results take from committed records (``make results-report``).
+
+Reports and figures of the studies in ``results/reference``, the page on performance, the tables of the recipe, the page
+beside the field, and the marked sections of three pages. Nothing is trained or measured: the same records give the same
+bytes. What needs data or networks is not here: ``docs/inside.py``, ``docs/gallery.py``, ``docs/simulation.py``.
+"""
+
+import argparse
+import sys
+from collections.abc import Iterator
+from functools import cache
+from pathlib import Path
+
+import pareto
+import recipe
+from sections import replace_section
+
+from asid.ablation.report.index import StudyLine, study_lines
+from asid.ablation.report.results import StudyResults, load_results
+from asid.ablation.report.sentences import conclude
+from asid.ablation.report.studies import find_studies
+from asid.ablation.report.tables import alignment, to_text
+from asid.ablation.report.write import write_report
+from asid.bench.page import write_page
+from asid.files import read_json, write_text
+from asid.runs.record import Record
+
+ROOT = Path(__file__).resolve().parents[1]
+DOCS, REFERENCE, CARDS = ROOT / "docs", ROOT / "results" / "reference", ROOT / "asid" / "weights" / "README.md"
+SHOWN = "quick"
+"""The study whose table is in the README: that of ``make ablation``."""
+LEFT_OUT = ["change", "data", "SD", "SSIM", "seeds"]
+"""Columns that its table there does without."""
+
+
+def claims() -> str:
+    """What each packaged network at full size reaches, a line each."""
+    return "\n".join(_claim(record) for record in pareto.our_networks())
+
+
+def _claim(record: Record) -> str:
+    cost, table = record.complexity, record.score_table.query("data == @pareto.SHOWN")
+    assert cost is not None
+    loss = (table["psnr"] - table["psnr_uniform_maps"]).mean()
+    use = f"; its attention maps are worth {loss:.2f} dB" if loss == loss else ""
+    images = len(record.data["train"]["images"])
+    record_file = f"results/reference/weights/{record.variant}/record.json"
+    return (
+        f"- **`{record.variant}`: {table['psnr'].mean():.2f} dB on {pareto.SHOWN} ×{record.config.model.scale}** with "
+        f"{_grouped(cost['parameters'])} parameters and {cost['macs_torch'] / 1e9:.1f} G multiply-adds, after "
+        f"{_grouped(record.config.train.steps)} steps on the {images} photographs of {record.config.data.train}{use} "
+        f"([record]({record_file}))"
+    )
+
+
+def cards() -> str:
+    """The table of the packaged networks at full size."""
+    columns = (
+        "name",
+        "scale",
+        "parameters",
+        "Set5 PSNR (dB) / SSIM",
+        "Set14",
+        "B100",
+        "Set5 with uniform attention maps",
+    )
+    lines = [f"| {' | '.join(columns)} | record |", "|---|---|---:|---|---|---|---:|---|"]
+    for record in pareto.our_networks():
+        cost, folder = record.complexity, f"results/reference/weights/{record.variant}"
+        assert cost is not None
+        files = {"record": "record.json", "curve": "history.csv"}
+        links = [f"[{name}](../../{folder}/{file})" for name, file in files.items() if (ROOT / folder / file).is_file()]
+        scores = [pareto.means(record, data).replace("/", " / ") for data in ("Set5", "Set14", "B100")]
+        uniform = record.score_table.query("data == 'Set5'")["psnr_uniform_maps"].mean()
+        cells = [f"`{record.variant}`", f"×{record.config.model.scale}", _grouped(cost["parameters"]), *scores]
+        lines.append(f"| {' | '.join([*cells, f'{uniform:.2f}', ', '.join(links)])} |")
+    return "\n".join(lines)
+
+
+def study_table(results: StudyResults) -> str:
+    """The table of a study and what it concludes."""
+    shown = to_text(results.table, compact=True).drop(columns=LEFT_OUT, errors="ignore")
+    table = shown.to_markdown(index=False, disable_numparse=True, colalign=alignment(shown.columns))
+    return "\n".join([table, "", *(f"- {sentence}" for sentence in conclude(results))])
+
+
+def studies(folder: str) -> str:
+    """The kept studies: question, verdicts on the first evaluation set, and report; links are relative to a page.
+
+    Args:
+        folder: Of the studies, as seen from the page, e.g. ``results/reference``.
+    """
+    lines = ["| study | question | size | verdicts | on |", "|---|---|---|---|---|"]
+    for study in _kept():
+        cells = [f"[{study.name}]({folder}/{study.name}/comparison.md)", study.question, study.size, _verdicts(study)]
+        lines.append(f"| {' | '.join([*cells, study.data])} |")
+    return "\n".join(lines)
+
+
+@cache
+def _kept() -> list[StudyLine]:
+    return sorted(study_lines(REFERENCE), key=lambda line: line.name)
+
+
+def _verdicts(study: StudyLine) -> str:
+    return study.problem or "<br>".join(f"{name}: {verdict} ({change} dB)" for name, verdict, change in study.verdicts)
+
+
+def pages() -> Iterator[tuple[Path, dict[str, str]]]:
+    """The pages that have sections from records, and what belongs there."""
+    quick = study_table(load_results(REFERENCE / SHOWN))
+    yield ROOT / "README.md", {"claims": claims(), SHOWN: quick, "studies": studies("results/reference")}
+    yield ROOT / "results" / "README.md", {"studies": studies("reference")}
+    yield CARDS, {"published": cards()}
+    yield DOCS / "recipe.md", recipe.tables(DOCS / "recipe.csv")
+    yield pareto.PAGE, pareto.sections()
+
+
+def texts() -> dict[Path, str]:
+    """Each of these pages as it is to be."""
+    written = {}
+    for path, sections in pages():
+        text = path.read_text(encoding="utf-8")
+        for name, content in sections.items():
+            text = replace_section(text, name, content)
+        written[path] = text
+    return written
+
+
+def contents() -> dict[Path, bytes]:
+    """The bytes of every file that may be written."""
+    found = [*DOCS.rglob("*"), *REFERENCE.rglob("*"), *(path for path, _ in pages())]
+    return {path: path.read_bytes() for path in found if path.is_file() and path.suffix != ".pyc"}
+
+
+def write() -> list[Path]:
+    """Write everything, and return the files whose bytes are others than before."""
+    before = contents()
+    for folder in find_studies(REFERENCE).values():
+        write_report(load_results(folder))
+    write_page(read_json(DOCS / "performance.json"), DOCS / "performance.md")
+    pareto.write_figures()
+    for path, text in texts().items():
+        write_text(path, text)
+    return sorted(path for path, content in contents().items() if before.get(path) != content)
+
+
+def _grouped(number: int) -> str:
+    return f"{number:,}".replace(",", " ")
+
+
+def main() -> None:
+    """Write everything and name what has changed."""
+    parser = argparse.ArgumentParser(description=main.__doc__)
+    parser.add_argument("--check", action="store_true", help="end with status 1 if something has changed")
+    options = parser.parse_args()
+    changed = write()
+    for path in changed:
+        sys.stdout.write(f"changed: {path.relative_to(ROOT)}\n")
+    sys.stdout.write(f"{len(changed)} files changed\n")
+    sys.exit(bool(changed) and options.check)
+
+
+if __name__ == "__main__":
+    main()

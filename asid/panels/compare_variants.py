@@ -29,6 +29,7 @@ from asid.ablation.report.figures import (
 from asid.ablation.report.latex import to_latex
 from asid.ablation.report.markdown import to_markdown
 from asid.ablation.report.results import ReportError, Selection, load_results
+from asid.ablation.report.single_runs import find_single_runs
 from asid.ablation.report.studies import find_studies, latest_study
 from asid.data.images import ImageError
 from asid.files import write_text
@@ -44,7 +45,7 @@ _VIEWS = [("forest", "forest"), ("Pareto", "pareto"), ("seeds", "seeds"), ("curv
 
 
 def compare_variants(results: str | Path = RESULTS, study: str = "") -> "Comparison":
-    """Show the panel on the studies under a folder.
+    """Show the panel on the studies under a folder, and on runs there that were trained one at a time.
 
     Args:
         results: Folder of the studies.
@@ -55,11 +56,13 @@ def compare_variants(results: str | Path = RESULTS, study: str = "") -> "Compari
         ReportError: If there is no study at all, or no study of that name.
     """
     studies = find_studies(results)
+    first = study or latest_study(studies)
+    studies |= find_single_runs(results)
     if study and study not in studies:
         raise ReportError(
             f"no study '{study}' in {results}: expected one of {', '.join(studies)}; set study to one of them or to ''"
         )
-    return Comparison(Path(results), studies, study or latest_study(studies))
+    return Comparison(Path(results), studies, first)
 
 
 class Comparison(Panel):

@@ -141,7 +141,7 @@ class Cockpit:
         self._file: Path | None = None
         self._profile: str | None = None
         self._text = ""
-        self._is_checked = self._is_valid = self._has_begun = False
+        self._is_checked = self._is_valid = self._has_begun = self._was_busy = False
         self._plan_question: Question | None = None
         self._seen: tuple[Any, Any] = (None, None)
         self._states: list[RunState] = []
@@ -275,6 +275,8 @@ class Cockpit:
             name = html.escape(self._listed.name(self.folder))
             note = f"<p>{name} was planned otherwise: runs that only that plan has will not count any more. "
             note += "Another <code>name</code> keeps both.</p>"
+        if is_alive(self.folder):  # it needs the processor itself
+            return
         self.plan.value = f"{note}<i>Planning: networks are built and timed …</i>"
         self._plan_question = Question(["ablate", "plan", *self._words(), "--json"], self._listed.root)
 
@@ -318,6 +320,9 @@ class Cockpit:
         counts = Counter(str(state.state) for state in planned)
         words = ", ".join(f"{count} {state}" for state, count in counts.items())
         activity = self._activity()
+        if self._was_busy and not activity:  # less is left to do
+            self._is_checked = False
+        self._was_busy = bool(activity)
         command = next_command({**counts, "running": 1} if activity else counts, self._listed.name(self.folder))
         self.state.value = (
             f"<b>{html.escape(activity or 'Not running.')}</b> {words} of {len(planned)} runs. "

@@ -11,6 +11,8 @@ from asid.ablation.engine.heartbeat import is_alive
 
 pytestmark = pytest.mark.browser
 
+_STUDY = 1200
+"""Seconds that four runs take at most, on a busy machine."""
 NOTEBOOK = "notebooks/03_run_a_study.ipynb"
 TINY = """
 name: tiny
@@ -19,7 +21,7 @@ preset: asid-tiny
 base:
   model: {{num_groups: 1}}
   data: {{train: '{0}/train', validation: '{0}/validation', patch_size: 16}}
-  train: {{steps: 300, batch_size: 1, validate_every: 100, checkpoint_every: 10}}
+  train: {{steps: 100, batch_size: 1, validate_every: 50, checkpoint_every: 10}}
   evaluate: {{data: ['{0}/validation']}}
 """
 
@@ -89,9 +91,9 @@ def test_a_study_is_built_started_found_again_stopped_resumed_extended_and_repor
     assert panel.states("done") < 4
     screenshot(lab.page, "cockpit.stopped")
     panel.click("Resume")
-    await_that(lambda: panel.states("done"), lambda done: done == 4, 240)
+    await_that(lambda: panel.states("done"), lambda done: done == 4, _STUDY)
     panel.click("Add seeds")
-    await_that(lambda: panel.states("done"), lambda done: done == 8, 240)
+    await_that(lambda: panel.states("done"), lambda done: done == 8, _STUDY)
     panel.await_text("Not running.")
     assert is_drawn(panel.picture())
     panel.click("Report")

@@ -2,6 +2,7 @@
 
 import io
 import os
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -197,6 +198,22 @@ def test_one_seed_is_reported(results: Path) -> None:
     panel = compare_variants(results, "single")
     set_to(panel, view="seeds")
     assert words(panel).startswith("One seed")
+
+
+def test_runs_that_were_trained_one_at_a_time_are_listed_as_a_study(results: Path, tmp_path: Path) -> None:
+    shutil.copytree(results, tmp_path / "results")
+    for run in (results / "two" / "runs").glob("*-0"):
+        shutil.copytree(run, tmp_path / "results" / "alone" / run.name)
+    panel = compare_variants(tmp_path / "results")
+    assert offered(panel, "study") == ["single", "two", "reference/old", "alone"]
+    set_to(panel, study="alone", view="seeds")
+    assert panel.results.plan.base == "100%-meso", "the first one"
+    assert "spatial windows: meso + global" in panel.table.value
+    assert words(panel).startswith("One seed")
+    assert "<b>ReportError" not in panel.message.value
+    shutil.copytree(results / "two" / "runs" / "base-0", tmp_path / "results" / "alone" / "again")
+    with pytest.raises(ReportError, match=r"two runs in .* are called base seed 0"):
+        load_results(tmp_path / "results" / "alone")
 
 
 # Crops

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from asid.ablation.report.single_runs import has_single_runs, plan_single_runs
 from asid.ablation.statistics.factorial import Interaction, find_interactions, group_shares, variance_shares
 from asid.ablation.statistics.fidelity import Fidelity, fidelity
 from asid.ablation.statistics.looks import Standing, find_standing, look_comparisons
@@ -381,7 +382,7 @@ class Selection(StudyResults):
 
 
 def load_results(folder: str | Path) -> StudyResults:
-    """Read a study's folder, which may have been moved.
+    """Read a study's folder, which may have been moved, or a folder of runs that were trained one at a time.
 
     Raises:
         ReportError: If it is not a study's folder, its plan is damaged, no run is finished, or runs were evaluated in
@@ -389,7 +390,7 @@ def load_results(folder: str | Path) -> StudyResults:
     """
     folder = Path(folder)
     try:
-        plan = read_plan(folder)
+        plan = plan_single_runs(folder) if has_single_runs(folder) else read_plan(folder)
     except (FileNotFoundError, ValueError) as error:
         raise ReportError(str(error)) from None
     records, missing = read_records(folder, plan)

@@ -81,8 +81,6 @@ def spatial_cards(maps: Maps, pixel: Pixel, place: Place, differs: bool) -> list
             missing = "the windows differ: no difference" if differences else f"has no layer {names[layer]}"
             result.append(card(title, size, note=missing, multiples=multiples))
             continue
-        if not differences:
-            title += shared_from(maps[name], group)
         shown = [found[names[layer]].values[group, step] for found in alike if names[layer] in found]
         norm = _norm(shown, differences)
         near = window.spacing == 1
@@ -102,7 +100,7 @@ def spatial_cards(maps: Maps, pixel: Pixel, place: Place, differs: bool) -> list
                 query=pixel,
                 boxes=[_frame(window)] if near else [],
                 touch=not near,
-                note="" if differences else _padding(values, maps[name], layer),
+                note="" if differences else _note(values, maps[name], group, names[layer]),
                 unit=" × uniform",
                 multiples=multiples,
             )
@@ -155,16 +153,17 @@ def _multiples(
 
 
 def shared_from(maps: ImageAttentionMaps, group: int) -> str:
-    """What a title says about a group that uses the maps of an earlier one; else nothing."""
+    """What is said of a group that uses the maps of an earlier one; else nothing."""
     source = maps.source_group(group)
-    return f", shared from group {source + 1}" if source != group else ""
+    return f"shared from group {source + 1}" if source != group else ""
 
 
-def _padding(values: NDArray[np.float32], maps: ImageAttentionMaps, layer: int) -> str:
-    """How much attention the padding of the image gets."""
-    tokens = maps.spatial_maps[0][0][min(layer, len(maps.config.spatial_windows) - 1)].shape[-1]
-    share = 1 - float(values.sum()) / tokens
-    return f"{share:.0%} on padding" if share > 0.005 else ""
+def _note(values: NDArray[np.float32], maps: ImageAttentionMaps, group: int, kind: str) -> str:
+    """Which group made the map, and how much attention the padding of the image gets."""
+    tokens = maps.spatial_maps[0][0][layer_names(maps.config).index(kind)].shape[-1]
+    padding = 1 - float(values.sum()) / tokens
+    notes = [shared_from(maps, group), f"{padding:.0%} on padding" if padding > 0.005 else ""]
+    return ", ".join(filter(None, notes))
 
 
 def channel_cards(maps: Maps, pixel: Pixel, place: Place, differs: bool) -> list[Card]:

@@ -214,7 +214,7 @@ def _draw_spatial(
             attention = network.spatial(pixel, group=group, step=step, layer=layer)
             padding = 1 - float(attention.sum())
             title = f"{kind}, step {step + 1}" + (f", {padding:.0%} on padding" if padding > 0.005 else "")
-            title += f"\ngroup {group + 1}{shared_from(network, group)}"
+            title += "\n" + ", ".join(filter(None, (f"group {group + 1}", shared_from(network, group))))
             plots.plot_attention_map(image, relative, window, pixel, axes[layer + 1], title, limits[layer])
             arrays |= {f"{name}.{kind}.attention": attention, f"{name}.{kind}.window": window}
         windows = [by_layer[layer][name][1] for layer in range(len(kinds))]

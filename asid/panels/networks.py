@@ -11,7 +11,7 @@ from typing import Any
 import ipywidgets as widgets
 import traitlets
 
-from asid.files import RECORD, WEIGHTS, read_json
+from asid.files import CHECKPOINTS, RECORD, WEIGHTS, read_json
 from asid.interpret.crops import Crops, evaluation_crops
 from asid.model.base import Network
 from asid.model.find import find_checkpoint, packaged_models
@@ -20,9 +20,6 @@ from asid.panels.panel import RESULTS
 
 Models = Sequence[str] | Mapping[str, str]
 """What :func:`asid.model.find.find_checkpoint` accepts: packaged weights, checkpoints, folders of runs; or by label."""
-
-_CHECKPOINTS = "checkpoints"
-"""Folder of a run with the weights on the way, ``<part of the training>.safetensors``."""
 
 
 def open_model(model: str) -> Network:
@@ -90,7 +87,7 @@ def _read(record: Path, modified: int) -> tuple[str, str, int, str]:
 def _folder_of(model: str) -> Path:
     """The folder of a run that a path leads into; of another model, no folder of a run."""
     path = Path(model)
-    return path.parent.parent if path.parent.name == _CHECKPOINTS else path
+    return path.parent.parent if path.parent.name == CHECKPOINTS else path
 
 
 def network_name(model: str) -> str:
@@ -110,7 +107,7 @@ def over_training(model: str) -> dict[str, str]:
     Empty if ``model`` is no run, or kept none.
     """
     folder = _folder_of(model)
-    kept = sorted((folder / _CHECKPOINTS).glob("*.safetensors"), key=lambda path: float(path.stem))
+    kept = sorted((folder / CHECKPOINTS).glob("*.safetensors"), key=lambda path: float(path.stem))
     if model in packaged_models() or not kept:
         return {}
     return {**{f"{float(path.stem):.0%}": str(path) for path in kept}, "100%": str(folder)}

@@ -107,8 +107,10 @@ class Card {
     this.legend = element("div", "asid-touch-bar", this.low, this.bar, this.high);
     this.multiples = element("div", "asid-touch-multiples");
     this.small = card.multiples.map(multiple => this.table(multiple));
-    const parts = [this.title, this.canvas.node, this.readout, this.legend, this.label, this.multiples];
-    this.node = element("div", "asid-touch-card", ...parts);
+    const main = [this.title, this.canvas.node, this.readout, this.legend, this.label];
+    if (this.small.length) {
+      this.node = element("div", "asid-touch-card asid-touch-many", element("div", "asid-touch-main", ...main), this.multiples);
+    } else this.node = element("div", "asid-touch-card", ...main);
     this.canvas.node.addEventListener("pointermove", event => this.hover(event));
     this.canvas.node.addEventListener("pointerleave", () => { this.readout.textContent = this.data.note; });
     this.canvas.node.addEventListener("pointerdown", event => this.data.touch && view.start(event, this.canvas));

@@ -74,7 +74,7 @@ def test_the_map_of_a_shared_group_is_that_of_the_first(panel: AttentionMapPanel
     maps = attention_of(models["shared"], panel.photographs["face"])
     np.testing.assert_array_equal(shown(panel)[name], maps.spatial((20, 26), group=0))
     assert "group 2, shared from group 1" in titles(panel)
-    assert "group 2, shared from group 1" in panel.view.cards[1]["title"]
+    assert panel.view.cards[1]["note"] == "shared from group 1"
     panel.controls["model"].value = models["unshared"]
     assert "shared from" not in titles(panel)
     own = shown(panel)[f"{models['unshared']}.meso.attention"]

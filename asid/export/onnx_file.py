@@ -19,7 +19,7 @@ from asid.files import atomic_write
 from asid.model.base import Network
 
 OPSET = 17
-"""The first with layer normalisation; ONNX Runtime has had it since 1.13 (2022)."""
+"""The first with layer normalisation; ONNX Runtime has had it since 2022."""
 TRACED_SIZE = (24, 40)
 """Height and width of the image that is traced: multiples of no window but 8, and not equal."""
 CHECKED_SIZES = ((5, 9), (19, 45), (71, 37))

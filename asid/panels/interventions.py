@@ -8,14 +8,23 @@ from typing import Any
 import ipywidgets as widgets
 import numpy as np
 
+from asid.ablation.report.components import lost_without
+from asid.ablation.report.results import load_results
 from asid.interpret.attention_maps import layer_names, with_attention
-from asid.interpret.lesions import Lesions, error_increase, lesion_losses, places_of
+from asid.interpret.lesions import (
+    Lesions,
+    components_of,
+    error_increase,
+    lesion_losses,
+    places_of,
+    rank_agreement,
+)
 from asid.interpret.transplant import Transplants, transplant
 from asid.panels.networks import CropCache, Models, NetworkPicker, network_name, open_model
 from asid.panels.panel import FIGURES, RESULTS, Drawing, Panel
 from asid.plots import style
 from asid.plots import transplant as transplant_plots
-from asid.plots.lesions import plot_error_increase, plot_lesions
+from asid.plots.lesions import plot_agreement, plot_error_increase, plot_lesions
 
 
 def transplant_panel(
@@ -82,6 +91,47 @@ def _draw_matrices(found: Transplants, layers: Sequence[str]) -> Any:
         for step, ax in enumerate(axes):
             transplant_plots.plot_losses(loss[:, :, step, layer], limit, ax, f"{name}, step {step + 1}")
     return figure
+
+
+def prediction_panel(
+    models: Models,
+    study: str | Path,
+    source: str = "samples",
+    *,
+    size: int = 48,
+    results: str | Path = RESULTS,
+    folder: str | Path = FIGURES,
+) -> Panel:
+    """Whether lesions predict ablations: dB lost if a component does nothing, and if a network is trained without it.
+
+    Args:
+        models: The networks to pick from, besides finished runs: best those of the study's base.
+        study: Folder of a finished study that takes components out one by one; needs no weights.
+        source: Evaluation set of the crops.
+        size: Side of the LR crops in pixels.
+        results: Where finished runs are looked for.
+        folder: Where *Save* writes.
+    """
+    crops, retrained = CropCache(source, size), lost_without(load_results(study))
+
+    @cache
+    def measure(model: str) -> dict[str, float]:
+        network = open_model(model)
+        components = components_of(network)
+        found = lesion_losses(network, crops.of(network), components.values())
+        return dict(zip(components, found.loss.mean(axis=1).tolist(), strict=True))
+
+    def draw(model: str) -> Drawing:
+        lost = measure(model)
+        found = rank_agreement(lost, retrained)
+        names = list(found.components)
+        lesions, trained = ([losses[name] for name in names] for losses in (lost, retrained))
+        figure = style.new_figure(5.5, 3.8)
+        title = f"Spearman's ρ {found.spearman:.2f} (p {found.p:.3f}), Kendall's τ {found.kendall:.2f}"
+        plot_agreement(lesions, trained, names, figure.subplots(), f"{network_name(model)}\n{title}")
+        return figure, {"components": np.array(names), "lesions": np.array(lesions), "retrained": np.array(trained)}
+
+    return Panel("predictions", draw, {"model": NetworkPicker(models, results)}, folder)
 
 
 def lesion_panel(

@@ -11,12 +11,13 @@ from asid.data.images import write_image
 from asid.files import RECORD, WEIGHTS, write_json
 from asid.interpret.crops import evaluation_crops
 from asid.interpret.frequency import error_spectrum
-from asid.interpret.lesions import error_increase, places_of
+from asid.interpret.lesions import components_of, error_increase, lesion_losses, places_of
 from asid.interpret.transplant import NULLS, transplant
 from asid.model.checkpoint import save_checkpoint
 from asid.model.network import ASID
+from asid.panels import interventions
 from asid.panels.frequency import frequency_panel
-from asid.panels.interventions import lesion_panel, transplant_panel
+from asid.panels.interventions import lesion_panel, prediction_panel, transplant_panel
 from asid.panels.networks import open_model
 from asid.panels.panel import Panel
 from asid.panels.similarity import similarity_panel
@@ -110,6 +111,24 @@ def test_lesions_and_where_the_chosen_one_is_missed(arguments: dict[str, object]
     np.testing.assert_array_equal(shown(panel)["error_increase"], expected)
     panel.controls["model"].value = str(arguments["models"][1])  # type: ignore[index]  # ×3
     assert "smaller size" in panel.message.value, "13×13 LR pixels at ×3"
+
+
+def test_lesions_of_components_beside_networks_trained_without_them(
+    arguments: dict[str, object], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    retrained = {"esa": 0.3, "meso": 0.1, "distillation": 0.05, "local-module": 0.01, "sharing": 0.0}
+    monkeypatch.setattr(interventions, "load_results", lambda _: None)
+    monkeypatch.setattr(interventions, "lost_without", lambda _: retrained)
+    panel = prediction_panel(**arguments, study="components")  # type: ignore[arg-type]
+    found = shown(panel)
+    network = open_model(panel.controls["model"].value)
+    lesion = components_of(network)["esa"]
+    expected = lesion_losses(network, evaluation_crops(str(arguments["source"]), 2, 16), [lesion]).loss.mean()
+    names = found["components"].tolist()
+    assert "sharing" not in names
+    assert found["lesions"][names.index("esa")] == pytest.approx(expected)
+    assert found["retrained"].tolist() == [retrained[name] for name in names]
+    assert "Kendall's τ" in panel.drawing[0].axes[0].get_title()  # type: ignore[index]
 
 
 def test_errors_by_frequency_of_several_networks(arguments: dict[str, object]) -> None:

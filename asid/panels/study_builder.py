@@ -80,9 +80,8 @@ class StudyBuilder:
             label.tooltip = ModelConfig.model_fields[axis].description
             kept = widgets.Checkbox(True, description=own, indent=False, disabled=True, tooltip="the base's value")
             kept.layout.width, kept.layout.margin = "auto", _GAP
-            row = widgets.HBox([label, kept, *(box for box, _ in boxes)])
-            row.layout.flex_flow = "row wrap"
-            rows.append(row)
+            offered = widgets.HBox([kept, *(box for box, _ in boxes)], layout={"flex": "1", "flex_flow": "row wrap"})
+            rows.append(widgets.HBox([label, offered]))
         self.axes.children = rows
         self._setting = True
         try:

@@ -9,8 +9,8 @@
 # make damage        every file of a run damaged in twelve ways, and a disk that is full at each write
 # make fuzz          thousands of damaged files for every reader (ASID_FUZZ=1000 for each)
 # make test-browser  the notebooks in Chromium, which it installs if possible
-# make lab           JupyterLab with the notebooks (PORT=8888)
-# make dashboard     notebooks 04 and 05 as web pages without code (PORT=8866)
+# make lab           JupyterLab with the notebooks, from their index (PORT=8888)
+# make dashboard     the notebooks as web pages without code, from their index (PORT=8866)
 # make results-report write again what README, docs and results take from committed records
 # make gallery       draw the pictures of docs/gallery.md
 # make hooks         let git clean and check what is committed
@@ -91,11 +91,15 @@ lint: setup
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
+# With the settings of .jupyter, besides the user's own. Voilà reads files in its own time: it needs the older manager.
 lab: setup
-	$(BIN)/jupyter lab $(AS_ROOT) $(PORT:%=--port=%) --LabApp.default_url=/lab/tree/notebooks
+	JUPYTER_CONFIG_PATH=.jupyter $(BIN)/jupyter lab $(AS_ROOT) $(PORT:%=--port=%)
 
 dashboard: $(VENV)/with-dashboard
-	cd notebooks && ../$(BIN)/voila $(PORT:%=--port=%)
+	JUPYTER_CONFIG_PATH=.jupyter $(BIN)/jupyter server $(AS_ROOT) --port=$(or $(PORT),8866) --ServerApp.root_dir=notebooks \
+		--ServerApp.default_url=/voila/render/00_index.ipynb --VoilaConfiguration.show_tracebacks=True \
+		--ServerApp.jpserver_extensions="{'voila.server_extension': True, 'jupyterlab': False}" \
+		--ServerApp.contents_manager_class=jupyter_server.services.contents.largefilemanager.LargeFileManager
 
 gallery: setup
 	$(BIN)/python docs/gallery.py

@@ -1,4 +1,4 @@
-"""Draws the pictures of ``docs/gallery.md`` with the functions that the notebooks call (``make gallery``)."""
+"""Draws the pictures of ``docs/gallery.md``, and the small ones of ``notebooks/00_index.ipynb`` (``make gallery``)."""
 
 import io
 import sys
@@ -31,6 +31,18 @@ _WINDOWS = {
     "both": "asid-tiny",
     "both, window of 16": "asid-tiny-window16",
 }
+
+_QUICK = ROOT / "results" / "reference" / "quick" / "figures"
+_OF_NOTEBOOKS = {
+    "01_quickstart": FOLDER / "quickstart.png",
+    "02_architecture": FOLDER / "group.png",
+    "03_run_a_study": _QUICK / "pareto.png",
+    "03_train_variant": _QUICK / "curves.png",
+    "04_compare_variants": _QUICK / "forest.png",
+    "05_attention_maps": FOLDER / "attention.png",
+    "06_receptive_field": FOLDER / "receptive-field.png",
+}
+"""The picture of each notebook on the index."""
 
 
 def draw() -> Iterator[tuple[str, Figure]]:
@@ -88,5 +100,15 @@ def write(folder: Path = FOLDER) -> list[Path]:
     return files
 
 
+def write_small(folder: Path = ROOT / "notebooks" / "pictures") -> None:
+    """Write the pictures of the index, small enough to be committed beside the notebooks."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, path in _OF_NOTEBOOKS.items():
+        picture = Image.open(path).convert("RGB")
+        picture.thumbnail((420, 220), Image.Resampling.LANCZOS)
+        picture.quantize(128, dither=Image.Dither.NONE).save(folder / f"{name}.png", optimize=True)
+
+
 if __name__ == "__main__":
     write()
+    write_small()

@@ -28,7 +28,8 @@ from asid.config import RunConfig, build_run
 pytestmark = pytest.mark.process
 
 FOLDER = ROOT / "notebooks"
-NOTEBOOKS = sorted(FOLDER.glob("*.ipynb"))
+INDEX = FOLDER / "00_index.ipynb"
+NOTEBOOKS = sorted(path for path in FOLDER.glob("*.ipynb") if path != INDEX)
 TRAIN_VARIANT = FOLDER / "03_train_variant.ipynb"
 OF_THE_RUN = {"study", "variant", "preset", "output", "progress", "expected_run_id"}
 """Parameters that are not part of the configuration."""
@@ -78,7 +79,7 @@ def test_a_notebook_is_valid(path: Path) -> None:
     nbformat.validate(read(path))
 
 
-@each_notebook
+@pytest.mark.parametrize("path", [INDEX, *NOTEBOOKS], ids=lambda path: path.name)
 def test_a_notebook_is_clean(path: Path) -> None:
     """No outputs, execution counts, widget state, versions or metadata of a run."""
     notebook = read(path)
@@ -91,6 +92,16 @@ def test_a_notebook_is_clean(path: Path) -> None:
     for cell in code_cells(path):
         assert cell.outputs == []
         assert cell.execution_count is None
+
+
+def test_the_index_leads_to_each_notebook_with_a_picture_and_the_question_of_the_readme() -> None:
+    (cell,) = read(INDEX).cells
+    readme = (ROOT / "README.md").read_text()
+    rows = re.findall(r"^\| !\[[^]]+\]\((.+)\) \| \[.+\]\((.+)\) \| (.+) \| \S+ \|$", cell.source, re.MULTILINE)
+    assert [FOLDER / notebook for _, notebook, _ in rows] == NOTEBOOKS
+    for picture, notebook, question in rows:
+        assert (FOLDER / picture).is_file()
+        assert f"(notebooks/{notebook}) | {question} |" in readme
 
 
 @each_notebook
@@ -166,7 +177,7 @@ def test_the_hook_strips_what_running_a_notebook_leaves(tmp_path: Path) -> None:
     subprocess.run(
         [*shlex.split(hooks["nbstripout"]["entry"]), dirty], cwd=ROOT, env={**os.environ, "PATH": tools}, check=True
     )
-    assert read(dirty) == read(TRAIN_VARIANT)
+    assert dirty.read_bytes() == TRAIN_VARIANT.read_bytes(), "as committed"
 
 
 @each_notebook

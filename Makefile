@@ -91,7 +91,8 @@ lint: setup
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-# With the settings of .jupyter, besides the user's own. Voilà reads files in its own time: it needs the older manager.
+# With the settings of .jupyter, besides the user's own. Voilà needs a manager of files that is not asynchronous; the
+# kernel of a page that was closed ends after two minutes.
 lab: setup
 	JUPYTER_CONFIG_PATH=.jupyter $(BIN)/jupyter lab $(AS_ROOT) $(PORT:%=--port=%)
 
@@ -99,7 +100,8 @@ dashboard: $(VENV)/with-dashboard
 	JUPYTER_CONFIG_PATH=.jupyter $(BIN)/jupyter server $(AS_ROOT) --port=$(or $(PORT),8866) --ServerApp.root_dir=notebooks \
 		--ServerApp.default_url=/voila/render/00_index.ipynb --VoilaConfiguration.show_tracebacks=True \
 		--ServerApp.jpserver_extensions="{'voila.server_extension': True, 'jupyterlab': False}" \
-		--ServerApp.contents_manager_class=jupyter_server.services.contents.largefilemanager.LargeFileManager
+		--ServerApp.contents_manager_class=jupyter_server.services.contents.largefilemanager.LargeFileManager \
+		--MappingKernelManager.cull_idle_timeout=120 --MappingKernelManager.cull_interval=30
 
 gallery: setup
 	$(BIN)/python docs/gallery.py

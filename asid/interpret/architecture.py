@@ -76,6 +76,23 @@ def describe_value(value: Any) -> str:
     return (" + ".join(value) or "none") if isinstance(value, tuple) else str(value)
 
 
+def idle_axes(config: ModelConfig) -> dict[str, str]:
+    """The axes that change nothing in a network while its others stay, each with the reason."""
+    idle = {}
+    if not config.spatial_windows:
+        idle |= dict.fromkeys(("attention_sharing", "position_bias"), "there is no spatial attention")
+    elif config.num_groups == 1:
+        idle["attention_sharing"] = "there is one group"
+    kinds = {*config.spatial_windows, *config.channel_windows}
+    if "global" not in kinds:
+        idle |= dict.fromkeys(("global_kind", "global_size"), "there is no global window")
+    if "meso" not in kinds:
+        idle["window_size"] = "there is no meso window"
+    if not config.local_module:
+        idle["squeeze_excitation"] = "there is no local module"
+    return idle
+
+
 def stages(config: ModelConfig, height: int = 64, width: int = 64) -> pd.DataFrame:
     """The stages of the network for one LR image, each before the stages inside it.
 

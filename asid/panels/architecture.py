@@ -1,45 +1,94 @@
 """A panel with a control for each axis of the network; it shows the diagram, and the cost by part against a base."""
 
+import html
+from collections.abc import Mapping
+from typing import Any
+
 import ipywidgets as widgets
 import pandas as pd
+import yaml
 from matplotlib.figure import Figure
 from pydantic import ValidationError
 
 from asid.config import AXES, ModelConfig, describe_errors
-from asid.interpret.architecture import axis_value, costs_by_part, describe_value
+from asid.interpret.architecture import axis_value, costs_by_part, describe_value, idle_axes
 from asid.model.complexity import OUTPUT
-from asid.panels.panel import Drawing, Panel
+from asid.panels.panel import Drawing, Panel, file_name
 from asid.plots.architecture import plot_costs, plot_group, plot_network
 from asid.plots.style import new_figure, signed
 
 
-def explore_axes(base: ModelConfig, start: ModelConfig | None = None) -> Panel:
+class AxesPanel(Panel):
     """A dropdown for every axis; the diagram of the chosen network, and its costs against those of ``base``.
 
+    Values that do not go together are answered with the configuration's error message. Axes that change nothing in the
+    chosen network are disabled, and the panel says why. Its arrays are the parameters and multiply-adds of each part,
+    of the base and of the chosen network.
+
     Args:
-        base: The network to compare with.
+        base: The network to compare with, to which *Reset* leads back.
         start: The network that the controls show first, by default ``base``.
-
-    Returns:
-        The panel. Values that do not go together are answered with the configuration's error message. Its arrays are
-        the parameters and multiply-adds of each part, of the base and of the chosen network.
     """
-    before = costs_by_part(base)
 
-    def draw(**changes: object) -> Drawing:
+    def __init__(self, base: ModelConfig, start: ModelConfig | None = None) -> None:
+        self.base, self._before = base, costs_by_part(base)
+        self.yaml = widgets.HTML()
+        reset = widgets.Button(description="Reset", icon="undo", tooltip="Back to the network to compare with")
+        reset.on_click(lambda _: self.reset())
+        super().__init__("architecture", self._compare, {axis: _dropdown(axis, start or base) for axis in AXES})
+        self.box.children = (*self.box.children, widgets.HBox([reset, self.yaml]))
+
+    @property
+    def changes(self) -> dict[str, Any]:
+        """The axes in which the chosen network differs from the base, with their values."""
+        return {axis: value for axis, value in self.values.items() if value != axis_value(self.base, axis)}
+
+    @property
+    def stem(self) -> str:
+        """The changes, by the names of their axes."""
+        changes = {axis: describe_value(value) for axis, value in self.changes.items()}
+        return file_name(self.name, {axis: f"{axis}-{value}" for axis, value in changes.items()})
+
+    def reset(self) -> None:
+        """Show the base again."""
+        self._preparing = True
+        for axis, control in self.controls.items():
+            control.value = axis_value(self.base, axis)
+        self._preparing = False
+        self.update()
+
+    def _compare(self, **values: Any) -> Drawing:
         try:
-            config = base.override(**changes)
+            config = self.base.override(**values)
         except ValidationError as error:
             raise ValueError("; ".join(describe_errors(error))) from None
         after = costs_by_part(config)
+        idle = idle_axes(config)
+        for axis, control in self.controls.items():
+            control.disabled = axis in idle and axis not in self.changes  # what was changed can be changed back
+        self.yaml.value = _as_yaml({axis: config.to_dict()[axis] for axis in self.changes}) + _explain(idle)
         arrays = {
             f"{name}_{column}": table[column].to_numpy()
-            for name, table in (("base", before), ("choice", after))
+            for name, table in (("base", self._before), ("choice", after))
             for column in table
         }
-        return draw_comparison(config, before, after), {"parts": before.index.to_numpy(dtype=str), **arrays}
+        figure = draw_comparison(config, self._before, after)
+        return figure, {"parts": self._before.index.to_numpy(dtype=str), **arrays}
 
-    return Panel("architecture", draw, {axis: _dropdown(axis, start or base) for axis in AXES})
+
+def _as_yaml(changes: Mapping[str, Any]) -> str:
+    """The changes as a line of a study file, with a button to copy it; empty if there are none."""
+    if not changes:
+        return ""
+    text = html.escape(yaml.safe_dump({"model": dict(changes)}, default_flow_style=None, width=1000).strip())
+    copy = "navigator.clipboard.writeText(this.nextElementSibling.textContent)"
+    button = f'<button class="jupyter-button" style="width:auto" onclick="{copy}">copy as YAML</button>'
+    return f'<div style="line-height:1.5">{button} <code>{text}</code></div>'
+
+
+def _explain(idle: Mapping[str, str]) -> str:
+    reasons = "; ".join(f"{axis.replace('_', ' ')} ({why})" for axis, why in idle.items())
+    return f'<div style="line-height:1.5">Without effect here: {html.escape(reasons)}.</div>' if idle else ""
 
 
 def draw_comparison(config: ModelConfig, before: pd.DataFrame, after: pd.DataFrame) -> Figure:

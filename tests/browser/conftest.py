@@ -1,7 +1,9 @@
 """Chromium and notebook servers. These tests run in a separate process: Playwright keeps an event loop running."""
 
 import os
+import re
 import secrets
+import shlex
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -77,5 +79,13 @@ def lab(page: Any, lab_address: str, tree: Path) -> Lab:
 def voila(tree: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The address of a Voilà server, started like ``make dashboard``."""
     pytest.importorskip("voila", reason="no voila: make test-browser installs it")
-    with serve("voila", cwd=tree / "notebooks", state=tmp_path_factory.mktemp("voila"), ready="/") as address:
+    command = re.search(r"^dashboard:.*?\n\t(.*?[^\\])\n", (ROOT / "Makefile").read_text(), re.DOTALL | re.MULTILINE)
+    assert command
+    options = [
+        word
+        for word in shlex.split(command[1].replace("\\\n", " "))
+        if word.startswith("--") and "=" in word and "port" not in word
+    ]
+    options += ["--allow-root", "--IdentityProvider.token="]
+    with serve("jupyter_server", *options, cwd=tree, state=tmp_path_factory.mktemp("voila"), ready="/") as address:
         yield address

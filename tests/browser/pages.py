@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 
 import nbformat
 import numpy as np
+from paths import ROOT
 from PIL import Image
 
 Seen = TypeVar("Seen")
@@ -38,6 +39,7 @@ _IN_THE_PAGE = """window.asid = {
     const cells = panel.content.widgets.map(cell => cell.model).filter(model => model.type === 'code');
     return cells.map(model => [model.executionCount, model.outputs.toJSON()]);
   },
+  save: path => asid.panel(path).context.save(),
   async close(path) {
     const panel = asid.panel(path);
     await panel.sessionContext.shutdown();
@@ -86,6 +88,11 @@ class Lab:
     def errors(self) -> list[str]:
         """Errors of the kernel since the notebook was opened, including those in callbacks."""
         return list(self.page.evaluate("asid.errors"))
+
+    def save(self, path: str) -> bytes:
+        """Save the notebook; return what is then in its file."""
+        self._call("save", path, seconds=30)
+        return (self.root / path).read_bytes()
 
     def close(self, path: str) -> None:
         """Shut down the kernel and close the notebook without saving it."""
@@ -187,6 +194,14 @@ class Touch:
         mouse.up()
 
 
+def check_pictures_of_index(index: Any) -> None:
+    """Each notebook has a row with its picture, which is loaded."""
+    pictures = index.locator("table img")
+    rows = index.locator("tbody tr").count()
+    assert pictures.count() == rows == len(list((ROOT / "notebooks").glob("0[1-9]*.ipynb")))
+    await_that(lambda: pictures.evaluate_all("all => all.every(image => image.naturalWidth > 100)"), bool)
+
+
 def screenshot(shown: Any, name: str) -> None:
     """Save a screenshot of a page or an element."""
     SHOTS.mkdir(exist_ok=True)
@@ -216,7 +231,7 @@ def is_drawn(png: bytes) -> bool:
 def write_settings(folder: Path) -> None:
     """Configure JupyterLab: render all cells, access no network. Callbacks run in their usual thread."""
     settings: dict[str, dict[str, Any]] = {
-        "apputils-extension/notification": {"fetchNews": "false", "checkForUpdates": False, "doNotDisturbMode": True},
+        "apputils-extension/notification": {"doNotDisturbMode": True},
         "notebook-extension/tracker": {"windowingMode": "none"},
         "docmanager-extension/plugin": {"autosave": False},
     }

@@ -13,6 +13,8 @@ from pathlib import Path
 from urllib.error import URLError
 from urllib.request import urlopen
 
+from paths import ROOT
+
 STATE_VARIABLES = (
     "IPYTHONDIR",
     "JUPYTERLAB_SETTINGS_DIR",
@@ -42,6 +44,7 @@ def serve(module: str, *options: str, cwd: Path, state: Path, ready: str) -> Ite
         port = free.getsockname()[1]
     environment = {**os.environ, **{name: str(state / name.lower()) for name in STATE_VARIABLES}}
     environment.pop("ASID_DATA", None)
+    environment["JUPYTER_CONFIG_PATH"] = str(ROOT / ".jupyter")  # as make lab and make dashboard do
     with (state / "server.log").open("wb") as log:
         server = subprocess.Popen(
             [sys.executable, "-m", module, f"--port={port}", "--no-browser", *options],

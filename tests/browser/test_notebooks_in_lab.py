@@ -1,7 +1,10 @@
 """The notebooks in JupyterLab: run all cells, move the controls, and see the pictures change."""
 
+from typing import Any
+
 import pytest
-from pages import Lab, Shown, Touch, await_change, await_that, is_drawn
+from pages import Lab, Shown, Touch, await_change, await_that, check_pictures_of_index, is_drawn, screenshot
+from paths import ROOT
 
 pytestmark = pytest.mark.browser
 
@@ -17,7 +20,20 @@ def test_the_picture_follows_the_controls(lab: Lab, notebook: str, name: str, la
     path = f"notebooks/{notebook}.ipynb"
     check_controls(Shown(lab.run(path), name), labels)
     assert lab.errors == []
+    assert lab.save(path) == (ROOT / path).read_bytes(), "git status is clean"
     lab.close(path)
+
+
+def test_jupyterlab_begins_with_the_index(page: Any, lab_address: str) -> None:
+    page.set_viewport_size({"width": 1280, "height": 720})
+    page.goto(lab_address.replace("/lab?", "/?"), timeout=90_000)
+    index = page.locator(".jp-NotebookPanel:visible")
+    index.get_by_text("ASID suite").wait_for(timeout=90_000)
+    check_pictures_of_index(index)
+    screenshot(page, "00_index")
+    assert "Jupyter news" not in page.locator("body").inner_text()
+    index.get_by_role("link", name="Architecture", exact=True).click()
+    page.locator(".jp-NotebookPanel:visible").get_by_text("Stage by stage").first.wait_for()
 
 
 def test_the_panels_of_receptive_fields(lab: Lab) -> None:

@@ -3,7 +3,7 @@
 from typing import Any
 
 import pytest
-from pages import Shown, Touch, is_drawn, screenshot
+from pages import Shown, Touch, check_pictures_of_index, is_drawn, screenshot
 
 pytestmark = pytest.mark.browser
 
@@ -30,11 +30,18 @@ def test_a_page_shows_live_pictures_and_no_code(
     assert panel.alerts == []
 
 
-def test_the_list_of_pages_is_the_two_notebooks(page: Any, voila: str) -> None:
+def test_the_index_leads_to_a_page_that_fits_a_phone(page: Any, voila: str) -> None:
     page.goto(voila, timeout=90_000)
-    page.get_by_text("05_attention_maps").wait_for()
-    screenshot(page, "voila")
-    text = page.locator("body").inner_text()
-    assert "04_compare_variants" in text
-    assert "train_variant" not in text
-    assert "01_quickstart" not in text
+    page.get_by_text("ASID suite").wait_for()
+    check_pictures_of_index(page)
+    screenshot(page, "00_index.voila")
+    page.set_viewport_size({"width": 390, "height": 844})
+    page.get_by_role("link", name="Quick start").click(timeout=240_000)
+    page.locator(".asid-quickstart").wait_for(timeout=240_000)
+    panel = Shown(page, "asid-quickstart")
+    assert is_drawn(panel.picture())
+    stage = panel.root.locator(".asid-divider .stage").bounding_box()
+    assert stage["x"] >= 0
+    assert stage["x"] + stage["width"] <= 390
+    screenshot(page, "01_quickstart.phone")
+    assert panel.alerts == []

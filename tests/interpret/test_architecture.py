@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from asid.config import AXES, ModelConfig, preset
-from asid.interpret.architecture import PARTS, axis_effects, axis_value, costs, costs_by_part, stages
+from asid.interpret.architecture import PARTS, axis_effects, axis_value, costs, costs_by_part, idle_axes, stages
 from asid.model.complexity import count_macs, count_parameters, macs_by_module
 from asid.model.network import ASID
 
@@ -133,3 +133,26 @@ def test_what_axes_change() -> None:
     assert "distils 2.66667 channels" in impossible["problem"]
     assert np.isnan(impossible["macs_change"])
     assert (table["problem"] == "").sum() == 4
+
+
+@pytest.mark.parametrize(
+    ("changes", "idle"),
+    [
+        ({}, set()),
+        ({"num_groups": 1}, {"attention_sharing"}),
+        ({"spatial_windows": ()}, {"attention_sharing", "position_bias"}),
+        ({"spatial_windows": ("meso",), "channel_windows": ("meso",)}, {"global_kind", "global_size"}),
+        ({"spatial_windows": ("global",), "channel_windows": ()}, {"window_size"}),
+        ({"local_module": False}, {"squeeze_excitation"}),
+    ],
+)
+def test_an_idle_axis_changes_no_output_and_another_one_does(changes: dict[str, Any], idle: set[str]) -> None:
+    config = preset("asid-tiny", num_features=16, num_groups=2).override(**changes)
+    assert set(idle_axes(config)) == idle
+    image = torch.rand(1, 3, 16, 16, generator=torch.Generator().manual_seed(0))
+    related = {axis for axis in AXES if axis.startswith(("attention", "position", "global", "window", "squeeze"))}
+    for axis in related:
+        others = [config.override(**{axis: value}) for value in AXES[axis].values if value != axis_value(config, axis)]
+        with torch.no_grad():
+            before, *after = (ASID(each, seed=0).eval()(image) for each in [config, *others])
+        assert all(torch.equal(before, each) for each in after) == (axis in idle), axis

@@ -10,6 +10,7 @@ from rich.text import Text
 from asid.config import PRESETS, Config, EvalConfig, InferenceConfig, Protocol
 from asid.data.benchmarks import ROOT_VARIABLE
 from asid.files import parse_yaml, printable
+from asid.model.find import packaged_models
 
 
 class SafeConsole(Console):
@@ -43,6 +44,9 @@ def help_of(config: type[Config], field: str) -> str:
 def _inference(field: str) -> Any:
     return typer.Option(help=help_of(InferenceConfig, field))
 
+
+MODEL = f"A packaged network ({', '.join(packaged_models())}), a checkpoint, or the folder of a run"
+"""What a network can be named by, for help."""
 
 PresetOption = Annotated[str, typer.Option("--preset", help=f"Network to start from: {', '.join(PRESETS)}.")]
 SetOption = Annotated[

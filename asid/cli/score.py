@@ -16,6 +16,7 @@ from rich.table import Table
 
 from asid.cli.options import (
     DEFAULTS,
+    MODEL,
     BatchOption,
     BlendOption,
     BorderOption,
@@ -37,7 +38,7 @@ from asid.files import json_text
 
 
 def evaluate(
-    model: Annotated[str, typer.Argument(help="Packaged network, checkpoint, folder of a run, or bicubic.")],
+    model: Annotated[str, typer.Argument(help=f"{MODEL}; or bicubic.")],
     data: Annotated[
         list[str] | None,
         typer.Option(help="Evaluation set: samples, a benchmark's name, or a folder of HR images. Repeatable."),
@@ -110,7 +111,7 @@ def score(
 
 def upscale(
     images: Annotated[list[Path], typer.Argument(help="Images to super-resolve, or folders of images.")],
-    model: Annotated[str, typer.Option(help="Packaged network, checkpoint, or folder of a run.")] = "asid",
+    model: Annotated[str, typer.Option(help=f"{MODEL}.")] = "asid",
     output: Annotated[Path, typer.Option(help="Folder for the SR images.")] = Path("results/upscaled"),
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace SR images that exist.")] = False,
     tile: Annotated[

@@ -11,8 +11,10 @@ from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 
+import pandas as pd
 import pareto
 import recipe
+from matplotlib import rc_context
 from sections import replace_section
 
 from asid.ablation.report.index import StudyLine, study_lines
@@ -23,6 +25,8 @@ from asid.ablation.report.tables import alignment, to_text
 from asid.ablation.report.write import write_report
 from asid.bench.page import write_page
 from asid.files import read_json, write_text
+from asid.plots.study import plot_history
+from asid.plots.style import STYLE, new_figure, save_figure
 from asid.runs.record import Record
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -68,7 +72,7 @@ def cards() -> str:
     for record in pareto.our_networks():
         cost, folder = record.complexity, f"results/reference/weights/{record.variant}"
         assert cost is not None
-        files = {"record": "record.json", "curve": "history.csv"}
+        files = {"record": "record.json", "history": "history.csv", "curve": "curve.png"}
         links = [f"[{name}](../../{folder}/{file})" for name, file in files.items() if (ROOT / folder / file).is_file()]
         scores = [pareto.means(record, data).replace("/", " / ") for data in ("Set5", "Set14", "B100")]
         uniform = record.score_table.query("data == 'Set5'")["psnr_uniform_maps"].mean()
@@ -140,9 +144,20 @@ def write() -> list[Path]:
         write_report(load_results(folder))
     write_page(read_json(DOCS / "performance.json"), DOCS / "performance.md")
     pareto.write_figures()
+    write_curves()
     for path, text in texts().items():
         write_text(path, text)
     return sorted(path for path, content in contents().items() if before.get(path) != content)
+
+
+def write_curves() -> None:
+    """Draw the training curves of the packaged networks at full size."""
+    for record in pareto.our_networks():
+        with rc_context(STYLE):
+            figure = new_figure(7, 2.4)
+            plot_history(pd.DataFrame(record.history).astype(float), *figure.subplots(1, 2))
+            _, svg = save_figure(figure, REFERENCE / "weights" / record.variant / "curve")
+        svg.unlink()
 
 
 def _grouped(number: int) -> str:

@@ -78,7 +78,7 @@ def describe_value(value: Any) -> str:
 
 def idle_axes(config: ModelConfig) -> dict[str, str]:
     """The axes that change nothing in a network while its others stay, each with the reason."""
-    idle = {}
+    idle: dict[str, str] = {}
     if not config.spatial_windows:
         idle |= dict.fromkeys(("attention_sharing", "position_bias"), "there is no spatial attention")
     elif config.num_groups == 1:

@@ -1,0 +1,75 @@
+"""What the kept studies say, for results/README.md: words from findings.md.j2, numbers from the records."""
+
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+from asid.files import read_json
+from asid.plots.style import signed
+
+HERE = Path(__file__).resolve().parent
+STUDIES = HERE.parent / "results" / "reference"
+
+
+class Findings:
+    """The numbers of one study, as text for a page beside it."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        content = read_json(STUDIES / name / "comparison.json")
+        self.base: str = content["base"]
+        self.question: str = content["question"]
+        self.sets: list[str] = list(content["statistics"])
+        self.margin: float = content["margin"]
+        self.rows: dict[tuple[str, str], dict[str, Any]] = {
+            (row["variant"], row["data"]): row for row in content["table"]
+        }
+        self.described: list[str] = content["description"]
+        self.noise: dict[str, float] = {data: found["noise_floor"] for data, found in content["statistics"].items()}
+
+    def row(self, variant: str, data: str | None = None) -> dict[str, Any]:
+        """A row of the study's table, by default on its first evaluation set."""
+        return self.rows[variant, data or self.sets[0]]
+
+    def link(self, text: str) -> str:
+        """``text`` as a link to the study's table."""
+        return f"[{text}](reference/{self.name}/comparison.md)"
+
+    def psnr(self, variant: str, data: str | None = None) -> str:
+        """PSNR in dB."""
+        return self.link(f"{self.row(variant, data)['psnr']:.2f} dB")
+
+    def change(self, variant: str, data: str | None = None) -> str:
+        """The change of PSNR against the base with its interval, and the verdict of a variant."""
+        row = self.row(variant, data)
+        interval = f" [{signed(row['low'])}, {signed(row['high'])}]" if row["low"] is not None else ""
+        verdict = f", {row['verdict']}" if row["verdict"] else ""
+        return self.link(f"{signed(row['delta'])} dB{interval}{verdict}")
+
+    def size(self, variant: str) -> str:
+        """Parameters and multiply-adds."""
+        row = self.row(variant)
+        return f"{row['parameters'] / 1000:.1f} K parameters and {row['macs']:.1f} G multiply-adds"
+
+    def saving(self, variant: str, other: str, what: str) -> str:
+        """How much less ``variant`` has of ``parameters`` or ``macs`` than ``other``, in per cent."""
+        return f"{100 * (1 - self.row(variant)[what] / self.row(other)[what]):.0f} %"
+
+    def map_use(self, variant: str, data: str | None = None) -> str:
+        """PSNR lost with uniform attention maps."""
+        return self.link(f"{self.row(variant, data)['map_use']:.2f} dB")
+
+    def verdicts(self, *wanted: str) -> int:
+        """How many comparisons have one of the verdicts ``wanted``."""
+        return sum(row["verdict"] in wanted for row in self.rows.values())
+
+    def says(self, beginning: str) -> str:
+        """The sentence of the study's description with this beginning."""
+        return next(sentence for sentence in self.described if sentence.startswith(beginning))
+
+
+def findings() -> str:
+    """The text with its numbers. Links are relative to results/README.md."""
+    environment = Environment(loader=FileSystemLoader(HERE), undefined=StrictUndefined, autoescape=False)
+    return environment.get_template("findings.md.j2").render(study=Findings)

@@ -109,6 +109,7 @@ def train_and_score(
     is_first = not rank_zero_only.rank  # type: ignore[attr-defined]
     if is_first:
         check_free(folder, wait)  # before a large data set is read
+    _check_parts(config)
     # Cheap, and fails early: nothing is trained if images are missing or the operations of a network cannot be counted.
     manifests = data_manifests(config)
     identity = run_identity(config, manifests)
@@ -149,6 +150,15 @@ def train_and_score(
             seconds |= {f"evaluate {name}": evaluation.seconds["total"], f"upscale {name}": evaluation.seconds["model"]}
     table = pd.concat(scores, ignore_index=True)
     return Run(config, folder, model, history, table, complexity, manifests, seconds, previous)
+
+
+def _check_parts(config: RunConfig) -> None:
+    ends = [round(part * config.train.steps) for part in config.train.checkpoints]
+    if len(set(ends)) != len(ends) or 0 in ends:
+        raise ValueError(
+            f"expected train.checkpoints that end with different steps from 1 on, got {list(config.train.checkpoints)} "
+            f"of {config.train.steps} steps, which end with {ends}"
+        )
 
 
 def _load_part(folder: Path, part: float) -> Network:

@@ -276,3 +276,10 @@ def test_a_run_keeps_and_scores_the_network_after_parts_of_the_training(
     assert "missing" in check_run(tmp_path / "run")[1][0]
     with pytest.raises(ValueError, match="checkpoints"):
         train_and_score(config, tmp_path / "run", progress=False)
+
+
+def test_parts_without_a_step_of_their_own_are_refused_before_the_training(tiny_run: MakeRun, tmp_path: Path) -> None:
+    for parts in ([0.25, 0.3], [0.1]):
+        with pytest.raises(ValueError, match="different steps"):
+            train_and_score(tiny_run(**TINY, steps=4, checkpoints=parts), tmp_path, progress=False)
+    assert not (tmp_path / CHECKPOINTS).exists()

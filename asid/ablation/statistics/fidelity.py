@@ -1,4 +1,4 @@
-"""Would a shorter training have given the same answer? Scores at parts of the budget, against those at its end."""
+"""Would stopping early have given the same answer? Scores at parts of the budget, against those at its end."""
 
 import math
 from collections.abc import Mapping

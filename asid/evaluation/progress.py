@@ -1,5 +1,6 @@
 """Large photographs: they go through a network in tiles, which are counted as they leave it, and can be stopped."""
 
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -37,12 +38,14 @@ def watched(network: Network, total: int, on_tile: OnTile) -> Iterator[None]:
     Args:
         network: The network that is applied.
         total: See :func:`count_tiles`; of all images that are restored inside.
-        on_tile: See :data:`OnTile`.
+        on_tile: See :data:`OnTile`. Tiles that another thread restores with the same network are not its own.
     """
-    done = 0
+    done, owner = 0, threading.get_ident()
 
     def count(module: Any, inputs: Any, output: Any) -> None:
         nonlocal done
+        if threading.get_ident() != owner:
+            return
         done += len(output)
         on_tile(done, total)
 

@@ -1,5 +1,6 @@
 """Applying a network to an image: tiles, blending, self-ensemble, precision, memory."""
 
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext
 from itertools import pairwise
 
@@ -14,6 +15,7 @@ from pydantic import ValidationError
 from asid.config import InferenceConfig, preset
 from asid.data.sources import find_images
 from asid.evaluation.inference import tile_corners, upscale
+from asid.evaluation.progress import watched
 from asid.model.base import Network
 from asid.model.network import ASID
 
@@ -171,3 +173,12 @@ def test_what_does_not_fit_into_memory_is_refused(
 def test_overlap_is_smaller_than_the_tile() -> None:
     with pytest.raises(ValidationError, match="overlap smaller than the tile of 16, got 16"):
         InferenceConfig(tile=16, overlap=16)
+
+
+def test_tiles_of_another_thread_are_not_counted() -> None:
+    network, seen = Nearest(2), list[int]()
+    with watched(network, 1, lambda done, total: seen.append(done)), ThreadPoolExecutor(1) as other:
+        other.submit(upscale, network, PHOTO).result()
+        assert seen == []
+        upscale(network, PHOTO)
+    assert seen == [1]

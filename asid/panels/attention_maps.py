@@ -119,6 +119,9 @@ class AttentionMapPanel(TouchPanel):
         networks = [with_attention(open_model(model)) for model in self._networks(**self.values).values()]
         configs = [network.config for network in networks]
         layers = list(configs[0].channel_windows) if channel else layer_names(configs[0])
+        if not layers:
+            kind, way_out = ("channel", "spatial") if channel else ("spatial", "channel")
+            raise ValueError(f"this network has no {kind} attention: choose {way_out}, or another network")
         _offer(controls["layer"], layers)
         _offer(controls["group"], [str(group + 1) for group in range(min(config.num_groups for config in configs))])
         _offer(controls["step"], [str(step + 1) for step in range(min(c.distillation_steps for c in configs))])

@@ -25,6 +25,7 @@ CHANGES = {
     "unshared": {"num_groups": 2, "attention_sharing": "none"},
     "window": {"num_groups": 2, "global_kind": "window", "global_size": 16},
     "two": {"num_groups": 2, "spatial_windows": ["global", "global"]},
+    "channel": {"num_groups": 1, "spatial_windows": []},
 }
 
 
@@ -169,6 +170,19 @@ def test_the_channels_of_a_pixel(panel: AttentionMapPanel, models: dict[str, str
     _, one, other, difference = panel.view.cards
     np.testing.assert_array_equal(values(one["map"]), array)
     np.testing.assert_allclose(values(difference["map"]), values(other["map"]) - array, atol=1e-6)
+
+
+def test_a_network_without_this_attention_is_named_and_the_other_kind_is_shown(
+    panel: AttentionMapPanel, models: dict[str, str]
+) -> None:
+    panel.controls["model"].value = models["channel"]
+    assert "this network has no spatial attention: choose channel" in panel.message.value
+    panel.controls["kind"].value = "channel"
+    assert panel.message.value == ""
+    assert f"{models['channel']}.0.meso" in shown(panel)
+    panel.controls["kind"].value = "spatial"
+    panel.controls["model"].value = models["two"]
+    assert panel.message.value == ""
 
 
 def test_sliders_end_with_the_photograph(panel: AttentionMapPanel) -> None:

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Literal, NamedTuple
 
-from asid.files import WEIGHTS
+from asid.files import CHECKPOINTS, WEIGHTS
 from asid.model.find import find_checkpoint
 
 Target = Literal["csv", "tensorboard", "mlflow", "onnx", "official"]
@@ -80,6 +80,9 @@ _TARGETS: dict[Target, tuple[Callable[[str, Target, Path | None], Exported], str
 
 
 def _name(source: str) -> str:
-    """Name of a network: that of its file, or of its run."""
+    """Name of a network: that of its file, or of its run, with the part of the training after which it was kept."""
     path = find_checkpoint(source)
-    return path.parent.name if path.name == WEIGHTS else path.stem
+    folder = path.parent.resolve()
+    if folder.name == CHECKPOINTS:
+        return f"{folder.parent.name}-{path.stem}"
+    return folder.name if path.name == WEIGHTS else path.stem

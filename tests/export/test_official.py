@@ -9,7 +9,8 @@ from command_line import Call
 from asid.config import PlainCNNConfig, preset
 from asid.evaluation.verify import formula_weights, published_shapes
 from asid.export.official import to_published
-from asid.model.checkpoint import from_published, load_checkpoint
+from asid.files import CHECKPOINTS
+from asid.model.checkpoint import from_published, load_checkpoint, save_checkpoint
 from asid.model.find import find_checkpoint
 from asid.model.network import ASID
 from asid.model.plain_cnn import PlainCNN
@@ -35,6 +36,16 @@ def test_our_weights_are_read_back(tmp_path: Path, cli: Call) -> None:
     network, read = load_checkpoint(find_checkpoint("asid")), load_checkpoint(file)
     assert (read.config, read.value_range) == (network.config, network.value_range)
     assert all(torch.equal(read.state_dict()[name], tensor) for name, tensor in network.state_dict().items())
+
+
+def test_a_kept_part_is_named_after_its_run(tmp_path: Path, cli: Call, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    for run in ("one", "two"):
+        part = tmp_path / run / CHECKPOINTS / "0.5.safetensors"
+        save_checkpoint(load_checkpoint(find_checkpoint("asid-tiny")), part)
+        assert cli("export", part, "--to", "official").status == 0
+    names = {path.name for path in (tmp_path / "results" / "export").iterdir()}
+    assert names == {"one-0.5-official.pth", "two-0.5-official.pth"}
 
 
 def test_another_width_and_another_range(tmp_path: Path, cli: Call) -> None:

@@ -263,10 +263,10 @@ def _draw_crops(selection: Selection, image: str) -> ReportFigure | str:
         example = Example(selection.data, image, f"{image} ({selection.data})", tuple(selection.variants))
         crops = draw_crops(selection, [example])
     except ImageError as error:
+        way_out = f" Run the study here, '{selection.command}', and choose it above." if selection.command else ""
         return (
             f"No crops: {error}. They need the SR images of the runs, which results/reference does not keep, and the "
-            "photographs that were scored (a benchmark: in ASID_DATA). "
-            f"Run the study here, '{selection.command}', and choose it above."
+            f"photographs that were scored (a benchmark: in ASID_DATA).{way_out}"
         )
     columns = len(crops.figure.axes)
     left_out = 1 + len(selection.references) + len(selection.variants) - columns

@@ -12,9 +12,11 @@ import pytest
 from PIL import Image
 from written_study import edit_file, make_study
 
+from asid.ablation.report.page import _commands
 from asid.ablation.report.results import ReportError, load_results
 from asid.ablation.report.studies import find_studies
 from asid.ablation.report.write import write_report
+from asid.files import RECORD
 from asid.panels.compare_variants import Comparison, compare_variants
 
 pytestmark = pytest.mark.process
@@ -204,11 +206,21 @@ def test_runs_that_were_trained_one_at_a_time_are_listed_as_a_study(results: Pat
     shutil.copytree(results, tmp_path / "results")
     for run in (results / "two" / "runs").glob("*-0"):
         shutil.copytree(run, tmp_path / "results" / "alone" / run.name)
+
+    def train_otherwise(record: dict[str, Any]) -> None:
+        record["config"]["train"]["learning_rate"] = 0.25
+        record["config"]["data"]["patch_size"] = 32
+
+    edit_file(tmp_path / "results" / "alone" / "no_sharing-0" / RECORD, train_otherwise)
     panel = compare_variants(tmp_path / "results")
     assert offered(panel, "study") == ["single", "two", "reference/old", "alone"]
     set_to(panel, study="alone", view="seeds")
     assert panel.results.plan.base == "100%-meso", "the first one"
     assert "spatial windows: meso + global" in panel.table.value
+    assert panel.results.command == "", "no single one trained them"
+    assert "patch size: 32, learning rate: 0.25" in panel.table.value
+    assert [command for command, _ in _commands(panel.results)][-1:] == ["asid report results/alone"]
+    assert not any("asid ablate run" in command or "asid train" in command for command, _ in _commands(panel.results))
     assert words(panel).startswith("One seed")
     assert "<b>ReportError" not in panel.message.value
     shutil.copytree(results / "two" / "runs" / "base-0", tmp_path / "results" / "alone" / "again")

@@ -176,7 +176,8 @@ def _commands(results: StudyResults) -> list[tuple[str, str]]:
     if len(commits) == 1:
         changed = ", with changes that were not committed" if commits[0].endswith("+") else ""
         lines.append((f"git checkout {commits[0].rstrip('+')}", f"the code of these records{changed}"))
-    lines.append((results.command, "trains what has no record yet"))
+    if results.command:
+        lines.append((results.command, "trains what has no record yet"))
     command = shlex.split(results.command)
     if "--output" in command[:-1]:
         folder = command[command.index("--output") + 1]

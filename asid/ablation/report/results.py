@@ -61,8 +61,9 @@ class StudyResults:
 
     @property
     def command(self) -> str:
-        """The command that runs this study."""
-        return self.plan.command or f"asid ablate run ablations/{self.plan.name}.yaml"
+        """The command that runs this study; empty for runs that were trained one at a time."""
+        command = self.plan.command
+        return f"asid ablate run ablations/{self.plan.name}.yaml" if command is None else command
 
     # Records
 

@@ -52,7 +52,7 @@ def plan_single_runs(folder: Path) -> Plan:
     study = study.model_copy(update={"variants": {first.variant: {}}})  # unchecked: a run may have any name
     return Plan(
         study=study,
-        command=f"asid train {next(iter(records))}",
+        command="",
         notebook=Path(study.notebook),
         variants={record.variant: _change(record, first) for record in records.values()},
         levels={},
@@ -67,9 +67,14 @@ def _run_folders(folder: Path) -> list[Path]:
 
 
 def _change(record: Record, first: Record) -> str:
-    """In what a network differs from the first one."""
-    mine, others = record.config.model.to_dict(), first.config.model.to_dict()
-    return describe_delta({"model": {name: value for name, value in mine.items() if value != others.get(name)}})
+    """In what a network, its data and its training differ from the first one."""
+    mine, others = record.config.to_dict(), first.config.to_dict()
+    return describe_delta(
+        {
+            section: {name: value for name, value in mine[section].items() if value != others[section].get(name)}
+            for section in ("model", "data", "train")
+        }
+    )
 
 
 def _planned(path: Path, record: Record) -> PlannedRun:

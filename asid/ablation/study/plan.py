@@ -65,7 +65,7 @@ class Plan(Config):
     study: StudyConfig
     """The study as written, with its profile applied."""
     command: str | None = None
-    """Shell command that runs the study."""
+    """Shell command that runs the study; empty if no single one does."""
     notebook: Path
     """Notebook that executes one run; in ``study.json`` relative to the study's folder."""
     variants: dict[str, str]

@@ -58,7 +58,9 @@ def finished_runs(results: str | Path = RESULTS) -> list[FinishedRun]:
     """
     folders = (Path(folder) for folder, _, files in os.walk(results, followlinks=True) if {RECORD, WEIGHTS} <= {*files})
     found = (_describe(folder, Path(results)) for folder in folders)
-    return sorted((run for run in found if run), key=lambda run: (run.study, run.variant, run.seed, run.training))
+    return sorted(
+        (run for run in found if run), key=lambda run: (run.study, run.variant, run.seed, run.training, run.folder)
+    )
 
 
 def _describe(folder: Path, results: Path) -> FinishedRun | None:
@@ -68,7 +70,10 @@ def _describe(folder: Path, results: Path) -> FinishedRun | None:
     except (ValueError, KeyError, TypeError):
         return None
     above = folder.parent.parent if folder.parent.name == "runs" else folder.parent
-    place = above.relative_to(results).as_posix() if above.is_relative_to(results) else above.name
+    if above.is_relative_to(results):
+        place = above.relative_to(results).as_posix()
+    else:
+        place = above.name if above != folder.parent else "."
     return FinishedRun(folder, study if place == "." else place, variant, seed, training)
 
 
@@ -90,12 +95,18 @@ def _folder_of(model: str) -> Path:
     return path.parent.parent if path.parent.name == CHECKPOINTS else path
 
 
+def kept_part(model: str) -> str:
+    """The part of the training after which a run kept this network; empty of the last one, and of another model."""
+    path = Path(model)
+    return path.stem if path.parent.name == CHECKPOINTS else ""
+
+
 def network_name(model: str) -> str:
     """A short name for a title: of a run its study, variant and seed, and how far it was trained; else ``model``."""
     folder = _folder_of(model)
     if model in packaged_models() or not (folder / RECORD).is_file():
         return model
-    run = _describe(folder, folder.parent.parent.parent)
+    run = _describe(folder, Path(RESULTS))
     if run is None:
         return model
     return run.label if folder == Path(model) else f"{run.label}, {float(Path(model).stem):.0%}"
@@ -121,14 +132,17 @@ def shown_networks(model: str, other: str, training: bool) -> dict[str, str]:
 
 
 def other_seeds(model: str, results: str | Path = RESULTS) -> list[str]:
-    """The finished runs of the same variant of the same study under ``results`` with other seeds; none of no run."""
+    """The finished runs of the same variant of the same study under ``results`` with other seeds; none of no run.
+
+    Of a network that its run kept on the way: what those runs kept after the same part of the training.
+    """
     runs = finished_runs(results)
     own = next((run for run in runs if str(run.folder) == str(_folder_of(model))), None)
     if own is None:
         return []
-    return [
-        str(run.folder) for run in runs if (run.study, run.variant) == (own.study, own.variant) and run.seed != own.seed
-    ]
+    same = Path(model).relative_to(own.folder)
+    others = (run for run in runs if (run.study, run.variant) == (own.study, own.variant) and run.seed != own.seed)
+    return [str(run.folder / same) for run in others if (run.folder / same).exists()]
 
 
 def labelled(models: Models) -> dict[str, str]:
@@ -146,8 +160,14 @@ def network_options(models: Models, results: str | Path = RESULTS) -> list[tuple
 def _runs(results: str | Path, given: Mapping[str, str]) -> list[tuple[FinishedRun, str]]:
     """The finished runs that are not given, and what their seed is called: it also tells apart what is alike else."""
     runs = [run for run in finished_runs(results) if str(run.folder) not in given.values()]
-    labels = Counter(run.label for run in runs)
-    return [(run, f"{run.seed}" if labels[run.label] == 1 else f"{run.seed} ({run.training})") for run in runs]
+    labels, trainings = Counter(run.label for run in runs), Counter((run.label, run.training) for run in runs)
+    named = []
+    for run in runs:
+        marks = [run.training] if labels[run.label] > 1 else []
+        if trainings[run.label, run.training] > 1:  # one is a copy of the other
+            marks.append(run.folder.relative_to(results).as_posix())
+        named.append((run, f"{run.seed} ({', '.join(marks)})" if marks else f"{run.seed}"))
+    return named
 
 
 _Choice = tuple[str, str, str, str]

@@ -14,8 +14,16 @@ from numpy.typing import NDArray
 from asid.interpret.alike import MapSimilarity, TokenSimilarity, bias_share, map_similarity, token_similarity
 from asid.interpret.attention_maps import layer_names, with_attention
 from asid.interpret.similarity import Measure
-from asid.model.base import Network
-from asid.panels.networks import CropCache, Models, NetworkPicker, labelled, network_name, open_model, other_seeds
+from asid.panels.networks import (
+    CropCache,
+    Models,
+    NetworkPicker,
+    kept_part,
+    labelled,
+    network_name,
+    open_model,
+    other_seeds,
+)
 from asid.panels.panel import FIGURES, RESULTS, Drawing, Panel
 from asid.plots import similarity as similarity_plots
 from asid.plots import style
@@ -66,7 +74,7 @@ def similarity_panel(
             for name in dict.fromkeys([*labelled(models).values(), *other_seeds(model, results)[:_MOST_SEEDS]])
             if name != model and (other := open_model(name)).config.scale == network.config.scale
         }
-        given = network, crops.of(network), {_label(network, other, name): other for name, other in others.items()}
+        given = network, crops.of(network), {_label(model, name): other for name, other in others.items()}
         if measure == _FEATURES:
             return token_similarity(*given, seed=seed)
         return map_similarity(*given, measure=measure, seed=seed)
@@ -121,9 +129,10 @@ def _draw_matrices(
 _VIEWS = {"pairs beside nulls": _draw_pairs, "matrices of groups": _draw_matrices}
 
 
-def _label(network: Network, other: Network, name: str) -> str:
-    """Networks of one configuration are called other seeds; those of other trainings, too."""
-    return (_OTHER_SEED if network.config == other.config else "") + network_name(name)
+def _label(model: str, other: str) -> str:
+    """Networks of one configuration that are trained as far are called other seeds; those of other trainings, too."""
+    is_alike = open_model(model).config == open_model(other).config and kept_part(model) == kept_part(other)
+    return (_OTHER_SEED if is_alike else "") + network_name(other)
 
 
 def _plot_similarity(found: Similarity, at: Any, ax: Axes, label: str) -> None:

@@ -1,5 +1,6 @@
 """The panels that intervene, and the error by frequency: they show the numbers of the network, and own runs."""
 
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -95,6 +96,23 @@ def test_similarity_of_maps_and_of_features(arguments: dict[str, object]) -> Non
     legend = [text.get_text() for text in panel.drawing[0].legends[0].get_texts()]  # type: ignore[index]
     assert "same place, another seed" in legend
     assert np.isnan(arrays["bias_share"][1]).all()
+
+
+def test_a_partly_trained_network_is_compared_with_other_seeds_after_the_same_part(
+    folder: Path, arguments: dict[str, object], tmp_path: Path
+) -> None:
+    results = Path(shutil.copytree(folder / "results", tmp_path / "results"))
+    runs = [results / "study" / name for name in ("mine", "second")]
+    for run, parts in zip(runs, (("0.25", "0.5"), ("0.5",)), strict=True):
+        (run / "checkpoints").mkdir()
+        for part in parts:
+            shutil.copy(run / WEIGHTS, run / "checkpoints" / f"{part}.safetensors")
+    half, quarter = (str(runs[0] / "checkpoints" / f"{part}.safetensors") for part in ("0.5", "0.25"))
+    arguments |= {"models": [str(runs[1])], "results": results}
+    panel = similarity_panel(**arguments)  # type: ignore[arg-type]
+    for model, bands in ((half, ["other.another seed: study: base, seed 1, 50%"]), (quarter, [])):
+        panel.controls["model"].value = model
+        assert [name for name in shown(panel) if name.startswith("other.another seed")] == bands
 
 
 def test_lesions_and_where_the_chosen_one_is_missed(arguments: dict[str, object]) -> None:

@@ -1,5 +1,6 @@
 """Picking networks: packaged ones, and runs by study, variant, seed and part of the training."""
 
+import shutil
 from pathlib import Path
 
 import pytest
@@ -76,6 +77,28 @@ def test_a_run_is_picked_by_study_variant_seed_and_part_of_the_training(results:
     assert offered(picker)["seed"] == ("2 (c)", "2 (d)")
     assert "trained" not in offered(picker)
     assert over_training(picker.value) == {}
+
+
+def test_the_title_of_a_single_run_is_its_label(results: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "notebooks").mkdir()
+    for place in ("mine", "deeper/one", "deeper/study/runs/one"):
+        shutil.copytree(results / "mine" / "runs" / "a", tmp_path / "results" / place)
+    monkeypatch.chdir(tmp_path / "notebooks")
+    labels = {str(run.folder): run.label for run in finished_runs()}
+    assert len(set(labels.values())) == 3
+    assert {model: network_name(model) for model in labels} == labels
+    assert network_name(str(tmp_path / "results" / "mine")) == "x: base, seed 10"
+
+
+def test_copies_of_a_run_are_told_apart_by_their_folders(results: Path, tmp_path: Path) -> None:
+    for place in ("mine", "copy"):
+        shutil.copytree(results / "mine" / "runs" / "a", tmp_path / place)
+    picker = NetworkPicker(["asid-tiny"], tmp_path)
+    choose(picker, "network", "study x")
+    assert offered(picker)["seed"] == ("10 (a, copy)", "10 (a, mine)")
+    choose(picker, "seed", "10 (a, mine)")
+    assert picker.value == str(tmp_path / "mine")
+    assert len(network_options([], tmp_path)) == len(dict(network_options([], tmp_path))) == 2
 
 
 def test_a_picker_is_set_by_program_and_offers_no_network_if_wanted(results: Path) -> None:

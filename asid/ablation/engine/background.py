@@ -33,7 +33,7 @@ def start(arguments: Sequence[str], folder: Path, root: Path) -> "subprocess.Pop
         OSError: The folder cannot be written.
     """
     if is_alive(folder):
-        raise ValueError(f"process {read_owner(folder)} works on the study in {folder}: wait for it, or stop it first")
+        raise ValueError(f"{read_owner(folder)} works on the study in {folder}: wait for it, or stop it first")
     folder.mkdir(parents=True, exist_ok=True)
     with (folder / STUDY_LOG).open("ab") as log:
         return subprocess.Popen(

@@ -22,7 +22,7 @@ def test_what_a_study_prints_is_logged_in_its_folder(tmp_path: Path, monkeypatch
 
 
 def test_a_study_that_is_worked_on_is_not_started_twice(tmp_path: Path) -> None:
-    with heartbeat(tmp_path, ""), pytest.raises(ValueError, match="works on the study"):
+    with heartbeat(tmp_path, ""), pytest.raises(ValueError, match=r"^process \d+ on \S+ \(.*\) works on the study"):
         start(["--version"], tmp_path, tmp_path)
 
 

@@ -128,6 +128,8 @@ def plan(
     from asid.ablation.study.plan import read_plan
 
     if (study_file / STUDY).is_file():
+        if profile:
+            raise ValueError(f"--profile {profile}: {study_file} is planned already: leave it out, or name the file")
         stored = read_plan(study_file)
         study, output, notebook = expand(stored.study), output or study_file, stored.notebook
     else:

@@ -255,6 +255,8 @@ def test_a_plan_knows_what_is_done_and_times_only_the_rest(
 ) -> None:
     words = ["plan", finished.parent / "study.yaml", "--output", folder, "--workers", "1"]
     assert call(*words).out.splitlines()[-1] == "4 done, 0 to train"
+    refused = call("plan", folder, "--profile", "paper")
+    assert (refused.status, "--profile paper" in refused.err) == (2, True), "the plan in the folder has its profile"
     undo(folder, "base", 1)
     assert speed == [], "all is known"
     for _ in range(2):

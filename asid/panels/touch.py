@@ -209,8 +209,9 @@ class TouchPanel(Panel):
         """Handle the keys n (1) and p (-1): a subclass chooses the next or previous map."""
 
     def png(self) -> bytes:
-        """The picture."""
-        assert self.drawing is not None
+        """The picture; an empty one if the current settings could not be drawn."""
+        if self.drawing is None:
+            return bytes(self.picture.value)
         with drawing():
             return to_png(self.drawing[0])
 

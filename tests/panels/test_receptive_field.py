@@ -76,7 +76,7 @@ def test_networks_of_two_scales_are_refused() -> None:
         InfluenceMaps(models, {})
 
 
-def test_a_touched_pixel_moves_the_map(maps: InfluenceMaps, tmp_path: Path) -> None:
+def test_a_touched_pixel_moves_the_map(maps: InfluenceMaps, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     panel = InfluencePanel(maps, ["meso", "global"], "noise", (20, 30), results=tmp_path, folder=tmp_path)
     assert panel.view.live
     panel.view.pixel = [20, 35]
@@ -92,6 +92,10 @@ def test_a_touched_pixel_moves_the_map(maps: InfluenceMaps, tmp_path: Path) -> N
     with np.load(panel.save()[-1]) as saved:
         assert np.argmax(saved["global, whole image"]) == 20 * 40 + 35
         assert saved["setting_column"] == 35
+    monkeypatch.setattr(panel, "_cards", lambda **_: 1 / 0)
+    panel.set(row=21)
+    assert "ZeroDivisionError" in panel.message.value
+    assert panel.png() == b"", "what could not be drawn is still shown, with its error"
 
 
 def test_methods_that_take_seconds_wait_for_the_pointer_and_differences_are_those_of_the_maps(

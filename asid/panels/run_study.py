@@ -80,7 +80,6 @@ class Cockpit:
         self._selecting = False
         self.process: subprocess.Popen[bytes] | None = None
         """The study that this panel has started, while it runs."""
-        self._report: Question | None = None
         self._make_widgets(name)
         self._forget()
         self._open()
@@ -95,7 +94,7 @@ class Cockpit:
         self.builder = StudyBuilder(
             self._listed.files(), self._listed.new_name(), lambda study: self.use_text(to_yaml(study))
         )
-        self.editor = StudyEditor(self.use_text)
+        self.editor = StudyEditor(self.use_text, lambda: self._do(self.check))
         making = widgets.Accordion([self.builder.box, self.editor.box], titles=("Build by ticks", "Edit as YAML"))
         self.problems, self.plan, self.alert, self.state = (widgets.HTML() for _ in range(4))
         self.start_button = self._button("Start", "play", self.start, "Run this study, as a process of its own")
@@ -141,8 +140,11 @@ class Cockpit:
         self._file: Path | None = None
         self._profile: str | None = None
         self._text = ""
-        self._is_checked = self._is_valid = self._has_begun = self._was_busy = False
+        self._study: StudyConfig | None = None
+        """What the text says, if it is valid."""
+        self._is_checked = self._has_begun = self._was_busy = False
         self._plan_question: Question | None = None
+        self._report: Question | None = None
         self._seen: tuple[Any, Any] = (None, None)
         self._states: list[RunState] = []
 
@@ -161,6 +163,10 @@ class Cockpit:
             self._text = to_yaml(read_plan(self.folder).study)
         self.editor.show(self._text)
 
+    def check(self) -> None:
+        """Check the text again, and ask for its plan: files and data that it names may be others by now."""
+        self._is_checked = False
+
     def use_text(self, text: str) -> None:
         """Show a study that was built or edited: it is checked, and then saved beside the results and planned."""
 
@@ -173,8 +179,8 @@ class Cockpit:
 
     def _leave(self) -> None:
         """Clear the panel of what it shows of a study. A study that runs goes on."""
-        if self._plan_question:
-            self._plan_question.cancel()
+        for question in filter(None, (self._plan_question, self._report)):
+            question.cancel()
         self._forget()
         self.process = None
         for part in (self.problems, self.plan, self.state, self.table, self.page, self.log):
@@ -239,7 +245,8 @@ class Cockpit:
         if self._file is None:
             return [self._listed.name(self._planned)]
         words = [self._listed.name(self._file), *(["--profile", self._profile] if self._profile else [])]
-        return words if self._listed.results.name == "results" else [*words, "--output", str(self._planned.absolute())]
+        is_usual = self._listed.results.name == "results"
+        return words if is_usual else [*words, "--output", self._listed.name(self._planned)]
 
     # Looking
 
@@ -261,24 +268,35 @@ class Cockpit:
         self._is_checked = True
         if self._is_kept:
             return
+        if self._file is None and self.folder and (self.folder / STUDY).is_file():  # it may have more seeds by now
+            self._text = to_yaml(read_plan(self.folder).study)
+            self.editor.show(self._text)
         study, problems = check_text(self._text, self._file or self._listed.results / "study.yaml")
         self.problems.value = problems_html(self._text, problems)
+        self._study = study.config if study else None
         if study is None:
             return
         if self.folder is None and self._file is None:
             self._file = write_text(self._listed.results / f"{study.config.full_name}.yaml", self._text)
             self._select(self._listed.name(self._file))
         self.folder = self.folder or self._listed.results / study.config.full_name
-        self._is_valid = True
         note = ""
-        if (self.folder / STUDY).is_file() and read_plan(self.folder).study != study.config:
+        if (self.folder / STUDY).is_file() and not self._is_planned_so():
             name = html.escape(self._listed.name(self.folder))
             note = f"<p>{name} was planned otherwise: runs that only that plan has will not count any more. "
             note += "Another <code>name</code> keeps both.</p>"
         if is_alive(self.folder):  # it needs the processor itself
             return
+        if self._plan_question:
+            self._plan_question.cancel()
         self.plan.value = f"{note}<i>Planning: networks are built and timed …</i>"
         self._plan_question = Question(["ablate", "plan", *self._words(), "--json"], self._listed.root)
+
+    def _is_planned_so(self) -> bool:
+        """Whether the plan in the folder is that of the text, whose ``minutes`` it may have converted to steps."""
+        assert self.folder
+        stored = read_plan(self.folder).study
+        return self._study is not None and stored.override(steps_of=self._study.steps_of) == self._study
 
     def _hear(self) -> None:
         """Take the answers of commands that were asked."""
@@ -288,7 +306,7 @@ class Cockpit:
                     self._plan_question = None
                     self.plan.value = self.plan.value.partition("<i>")[0] + plan_html(json.loads(answer))
             except ValueError as error:
-                self._plan_question, self._is_valid = None, False
+                self._plan_question = self._study = None
                 self.plan.value = show_error(error)
         if self._report:
             try:
@@ -312,7 +330,8 @@ class Cockpit:
             self.state.value = self._activity() or "Not started."
             self._show_log()
             return
-        if self._file and self.process:  # from now on it is that folder's study, whatever becomes of its file
+        if self._file and self.process and self._is_planned_so():
+            # From now on it is that folder's study, whatever becomes of its file.
             self._file = self._profile = None
             self._select(self._listed.name(self.folder))
         self._states = study_states(self.folder)
@@ -393,7 +412,7 @@ class Cockpit:
         is_planned = self.folder is not None and (self.folder / STUDY).is_file() and not self._is_kept
         is_busy = self.process is not None or (self.folder is not None and bool(is_alive(self.folder)))
         states = {state.state for state in self._states if state.in_plan}
-        self.start_button.disabled = is_busy or not self._is_valid or self._file is None
+        self.start_button.disabled = is_busy or self._study is None or self._file is None
         self.stop_button.disabled = not (self.folder and is_alive(self.folder)) or self._is_kept
         self.resume_button.disabled = is_busy or not is_planned or states <= {"done", "spared"}
         self.seeds_button.disabled = is_busy or not is_planned or "spared" in states
@@ -413,9 +432,10 @@ class Cockpit:
             shown["image/png"] = base64.b64encode(pictures[-1]).decode()
         if not has_browser():
             return shown
-        if Cockpit._live and Cockpit._live is not self:
+        if Cockpit._live:
             Cockpit._live._watcher.stop()
         Cockpit._live = self
+        self._watcher = Watcher(self.look, _INTERVAL)  # one that was stopped does not start again
         self._watcher.start()
         return {**self.box._repr_mimebundle_(**options), **shown}
 

@@ -65,8 +65,9 @@ class StudyBuilder:
 
     def _offer(self) -> None:
         """Offer the values of the axes that go with the base."""
+        self.axes.children, self._ticks = (), {}  # also if the base turns out to have no axes
         base = self._read_base()
-        rows, self._ticks = [], {}
+        rows = []
         for axis, values in axis_values(base).items():
             (own, _), *others = values.items()
             boxes = []

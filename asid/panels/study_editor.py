@@ -13,18 +13,22 @@ class StudyEditor:
 
     Args:
         changed: Called with the new text.
+        checked: Called for *Check*, after ``changed`` if there is new text.
     """
 
-    def __init__(self, changed: Callable[[str], None]) -> None:
+    def __init__(self, changed: Callable[[str], None], checked: Callable[[], None]) -> None:
         self._changed, self._showing = changed, False
         self.area = widgets.Textarea(
             continuous_update=False, layout=widgets.Layout(width="100%", height="330px"), rows=20
         )
         self.area.add_class("asid-yaml")
         self.area.observe(self._pass_on, names="value")
-        check = widgets.Button(description="Check", icon="check", tooltip="Read the text; leaving it does so, too")
+        self.check_button = widgets.Button(
+            description="Check", icon="check", tooltip="Read the text again; leaving it reads changes, too"
+        )
+        self.check_button.on_click(lambda _: checked())
         hint = widgets.HTML("<i>Every field: <code>asid fields</code>; every key: ablations/README.md.</i>")
-        self.box = widgets.VBox([widgets.HTML(_STYLE), self.area, widgets.HBox([check, hint])])
+        self.box = widgets.VBox([widgets.HTML(_STYLE), self.area, widgets.HBox([self.check_button, hint])])
 
     def show(self, text: str) -> None:
         """Show a text that nobody has changed."""

@@ -2,22 +2,25 @@
 
 import base64
 import json
+import threading
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
+import yaml
 from paths import ROOT
-from written_study import make_study
+from written_study import edit_file, make_study
 
 from asid.ablation.engine.heartbeat import heartbeat
 from asid.ablation.engine.status import study_states
 from asid.ablation.report.results import ReportError
 from asid.ablation.study.plan import read_plan
 from asid.ablation.study.study import read_study_file
-from asid.files import CONFIG, ERROR, HISTORY, NOTEBOOK, STUDY_LOG, write_json
+from asid.files import CONFIG, ERROR, HISTORY, NOTEBOOK, STUDY, STUDY_LOG, write_json
 from asid.panels import run_study as cockpit
 from asid.panels.run_study import Cockpit, run_study
+from asid.panels.study_builder import StudyBuilder
 from asid.panels.study_runs import draw_runs, read_curves
 
 PNG = b"\x89PNG"
@@ -150,6 +153,20 @@ def test_problems_are_shown_at_their_lines_and_nothing_is_saved(folder: Path, as
     assert panel.problems.value == ""
     assert read_study_file(folder / "results" / "quick.yaml").base["train"]["steps"] == 10
     assert (folder / "ablations" / "quick.yaml").read_text() == QUICK.read_text()
+    for count in (2, 3):
+        panel.editor.check_button.click()
+        panel.look()
+        assert asked[1:] == [["ablate", "plan", "results/quick.yaml", "--json"]] * count, "the same text again"
+
+
+def test_a_base_without_axes_offers_none(tmp_path: Path) -> None:
+    plain = tmp_path / "plain.yaml"
+    plain.write_text(QUICK.read_text().replace("base:\n", "base:\n  model: {network: plain-cnn}\n", 1))
+    builder = StudyBuilder({"quick": (QUICK, None), "plain": (plain, None)}, "new", lambda _: None)
+    assert builder.axes.children
+    builder.base.value = "plain"
+    assert 'role="alert"' in builder.message.value
+    assert builder.axes.children == ()
 
 
 def test_a_study_that_runs_is_found_and_stopped_and_extended(
@@ -174,6 +191,44 @@ def test_a_study_that_runs_is_found_and_stopped_and_extended(
     assert started == [["ablate", "resume", "results/two", "--add-seeds", "2"], ["ablate", "resume", "results/two"]]
 
 
+def test_seeds_that_were_added_belong_to_the_text(folder: Path, asked: list[list[str]]) -> None:
+    panel = show(folder)
+    with heartbeat(folder / "results" / "two", ""):
+        panel.look()
+        edit_file(folder / "results" / "two" / STUDY, lambda plan: plan["study"].update(seeds=[0, 1, 2]))
+    panel.look()
+    panel.look()
+    assert len(asked) == 2
+    assert "planned otherwise" not in panel.plan.value
+    assert yaml.safe_load(panel.editor.area.value)["seeds"] == [0, 1, 2]
+
+
+def test_a_report_is_shown_with_its_study_only(folder: Path, asked: list[list[str]]) -> None:
+    panel = show(folder)
+    (folder / "results" / "quick").mkdir()
+    (folder / "results" / "quick" / "report.html").write_text("old")
+    panel.report_button.click()
+    panel.choose.value = "ablations/quick.yaml"
+    panel.look()
+    assert (panel.page.value, panel.alert.value, panel.report_button.description) == ("", "", "Report")
+
+
+def test_a_file_is_left_for_its_folder_when_its_own_plan_is_there(
+    folder: Path, asked: list[list[str]], started: list[list[str]]
+) -> None:
+    quick = folder / "results" / "quick"
+    (folder / "results" / "two").rename(quick)
+    panel = show(folder, "ablations/quick.yaml")
+    assert "planned otherwise" in panel.plan.value
+    panel.start_button.click()
+    panel.look()
+    assert panel.choose.value == "ablations/quick.yaml", "the plan is the old one"
+    study = read_study_file(QUICK)
+    edit_file(quick / STUDY, lambda plan: plan.update(study=study.to_dict()))
+    panel.look()
+    assert panel.choose.value == "results/quick"
+
+
 def test_a_failed_start_says_what_it_printed(folder: Path, asked: list[list[str]], started: list[list[str]]) -> None:
     panel = show(folder, "ablations/quick.yaml")
     panel.start_button.click()
@@ -196,6 +251,27 @@ def test_a_committed_study_is_only_shown(folder: Path, asked: list[list[str]]) -
     panel.report_button.click()
     assert 'srcdoc="&lt;p&gt;the &quot;report&quot;&lt;/p&gt;"' in panel.page.value
     assert asked == []
+
+
+def test_the_folder_of_the_results_has_any_name(folder: Path, asked: list[list[str]], started: list[list[str]]) -> None:
+    panel = run_study("ablations/quick.yaml", studies=folder / "ablations", results=folder / "out")
+    panel.look()
+    panel.start_button.click()
+    assert started == [["ablate", "run", "ablations/quick.yaml", "--output", "out/quick"]]
+
+
+def test_a_cockpit_that_is_shown_again_is_live_again(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("JPY_SESSION_NAME", "x.ipynb")
+    monkeypatch.setattr(Cockpit, "_live", None)
+    first, second = (run_study(studies=folder / "ablations", results=folder / "results") for _ in range(2))
+    looked = threading.Event()
+    for panel in (first, second):
+        monkeypatch.setattr(panel, "look", lambda: None)
+        panel._repr_mimebundle_()
+    monkeypatch.setattr(first, "look", looked.set)
+    first._repr_mimebundle_()
+    assert looked.wait(20)
+    first._watcher.stop()
 
 
 def test_without_a_browser_it_is_a_finished_study(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -129,7 +129,12 @@ def shorten(study: Study) -> Study:
     ranks = sorted(set(lengths.values()))
     steps = {name: _SMOKE_STEPS + ranks.index(length) for name, length in lengths.items()}
     varied = {key for variant in study.variants.values() for key in variant.delta.get("train", {})}
-    short: dict[str, Any] = {"validate_every": _SMOKE_STEPS, "checkpoint_every": _SMOKE_STEPS, "warmup_steps": 0, "checkpoints": []}
+    short: dict[str, Any] = {
+        "validate_every": _SMOKE_STEPS,
+        "checkpoint_every": _SMOKE_STEPS,
+        "warmup_steps": 0,
+        "checkpoints": [],
+    }
     base = study.config.base
     train = {**base.get("train", {}), **{key: value for key, value in short.items() if key not in varied}}
     return study.override(

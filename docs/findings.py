@@ -19,14 +19,11 @@ class Findings:
         self.name = name
         content = read_json(STUDIES / name / "comparison.json")
         self.base: str = content["base"]
-        self.question: str = content["question"]
         self.sets: list[str] = list(content["statistics"])
-        self.margin: float = content["margin"]
         self.rows: dict[tuple[str, str], dict[str, Any]] = {
             (row["variant"], row["data"]): row for row in content["table"]
         }
         self.described: list[str] = content["description"]
-        self.noise: dict[str, float] = {data: found["noise_floor"] for data, found in content["statistics"].items()}
 
     def row(self, variant: str, data: str | None = None) -> dict[str, Any]:
         """A row of the study's table, by default on its first evaluation set."""
@@ -47,22 +44,25 @@ class Findings:
         verdict = f", {row['verdict']}" if row["verdict"] else ""
         return self.link(f"{signed(row['delta'])} dB{interval}{verdict}")
 
-    def size(self, variant: str) -> str:
-        """Parameters and multiply-adds."""
-        row = self.row(variant)
-        return f"{row['parameters'] / 1000:.1f} K parameters and {row['macs']:.1f} G multiply-adds"
+    def p(self, variant: str, data: str | None = None) -> str:
+        """The p-value, adjusted for all comparisons of the study."""
+        return f"{self.row(variant, data)['p_holm']:.3f}"
+
+    def trainings(self, variant: str) -> int:
+        """How many trainings a variant has."""
+        return self.row(variant)["seeds"]
 
     def saving(self, variant: str, other: str, what: str) -> str:
         """How much less ``variant`` has of ``parameters`` or ``macs`` than ``other``, in per cent."""
         return f"{100 * (1 - self.row(variant)[what] / self.row(other)[what]):.0f} %"
 
+    def excess(self, variant: str, other: str, what: str) -> str:
+        """How much more ``variant`` has of ``parameters`` or ``macs`` than ``other``, in per cent."""
+        return f"{100 * (self.row(variant)[what] / self.row(other)[what] - 1):.0f} %"
+
     def map_use(self, variant: str, data: str | None = None) -> str:
         """PSNR lost with uniform attention maps."""
         return self.link(f"{self.row(variant, data)['map_use']:.2f} dB")
-
-    def verdicts(self, *wanted: str) -> int:
-        """How many comparisons have one of the verdicts ``wanted``."""
-        return sum(row["verdict"] in wanted for row in self.rows.values())
 
     def says(self, beginning: str) -> str:
         """The sentence of the study's description with this beginning."""
@@ -72,4 +72,5 @@ class Findings:
 def findings() -> str:
     """The text with its numbers. Links are relative to results/README.md."""
     environment = Environment(loader=FileSystemLoader(HERE), undefined=StrictUndefined, autoescape=False)
+    environment.filters["lower_first"] = lambda text: text[:1].lower() + text[1:]
     return environment.get_template("findings.md.j2").render(study=Findings)

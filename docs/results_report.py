@@ -14,6 +14,7 @@ from pathlib import Path
 import pandas as pd
 import pareto
 import recipe
+from findings import findings
 from matplotlib import rc_context
 from sections import replace_section
 
@@ -114,7 +115,7 @@ def pages() -> Iterator[tuple[Path, dict[str, str]]]:
     """The pages that have sections from records, and what belongs there."""
     quick = study_table(load_results(REFERENCE / SHOWN))
     yield ROOT / "README.md", {"claims": claims(), SHOWN: quick, "studies": studies("results/reference")}
-    yield ROOT / "results" / "README.md", {"studies": studies("reference")}
+    yield ROOT / "results" / "README.md", {"studies": studies("reference"), "findings": findings()}
     yield CARDS, {"published": cards()}
     yield DOCS / "recipe.md", recipe.tables(DOCS / "recipe.csv")
     yield pareto.PAGE, pareto.sections()

@@ -66,6 +66,7 @@ class Cockpit(Shown):
 
 def test_a_study_is_built_started_found_again_stopped_resumed_extended_and_reported(lab: Lab, folder: Path) -> None:
     panel = Cockpit(lab.run(NOTEBOOK))
+    panel.dropdown("study").select_option("results/reference/quick")
     panel.await_text("12 done of 12 runs")
     screenshot(lab.page, "cockpit.finished")
     panel.root.get_by_text("Build by ticks").click()

@@ -28,12 +28,12 @@ def test_jupyterlab_begins_with_the_index(page: Any, lab_address: str) -> None:
     page.set_viewport_size({"width": 1280, "height": 720})
     page.goto(lab_address.replace("/lab?", "/?"), timeout=90_000)
     index = page.locator(".jp-NotebookPanel:visible")
-    index.get_by_text("ASID suite").wait_for(timeout=90_000)
+    index.get_by_role("heading", name="ASID suite").wait_for(timeout=90_000)
     check_pictures_of_index(index)
     screenshot(page, "00_index")
     assert "Jupyter news" not in page.locator("body").inner_text()
     index.get_by_role("link", name="Architecture", exact=True).click()
-    page.locator(".jp-NotebookPanel:visible").get_by_text("Stage by stage").first.wait_for()
+    page.locator(".jp-NotebookPanel:visible").get_by_role("heading", name="Architecture").wait_for()
 
 
 def test_the_panels_of_receptive_fields(lab: Lab) -> None:

@@ -40,7 +40,7 @@ DATA, SIZE = "Set5", 48
 UNSHARED = "asid-tiny-no-sharing"
 WINDOWS = {"meso only": "asid-tiny-meso", "global only": "asid-tiny-global", "both": "asid-tiny"}
 NO_RUNS = FOLDER / "none"
-COMPONENTS = FOLDER.parents[1] / "results" / "reference" / "components"
+COMPONENTS = FOLDER.parents[1] / "results" / "reference" / "components-bsds"
 """A finished study of ``ablations/components.yaml``; what lesions predict of it is left out where there is none."""
 
 Result = tuple[str, Figure | None]

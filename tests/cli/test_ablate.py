@@ -5,6 +5,7 @@ import shutil
 import signal
 import socket
 import subprocess
+import sys
 from collections.abc import Callable
 from contextlib import ExitStack
 from functools import partial
@@ -830,7 +831,11 @@ def test_resume_adds_seeds_and_says_how_it_came_to_them(
 
 def test_stopping_needs_a_process_at_work(call: Call, folder: Path) -> None:
     assert "nothing to stop" in call("stop", folder).err
-    with subprocess.Popen(["sleep", "60"]) as worker:
+    # These tests may run in the background, where a shell lets its processes ignore SIGINT, and theirs.
+    code = "import signal, time; signal.signal(signal.SIGINT, signal.SIG_DFL); print(flush=True); time.sleep(60)"
+    with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE) as worker:
+        assert worker.stdout
+        worker.stdout.readline()
         owner = Owner(host=socket.gethostname(), pid=worker.pid, started=psutil.Process(worker.pid).create_time())
         write_json(folder / HEARTBEAT, {"run_id": "", **owner.model_dump()})
         assert call("stop", folder).out.endswith(f"Next: asid ablate resume {folder}\n")

@@ -120,12 +120,15 @@ def take_over(source: Trained, folder: str | Path, *, study: str, variant: str, 
                 _link(part, folder / CHECKPOINTS / part.name)
             (folder / CHECKPOINT).unlink(missing_ok=True)
         sources = [data for data in config.evaluate.data if set_name(data) in kept]
+        named = {"study": study, "variant": variant, "origin": source.study if source.study != study else None}
+        if not kept:  # a record has scores: those of the other run stand there until this one has its own
+            record = bind_files(before.override(**named), folder)
+            write_record(record, folder)
+            return record
         record = Record.model_validate(
             {
                 **before.to_dict(),
-                "study": study,
-                "variant": variant,
-                "origin": source.study if source.study != study else None,
+                **named,
                 "identity": {
                     "training": before.identity.training,
                     "evaluations": {name: before.identity.evaluations[name] for name in kept},

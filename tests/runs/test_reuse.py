@@ -238,3 +238,20 @@ def test_the_run_with_most_evaluations_is_preferred(config: RunConfig, crops: Pa
         trained = find_trained(tmp_path, run_identity(wanted))
         assert trained is not None
         assert trained.study == study
+
+
+def test_a_training_is_taken_over_although_everything_is_scored_in_another_way(
+    config: RunConfig, tmp_path: Path, work: list[str]
+) -> None:
+    first = run_in(tmp_path, "one", "base", config)
+    work.clear()
+    other = config.override(evaluate={**config.evaluate.to_dict(), "also_tile": 16, "overlap": 4})
+    identity = run_identity(other)
+    source = find_trained(tmp_path, identity)
+    assert source
+    folder = run_folder(tmp_path / "two", "renamed", other.seed, identity)
+    take_over(source, folder, study="two", variant="renamed", config=other)
+    record = train_and_score(other, folder, progress=False).write_record("two", "renamed")
+    assert work == ["validation"]
+    assert (record.origin, record.provenance) == ("one", first.provenance)
+    assert read_record(folder, identity.run_id).scores[0]["psnr_in_tiles"]

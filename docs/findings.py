@@ -33,10 +33,6 @@ class Findings:
         """``text`` as a link to the study's table."""
         return f"[{text}](reference/{self.name}/comparison.md)"
 
-    def psnr(self, variant: str, data: str | None = None) -> str:
-        """PSNR in dB."""
-        return self.link(f"{self.row(variant, data)['psnr']:.2f} dB")
-
     def change(self, variant: str, data: str | None = None) -> str:
         """The change of PSNR against the base with its interval, and the verdict of a variant."""
         row = self.row(variant, data)

@@ -21,14 +21,12 @@ KEEP_MEMORY = "ASID_KEEP_MEMORY"
 THREADS = "ASID_THREADS"
 """Environment variable: the number of CPU threads, instead of a trial."""
 
-_TRIAL = 0.5
+_TRIAL = 1.0
 """Seconds that a trial takes at most."""
-_GAIN = 0.85
+_GAIN = 0.9
 """More threads have to lower the time to this share of it: they take cores from other work."""
 
-_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3
-_LARGEST_MMAP_THRESHOLD = 32 * 1024**2
-"""Bytes; glibc refuses more on 64-bit machines."""
+_M_TRIM_THRESHOLD, _M_MMAP_MAX = -1, -4
 
 
 @cache
@@ -45,8 +43,10 @@ def keep_freed_memory() -> bool:
     if os.environ.get(KEEP_MEMORY) == "0" or platform.libc_ver()[0] != "glibc":
         return False
     mallopt = ctypes.CDLL(None).mallopt
+    # No block gets a mapping of its own, which would be unmapped when it is freed. A higher threshold for them
+    # (M_MMAP_THRESHOLD) is not enough: glibc refuses more than 32 MiB, which is a feature map of 420×420 pixels.
     # -1 as trim threshold: the end of the heap is never returned.
-    return bool(mallopt(_M_MMAP_THRESHOLD, _LARGEST_MMAP_THRESHOLD) and mallopt(_M_TRIM_THRESHOLD, -1))
+    return bool(mallopt(_M_MMAP_MAX, 0) and mallopt(_M_TRIM_THRESHOLD, -1))
 
 
 def chosen_threads() -> int | None:

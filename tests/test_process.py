@@ -21,7 +21,7 @@ from asid.process import keep_freed_memory
 keep_freed_memory()
 for _ in range(5):
     before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
-    a, b = np.ones(3_000_000), np.ones(3_000_000)  # 24 MB each
+    a, b = np.ones(3_000_000), np.ones(6_000_000)  # 24 and 48 MB: glibc maps those above 32 MiB apart
     del a, b
     faults = resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
 print(faults)

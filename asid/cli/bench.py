@@ -8,7 +8,10 @@ import typer
 from asid.cli.options import SafeConsole, say
 from asid.files import read_json, write_json
 
+app = typer.Typer()
 
+
+@app.command()
 def bench(
     output: Annotated[Path, typer.Option("--json", help="JSON file for the measurements.")] = Path(
         "results/performance.json"

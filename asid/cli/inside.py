@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
     from asid.interpret.crops import Crops
 
+app = typer.Typer()
+
 ImageArgument = Annotated[
     Path, typer.Argument(help="HR image. Its most detailed square is shown; bicubic makes the LR image.")
 ]
@@ -51,6 +53,7 @@ _OUTPUT = Path("results/inside")
 _UNIT = (0.0, 1.0)
 
 
+@app.command()
 def lam(
     image: ImageArgument,
     model: OneModelOption,
@@ -83,6 +86,7 @@ def lam(
         _save(figure, output / "lam", {"lr": crops.lr[0], "box": box, "signed": found.signed})
 
 
+@app.command()
 def erf(
     image: ImageArgument,
     model: OneModelOption,
@@ -114,6 +118,7 @@ def erf(
         _save(figure, output / "erf", {"lr": crops.lr[0], "pixel": pixel, "field": field})
 
 
+@app.command()
 def cem(
     image: ImageArgument,
     model: OneModelOption,
@@ -151,6 +156,7 @@ def cem(
         _save(figure, output / "cem", arrays)
 
 
+@app.command()
 def frequency(
     data: Annotated[str, typer.Argument(help="Evaluation set: samples, a benchmark's name, or a folder of HR images.")],
     model: ModelOption,

@@ -1,17 +1,11 @@
-"""``asid evaluate | score | upscale | check | verify``: networks, images and results, scored and checked."""
+"""``asid evaluate | score | upscale``: networks and images, scored; images, super-resolved."""
 
-import json
 import math
-from collections import Counter
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, nullcontext
-from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 from rich.markup import escape
-from rich.progress import MofNCompleteColumn, Progress
 from rich.table import Table
 
 from asid.cli.options import (
@@ -32,11 +26,14 @@ from asid.cli.options import (
     console,
     say,
 )
+from asid.cli.progress import progress_bar
 from asid.config import EvalConfig, InferenceConfig
-from asid.data.benchmarks import ROOT_VARIABLE
 from asid.files import json_text
 
+app = typer.Typer()
 
+
+@app.command()
 def evaluate(
     model: Annotated[str, typer.Argument(help=f"{MODEL}; or bicubic.")],
     data: Annotated[
@@ -68,7 +65,7 @@ def evaluate(
     from asid.evaluation.evaluation_record import default_folder, evaluate_and_record
 
     folder = output or default_folder(model, config, scale, map_use)
-    with _progress_bar("images", quiet=as_json) as on_image:
+    with progress_bar("images", quiet=as_json) as on_image:
         record = evaluate_and_record(
             model,
             config,
@@ -88,6 +85,7 @@ def evaluate(
     say(f"Written: {folder}/per_image.csv, evaluation.json")
 
 
+@app.command()
 def score(
     sr_folder: Annotated[Path, typer.Argument(help="Folder of SR images; baby_RCAN_x2.png belongs to baby.png.")],
     hr_folder: Annotated[str, typer.Argument(help="Folder of HR images, or a benchmark's name.")],
@@ -109,6 +107,7 @@ def score(
         _print_evaluation(record)
 
 
+@app.command()
 def upscale(
     images: Annotated[list[Path], typer.Argument(help="Images to super-resolve, or folders of images.")],
     model: Annotated[str, typer.Option(help=f"{MODEL}.")] = "asid",
@@ -138,7 +137,7 @@ def upscale(
     paths = [path for given in images for path in (list_images(given) if given.is_dir() else [given])]
     written: dict[Path, Path] = {}
     failed: list[str] = []
-    with _progress_bar("tiles", quiet=False) as on_tile:
+    with progress_bar("tiles") as on_tile:
         for path in paths:
             target = output / f"{path.stem}_x{network.config.scale}.png"
             try:
@@ -163,64 +162,6 @@ def upscale(
     if failed:
         say(f"{len(written)} of {len(paths)} images written to {output}")
         raise typer.Exit(1)
-
-
-def check(folder: Annotated[Path, typer.Argument(help="Folder of a run, of a study, or of several.")]) -> None:
-    """Compare weights, images, curves and plans with their records. What differs is named, with status 1."""
-    from asid.ablation.study.check import check_results
-
-    checked = check_results(folder)
-    for line in checked.problems:
-        SafeConsole(stderr=True).print(f"[red]wrong[/red]: {escape(line)}", highlight=False, soft_wrap=True)
-    old = f"; {checked.unbound} of the records were written before they held hashes of files" if checked.unbound else ""
-    todo = f"; {checked.open} planned runs have no record" if checked.open else ""
-    say(f"{checked.records} records with {checked.files} files compared, {len(checked.problems)} problems{old}{todo}")
-    if checked.problems:
-        raise typer.Exit(1)
-
-
-def verify(data_root: RootOption = None, as_json: JsonOption = False) -> None:
-    """Check this installation against known numbers, including published scores if their data is present."""
-    from asid.evaluation.verify import run_checks
-
-    with nullcontext() if as_json else SafeConsole(stderr=True).status("checking counts, outputs and scores"):
-        checks = run_checks(data_root)
-    counts = Counter(check.result for check in checks)
-    if as_json:
-        typer.echo(json.dumps([asdict(check) for check in checks], indent=1))
-    else:
-        table = Table("check", "expected", "measured", "result")
-        for check in checks:
-            colour = {"ok": "green", "FAILED": "red"}.get(check.result, "yellow")
-            result = f"[{colour}]{check.result}[/{colour}]"
-            measured = "–" if check.result == "no data" else escape(check.measured)
-            table.add_row(escape(check.name), check.expected, measured, result)
-        console.print(table)
-        ok, failed, no_data = (counts[result] for result in ("ok", "FAILED", "no data"))
-        if no_data:
-            say(
-                f"{no_data} checks need benchmarks that are not here: 'asid data list' says how to get them; "
-                f"then set {ROOT_VARIABLE} or --data-root to their folder"
-            )
-        say(f"{ok} of {len(checks)} checks passed, {failed} failed, {no_data} without data")
-    if counts["FAILED"]:
-        raise typer.Exit(1)
-
-
-@contextmanager
-def _progress_bar(what: str, quiet: bool) -> Iterator[Callable[[int, int], None]]:
-    """A progress bar with the remaining time, if somebody watches; yields the function that advances it."""
-    columns = (*Progress.get_default_columns(), MofNCompleteColumn())
-    errors = SafeConsole(stderr=True)
-    with Progress(*columns, console=errors, transient=True, disable=quiet or not errors.is_terminal) as bars:
-        task = bars.add_task(what, total=None)
-
-        def advance(done: int, total: int) -> None:
-            if done == 0:  # another image: its time is not that of the one before
-                bars.reset(task)
-            bars.update(task, completed=done, total=total)
-
-        yield advance
 
 
 def _bicubic(scale: int, config: EvalConfig, data_root: Path | None) -> dict[tuple[str, str], float]:

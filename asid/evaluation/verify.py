@@ -52,20 +52,32 @@ class Check:
 
 
 Root = str | Path | None
+_Measurement = tuple[str, str, Callable[[], str]]
+"""What is checked, the value that is expected, and the function that measures it."""
 
 
-def run_checks(root: Root = None) -> list[Check]:
+def run_checks(root: Root = None, on_check: Callable[[int, int], None] = lambda done, total: None) -> list[Check]:
     """Run every check, on the data sets under ``root`` (default: ``ASID_DATA``).
 
     A check without its data has the result ``no data``, which is not a failure.
+
+    Args:
+        root: Folder of the data sets.
+        on_check: Called before the first check and after each one, with how many are done and how many there are.
     """
-    return [
-        *_check_counts(),
-        *_check_golden(),
-        *_check_bicubic(root),
-        *_check_lr_files(root),
-        *_check_published_images(root),
+    measurements = [
+        *_counts(),
+        *_golden_outputs(),
+        *_bicubic_scores(root),
+        *_lr_files(root),
+        *_published_scores(root),
     ]
+    on_check(0, len(measurements))
+    checks = []
+    for measurement in measurements:
+        checks.append(_compare(*measurement))
+        on_check(len(checks), len(measurements))
+    return checks
 
 
 def _compare(name: str, expected: str, measure: Callable[[], str]) -> Check:
@@ -76,15 +88,11 @@ def _compare(name: str, expected: str, measure: Callable[[], str]) -> Check:
     return Check(name, expected, measured, "ok" if measured == expected else "FAILED")
 
 
-def _check_counts() -> Iterator[Check]:
+def _counts() -> Iterator[_Measurement]:
     for (name, scale), count in _PARAMETERS.items():
-        yield _compare(f"parameters of {name} ×{scale}", str(count), partial(_parameters, name, scale))
+        yield f"parameters of {name} ×{scale}", str(count), partial(_parameters, name, scale)
     for (name, scale), macs in _MACS.items():
-        yield _compare(
-            f"multiply-adds of {name} ×{scale}, 1280×720",
-            f"{macs:.2f} G",
-            partial(_macs, name, scale),
-        )
+        yield f"multiply-adds of {name} ×{scale}, 1280×720", f"{macs:.2f} G", partial(_macs, name, scale)
 
 
 def _parameters(name: str, scale: int) -> str:
@@ -117,10 +125,10 @@ def formula_weights(shapes: dict[str, tuple[int, ...]], phase: float) -> StateDi
     return weights
 
 
-def _check_golden() -> Iterator[Check]:
+def _golden_outputs() -> Iterator[_Measurement]:
     for file, name, scale in _GOLDEN:
         shapes = published_shapes(name, scale)
-        yield _compare(f"published architecture, {file}", "within 2e-05", partial(_golden_difference, file, shapes))
+        yield f"published architecture, {file}", "within 2e-05", partial(_golden_difference, file, shapes)
 
 
 def _golden_difference(file: str, shapes: dict[str, tuple[int, ...]]) -> str:
@@ -133,13 +141,11 @@ def _golden_difference(file: str, shapes: dict[str, tuple[int, ...]]) -> str:
     return "within 2e-05" if difference <= 2e-5 else f"off by {difference:.1e}"
 
 
-def _check_bicubic(root: Root) -> Iterator[Check]:
+def _bicubic_scores(root: Root) -> Iterator[_Measurement]:
     for source, table in _BICUBIC.items():
         for scale, (psnr, ssim) in table.items():
             digits = f"{psnr:.2f}" if ssim is None else f"{psnr:.2f}/{ssim:.4f}"
-            yield _compare(
-                f"bicubic on {source} ×{scale}", digits, partial(_bicubic, source, scale, ssim is not None, root)
-            )
+            yield f"bicubic on {source} ×{scale}", digits, partial(_bicubic, source, scale, ssim is not None, root)
 
 
 def _bicubic(source: str, scale: int, with_ssim: bool, root: Root) -> str:
@@ -147,11 +153,9 @@ def _bicubic(source: str, scale: int, with_ssim: bool, root: Root) -> str:
     return f"{scores['psnr'].mean():.2f}" + (f"/{scores['ssim'].mean():.4f}" if with_ssim else "")
 
 
-def _check_lr_files(root: Root) -> Iterator[Check]:
+def _lr_files(root: Root) -> Iterator[_Measurement]:
     for border in get_args(Border):
-        yield _compare(
-            f"MATLAB's LR images of Set5, {border} border", "15 of 15 equal", partial(_equal_lr, border, root)
-        )
+        yield f"MATLAB's LR images of Set5, {border} border", "15 of 15 equal", partial(_equal_lr, border, root)
 
 
 def _equal_lr(border: Border, root: Root) -> str:
@@ -168,11 +172,9 @@ def _equal_lr(border: Border, root: Root) -> str:
     return f"{equal} of {total} equal"
 
 
-def _check_published_images(root: Root) -> Iterator[Check]:
+def _published_scores(root: Root) -> Iterator[_Measurement]:
     for scale, (psnr, ssim) in _RCAN.items():
-        yield _compare(
-            f"RCAN's images of Set5 ×{scale}", f"{psnr:.2f}/{ssim:.4f}", partial(_published_images, scale, root)
-        )
+        yield f"RCAN's images of Set5 ×{scale}", f"{psnr:.2f}/{ssim:.4f}", partial(_published_images, scale, root)
 
 
 def _published_images(scale: int, root: Root) -> str:

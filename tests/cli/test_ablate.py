@@ -34,7 +34,7 @@ from asid.ablation.engine.runner import run_study
 from asid.ablation.engine.status import is_executed
 from asid.ablation.study.expand import Study, load_study
 from asid.ablation.study.plan import PlannedRun, plan_runs, plan_study, read_plan, write_plan
-from asid.cli import ablate as ablate_cli
+from asid.cli.ablate import watch as watch_cli
 from asid.config import RunConfig
 from asid.data.cache import FOLDER_VARIABLE
 from asid.files import CONFIG, ERROR, HEARTBEAT, NOTEBOOK, RECORD, SPEEDS, STUDY, STUDY_LOCK, write_json
@@ -689,7 +689,7 @@ def test_a_study_that_is_prepared_is_known(
             if is_new:
                 shutil.copytree(folder, where)
 
-        monkeypatch.setattr(ablate_cli.time, "sleep", nap)
+        monkeypatch.setattr(watch_cli.time, "sleep", nap)
         states = [
             [state["state"] for state in json.loads(line)] for line in call("watch", where, "--json").out.splitlines()
         ]
@@ -769,7 +769,7 @@ def test_a_note_is_shown_and_changes_nothing(call: Call, folder: Path, nothing_r
 
 
 def test_watching_a_finished_study_ends_at_once(call: Call, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(ablate_cli.time, "sleep", lambda _: pytest.fail("there was nothing to wait for"))
+    monkeypatch.setattr(watch_cli.time, "sleep", lambda _: pytest.fail("there was nothing to wait for"))
     ended = call("watch", folder)
     assert ended.status == 0
     assert "esa-off" in ended.out
@@ -794,7 +794,7 @@ def test_watching_continues_while_the_study_is_executed(
             (run_folder(folder, "base", 1) / RECORD).write_text(record)
             lock.release()
 
-    monkeypatch.setattr(ablate_cli.time, "sleep", nap)
+    monkeypatch.setattr(watch_cli.time, "sleep", nap)
     lines = [json.loads(line) for line in call("watch", folder, "--json").out.splitlines()]
     assert naps == [True] * 3
     assert [[state["state"] for state in line] for line in lines] == [["done", "planned", "done", "done"], ["done"] * 4]

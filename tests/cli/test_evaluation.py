@@ -196,10 +196,10 @@ def test_upscale_cuts_a_large_image_into_tiles_and_counts_them(
     seen: list[tuple[int, int]] = []
 
     @contextmanager
-    def bar(what: str, quiet: bool) -> Iterator[Callable[[int, int], None]]:
+    def bar(what: str) -> Iterator[Callable[[int, int], None]]:
         yield lambda done, total: seen.append((done, total))
 
-    monkeypatch.setattr(score, "_progress_bar", bar)
+    monkeypatch.setattr(score, "progress_bar", bar)
     photograph, out = folders[1] / "baby.png", tmp_path / "out"  # 64 × 64
     ended = cli("upscale", "--model", run_folder, photograph, "--output", out, "--ensemble", "--batch-tiles", 3)
     assert "tiles of 40, overlap 8, mean, self-ensemble" in ended.out

@@ -12,7 +12,7 @@ from written_study import PSNR, QUESTION, make_study, seeded
 
 from asid.ablation.report import write
 from asid.ablation.statistics import paired
-from asid.cli import main as cli
+from asid.cli import report as cli
 from asid.files import RECORD, STUDY
 
 pytestmark = pytest.mark.process

@@ -1,0 +1,1 @@
+"""``asid ablate``: studies of many variants."""

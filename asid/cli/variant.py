@@ -1,0 +1,80 @@
+"""``asid train | complexity | fields``: one variant of the network: what it reaches, costs and can be changed to."""
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.markup import escape
+from rich.table import Table
+
+from asid.cli.options import DEFAULT_PRESET, PresetOption, SetOption, console, help_of, read_changes
+from asid.cli.stopping import stops_cleanly
+from asid.config import Config, ModelConfig, PlainCNNConfig, RunConfig, build_run
+
+app = typer.Typer()
+
+
+@app.command()
+def train(
+    output: Annotated[Path, typer.Argument(help="Folder of the run: weights, curves, SR images, record.")],
+    preset_name: PresetOption = DEFAULT_PRESET,
+    changes: SetOption = None,
+    seed: Annotated[int, typer.Option(help=help_of(RunConfig, "seed"))] = RunConfig().seed,
+) -> None:
+    """Train one variant, score it, and write its record. After an interruption the same command resumes it."""
+    config = build_run(preset_name, read_changes(changes), seed)
+    with stops_cleanly(console):
+        from asid.runs.run import train_and_score
+
+        record = train_and_score(config, output, wait=0).write_record(study="single", variant=output.name)
+    _print_scores(record.score_table)
+    console.print(f"[green]done[/green]: {escape(str(output))}/record.json")
+
+
+@app.command()
+def complexity(
+    preset_name: PresetOption = DEFAULT_PRESET,
+    changes: SetOption = None,
+    width: Annotated[int, typer.Option(min=1, help="Width of the output, in pixels.")] = 1280,
+    height: Annotated[int, typer.Option(min=1, help="Height of the output, in pixels.")] = 720,
+) -> None:
+    """Count parameters and multiply-adds of a network with fvcore, ptflops and torch."""
+    config = build_run(preset_name, read_changes(changes)).model
+    from asid.model.complexity import measure_complexity
+
+    cost = measure_complexity(config, (width, height))
+    name = preset_name if isinstance(config, ModelConfig) else config.network
+    table = Table(title=f"{name} ×{config.scale}, output {width}×{height}", title_justify="left")
+    for name in ("parameters", "torch (G MACs)", "ptflops (G MACs)", "fvcore (G MACs)"):
+        table.add_column(name, justify="right")
+    macs = (cost.macs_torch, cost.macs_ptflops, cost.macs_fvcore)
+    table.add_row(f"{cost.parameters:,}".replace(",", " "), *(f"{count / 1e9:.2f}" for count in macs))
+    console.print(table)
+
+
+@app.command()
+def fields() -> None:
+    """List every field that --set and study files can change, with its default and meaning."""
+    table = Table()
+    table.add_column("field", no_wrap=True)
+    table.add_column("default")
+    table.add_column("meaning")
+    sections = {name: type(section) for name, section in RunConfig() if isinstance(section, Config)}
+    for section, config in sections.items():
+        for name, field in config.model_fields.items():
+            table.add_row(f"{section}.{name}", str(config().to_dict()[name]), field.description or "")
+    table.add_section()
+    for name, field in PlainCNNConfig.model_fields.items():
+        table.add_row(f"model.{name}", str(PlainCNNConfig().to_dict()[name]), f"plain CNN: {field.description}")
+    console.print(table)
+
+
+def _print_scores(scores: Any) -> None:
+    table = Table("data", "image")
+    table.add_column("PSNR-Y (dB)", justify="right")
+    table.add_column("SSIM-Y", justify="right")
+    for row in scores.itertuples():
+        table.add_row(row.data, row.image, f"{row.psnr:.2f}", f"{row.ssim:.4f}")
+    table.add_section()
+    table.add_row("mean", "", f"{scores['psnr'].mean():.2f}", f"{scores['ssim'].mean():.4f}")
+    console.print(table)

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 
+import cards
 import pandas as pd
 import pareto
 import recipe
@@ -58,30 +59,6 @@ def _claim(record: Record) -> str:
     )
 
 
-def cards() -> str:
-    """The table of the packaged networks at full size."""
-    columns = (
-        "name",
-        "scale",
-        "parameters",
-        "Set5 PSNR (dB) / SSIM",
-        "Set14",
-        "B100",
-        "Set5 with uniform attention maps",
-    )
-    lines = [f"| {' | '.join(columns)} | record |", "|---|---|---:|---|---|---|---:|---|"]
-    for record in pareto.our_networks():
-        cost, folder = record.complexity, f"results/reference/weights/{record.variant}"
-        assert cost is not None
-        files = {"record": "record.json", "history": "history.csv", "curve": "curve.png"}
-        links = [f"[{name}](../../{folder}/{file})" for name, file in files.items() if (ROOT / folder / file).is_file()]
-        scores = [pareto.means(record, data).replace("/", " / ") for data in ("Set5", "Set14", "B100")]
-        uniform = record.score_table.query("data == 'Set5'")["psnr_uniform_maps"].mean()
-        cells = [f"`{record.variant}`", f"×{record.config.model.scale}", _grouped(cost["parameters"]), *scores]
-        lines.append(f"| {' | '.join([*cells, f'{uniform:.2f}', ', '.join(links)])} |")
-    return "\n".join(lines)
-
-
 def study_table(results: StudyResults) -> str:
     """The table of a study and what it concludes."""
     shown = to_text(results.table, compact=True).drop(columns=LEFT_OUT, errors="ignore")
@@ -116,7 +93,7 @@ def pages() -> Iterator[tuple[Path, dict[str, str]]]:
     quick = study_table(load_results(REFERENCE / SHOWN))
     yield ROOT / "README.md", {"claims": claims(), SHOWN: quick, "studies": studies("results/reference")}
     yield ROOT / "results" / "README.md", {"studies": studies("reference"), "findings": findings()}
-    yield CARDS, {"published": cards()}
+    yield CARDS, {"published": cards.published(), "small": cards.small()}
     yield DOCS / "recipe.md", recipe.tables(DOCS / "recipe.csv")
     yield pareto.PAGE, pareto.sections()
 

@@ -10,8 +10,11 @@ from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsed
 from rich.progress import Progress as Bars
 
 from asid.ablation.study.plan import PlannedRun
-from asid.training.history import read_history
+from asid.files import HISTORY
+from asid.training.history import read_rows
 
+_Position = tuple[int, float, str]
+"""Last step of a training, its seconds, and its last validation PSNR (dB, as text; empty before the first)."""
 _SECONDS_BETWEEN_LINES = 20
 _BESIDES = 5.0
 """Seconds of a run apart from its training: kernel, evaluation, plots."""
@@ -54,6 +57,8 @@ class Progress:
         )
         self._total = self._bars.add_task("runs", total=len(self.runs), note="")
         self._tasks: dict[str, Any] = {}
+        self._read: dict[Path, tuple[int, _Position | None]] = {}
+        """Size of a run's history when it was read last, and the position then."""
 
     def __enter__(self) -> Self:
         self._bars.start()
@@ -129,11 +134,24 @@ class Progress:
         style = "red" if failed else "green"
         self.console.print(f"[{style}]\\[{self.finished}/{len(self.runs)}] {label}: {how}[/{style}]", highlight=False)
 
-    @staticmethod
-    def _position(folder: Path) -> tuple[int, float, str] | None:
-        """Last step, its seconds, and last validation PSNR (dB, as text) of a run; ``None`` before the first row."""
-        history = read_history(folder)
-        if history.empty:
+    def _position(self, folder: Path) -> _Position | None:
+        """How far the training in ``folder`` is; ``None`` before its first row.
+
+        This is asked for every open run, again and again: a file is read when its size has changed.
+        """
+        try:
+            size = (folder / HISTORY).stat().st_size
+        except OSError:
             return None
-        scores, last = history["psnr"].dropna(), history.iloc[-1]
-        return int(last["step"]), float(last["seconds"]), f"{scores.iloc[-1]:.2f}" if len(scores) else ""
+        if folder not in self._read or self._read[folder][0] != size:
+            self._read[folder] = size, _last_position(read_rows(folder))
+        return self._read[folder][1]
+
+
+def _last_position(rows: Sequence[Sequence[str]]) -> _Position | None:
+    """The position after the last of ``rows``, whose order is that of :data:`~asid.training.history.COLUMNS`."""
+    if not rows:
+        return None
+    step, *_, seconds = rows[-1]
+    psnr = next((row[3] for row in reversed(rows) if row[3]), None)
+    return int(step), float(seconds), f"{float(psnr):.2f}" if psnr else ""

@@ -1,10 +1,13 @@
 """Commands of the package, called in the process of a test."""
 
+import shlex
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import pytest
+import typer
 
 from asid.cli import main as cli
 from asid.cli.options import console
@@ -27,6 +30,21 @@ class Ended:
 
 
 Call = Callable[..., Ended]
+
+
+def parse(line: str) -> None:
+    """Read ``asid report results/quick --zip``, with a comment or not, as a shell and the command would; run nothing.
+
+    Raises:
+        KeyError: There is no such command.
+        Exception: The command has no such option or argument, or lacks one.
+    """
+    called, *words = shlex.split(line, comments=True)
+    assert called == "asid"
+    command: Any = typer.main.get_command(cli.app)
+    while hasattr(command, "commands"):
+        command = command.commands[words.pop(0)]
+    command.make_context(line, words)
 
 
 def run_command(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], *words: object) -> Ended:

@@ -1,23 +1,25 @@
-"""The README is true: its code runs, its study is valid, its commands and files exist."""
+"""The README is true: its code runs, its study is valid, its commands, and those of other pages, and files exist."""
 
 import re
+from pathlib import Path
 
 import pytest
-import typer
 import yaml
+from command_line import parse
 from paths import ROOT
 
 from asid.ablation.study.study import StudyConfig
-from asid.cli.main import app
 
 pytestmark = pytest.mark.process
 
 README = (ROOT / "README.md").read_text()
+PAGES = [ROOT / name for name in ("README.md", "ablations/README.md", "docs/evaluation.md", "docs/inside.md")]
+"""Those that show commands of the package."""
 
 
-def blocks(language: str) -> list[str]:
+def blocks(language: str, text: str = README) -> list[str]:
     """The fenced blocks of a language."""
-    return re.findall(rf"^```{language}\n(.*?)^```", README, re.DOTALL | re.MULTILINE)
+    return re.findall(rf"^```{language}\n(.*?)^```", text, re.DOTALL | re.MULTILINE)
 
 
 def test_the_snippet_runs_as_it_stands(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
@@ -38,14 +40,12 @@ def test_the_study_is_the_quick_one_without_its_recipe() -> None:
     assert shown == whole
 
 
-def test_the_commands_exist() -> None:
-    commands = typer.main.get_command(app)
-    written = [line.split() for block in blocks("sh") for line in block.splitlines() if line.startswith("asid ")]
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.relative_to(ROOT).as_posix())
+def test_the_commands_can_be_typed(page: Path) -> None:
+    written = re.findall(r"^(?:[A-Z_]+=\S+ )?(asid .*)", "".join(blocks("sh", page.read_text())), re.MULTILINE)
     assert written
-    for _, name, *rest in written:
-        command = commands.commands[name]  # type: ignore[attr-defined]
-        if hasattr(command, "commands"):
-            assert rest[0] in command.commands
+    for line in written:
+        parse(line)
 
 
 def test_the_links_and_the_tree_exist() -> None:

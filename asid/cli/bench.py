@@ -11,7 +11,7 @@ from asid.files import read_json, write_json
 app = typer.Typer()
 
 
-@app.command()
+@app.command(epilog="Example: asid bench --quick --only step,inference")
 def bench(
     output: Annotated[Path, typer.Option("--json", help="JSON file for the measurements.")] = Path(
         "results/performance.json"

@@ -20,7 +20,7 @@ app = typer.Typer()
 _COLOURS = {"ok": "green", "warning": "yellow", "problem": "red"}
 
 
-@app.command()
+@app.command(epilog="Example: asid doctor --quick")
 def doctor(
     quick: Annotated[bool, typer.Option("--quick", help="Leave out the two trainings, of two steps each.")] = False,
     as_json: JsonOption = False,
@@ -47,7 +47,7 @@ def doctor(
         raise typer.Exit(1)
 
 
-@app.command()
+@app.command(epilog="Example: asid verify --data-root path/to/data")
 def verify(data_root: RootOption = None, as_json: JsonOption = False) -> None:
     """Check this installation against known numbers, including published scores if their data is present."""
     from asid.evaluation.verify import run_checks
@@ -76,7 +76,7 @@ def verify(data_root: RootOption = None, as_json: JsonOption = False) -> None:
         raise typer.Exit(1)
 
 
-@app.command()
+@app.command(epilog="Example: asid check results")
 def check(folder: Annotated[Path, typer.Argument(help="Folder of a run, of a study, or of several.")]) -> None:
     """Compare weights, images, curves and plans with their records. What differs is named, with status 1."""
     from asid.ablation.study.check import check_results

@@ -13,7 +13,7 @@ from asid.data.benchmarks import BENCHMARKS, ROOT_VARIABLE, Benchmark
 app = typer.Typer(help="List, check and download data sets; the cache of their images.", no_args_is_help=True)
 
 
-@app.command("list")
+@app.command("list", epilog="Example: asid data list")
 def list_sets(data_root: RootOption = None, as_json: JsonOption = False) -> None:
     """List the data sets that are known by name, and where they are."""
     rows = [_describe(benchmark, data_root) for benchmark in BENCHMARKS.values()]
@@ -28,7 +28,7 @@ def list_sets(data_root: RootOption = None, as_json: JsonOption = False) -> None
     console.print(table)
 
 
-@app.command()
+@app.command(epilog="Example: asid data check Set5 --scale 4 --data-root path/to/data")
 def check(
     source: Annotated[str, typer.Argument(help="Name of a data set, or a folder of images.", metavar="NAME|FOLDER")],
     scale: Annotated[int, typer.Option(min=1, max=8, help="Factor of the LR images.")] = 2,
@@ -55,7 +55,7 @@ def check(
         say(line)
 
 
-@app.command()
+@app.command(epilog="Example: asid data download BSDS500 --data-root path/to/data")
 def download(
     name: Annotated[str, typer.Argument(help="Name of a data set: see 'asid data list'.")],
     data_root: RootOption = None,
@@ -71,7 +71,7 @@ def download(
         say(f"{name}: {folder}")
 
 
-@app.command("cache")
+@app.command("cache", epilog="Example: asid data cache")
 def show_cache(
     clear: Annotated[bool, typer.Option("--clear", help="Delete everything in it.")] = False,
     as_json: JsonOption = False,

@@ -53,7 +53,7 @@ _OUTPUT = Path("results/inside")
 _UNIT = (0.0, 1.0)
 
 
-@app.command()
+@app.command(epilog="Example: asid lam photo.png --model asid-tiny")
 def lam(
     image: ImageArgument,
     model: OneModelOption,
@@ -86,7 +86,7 @@ def lam(
         _save(figure, output / "lam", {"lr": crops.lr[0], "box": box, "signed": found.signed})
 
 
-@app.command()
+@app.command(epilog="Example: asid erf photo.png --model asid-tiny --row 20 --column 40")
 def erf(
     image: ImageArgument,
     model: OneModelOption,
@@ -118,7 +118,7 @@ def erf(
         _save(figure, output / "erf", {"lr": crops.lr[0], "pixel": pixel, "field": field})
 
 
-@app.command()
+@app.command(epilog="Example: asid cem photo.png --model asid-tiny --passes 200")
 def cem(
     image: ImageArgument,
     model: OneModelOption,
@@ -156,7 +156,7 @@ def cem(
         _save(figure, output / "cem", arrays)
 
 
-@app.command()
+@app.command(epilog="Example: asid frequency samples --model asid-tiny --model asid-tiny-meso")
 def frequency(
     data: Annotated[str, typer.Argument(help="Evaluation set: samples, a benchmark's name, or a folder of HR images.")],
     model: ModelOption,

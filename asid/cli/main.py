@@ -22,6 +22,7 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
+    epilog="Each command shows an example: asid upscale --help",
 )
 app.add_typer(variant.app)
 app.add_typer(ablate.app, name="ablate")

@@ -1,13 +1,14 @@
 """Options that several commands share, and how commands print. Defaults come from the configuration."""
 
+import os
 from pathlib import Path
-from typing import Annotated, Any, get_args
+from typing import Annotated, Any, Literal, get_args, get_origin
 
 import typer
 from rich.console import Console
 from rich.text import Text
 
-from asid.config import PRESETS, Config, EvalConfig, InferenceConfig, Protocol
+from asid.config import PRESETS, Config, EvalConfig, InferenceConfig
 from asid.data.benchmarks import ROOT_VARIABLE
 from asid.files import parse_yaml, printable
 from asid.model.find import packaged_models
@@ -37,8 +38,11 @@ def say(text: str) -> None:
 
 
 def help_of(config: type[Config], field: str) -> str:
-    """The description of a field of a configuration."""
-    return config.model_fields[field].description or ""
+    """The description of a field of a configuration, and its values if they are few."""
+    info = config.model_fields[field]
+    text = (info.description or "").replace("``", "")
+    is_choice = get_origin(info.annotation) is Literal
+    return f"{text} One of: {', '.join(get_args(info.annotation))}." if is_choice else text
 
 
 def _inference(field: str) -> Any:
@@ -59,17 +63,24 @@ SetOption = Annotated[
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
 RootOption = Annotated[Path | None, typer.Option("--data-root", envvar=ROOT_VARIABLE, help="Folder of the data sets.")]
 
-TileOption = Annotated[int | None, _inference("tile")]
+TileOption = Annotated[
+    int | None,
+    typer.Option(help="Side of the tiles, in LR pixels (the paper's tables: 64). Default: the whole image."),
+]
 OverlapOption = Annotated[int, _inference("overlap")]
 BlendOption = Annotated[str, _inference("blend")]
 EnsembleOption = Annotated[bool, typer.Option("--ensemble", help=help_of(InferenceConfig, "ensemble"))]
 PrecisionOption = Annotated[str, _inference("precision")]
 BorderOption = Annotated[str, typer.Option(help=help_of(EvalConfig, "border"))]
-ProtocolOption = Annotated[
-    str, typer.Option(help=f"{help_of(EvalConfig, 'protocol')} One of: {', '.join(get_args(Protocol))}.")
-]
+ProtocolOption = Annotated[str, typer.Option(help=help_of(EvalConfig, "protocol"))]
 DeviceOption = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1, mps …")]
 BatchOption = Annotated[int, typer.Option(min=1, help="Tiles that go through the network at once.")]
+
+
+def use_data_root(root: Path | None) -> None:
+    """Let everything that follows find its data sets in ``root``, also the runs of a study in their own processes."""
+    if root is not None:
+        os.environ[ROOT_VARIABLE] = str(root.absolute())
 
 
 def read_changes(changes: list[str] | None) -> dict[str, dict[str, Any]]:

@@ -8,7 +8,7 @@ from rich.box import SIMPLE_HEAD
 from rich.markup import escape
 from rich.table import Table
 
-from asid.cli.options import console, say
+from asid.cli.options import RootOption, console, say, use_data_root
 from asid.export.targets import Target
 
 app = typer.Typer()
@@ -17,12 +17,13 @@ _NAME = 26
 """Columns of a terminal in which the names of variants are not broken."""
 
 
-@app.command()
+@app.command(epilog="Example: asid report results/quick --zip")
 def report(
     folder: Annotated[Path, typer.Argument(help="Folder of a study, e.g. results/quick.")],
     as_zip: Annotated[
         bool, typer.Option("--zip", help="Also pack page, tables, figures, plan and records into one file to send.")
     ] = False,
+    data_root: RootOption = None,
 ) -> None:
     """Write a study's report: a page (HTML), tables (Markdown, LaTeX, CSV, JSON) and figures (PNG, SVG)."""
     from asid.ablation.report.results import load_results
@@ -30,6 +31,7 @@ def report(
     from asid.ablation.report.tables import HALF_WIDTH, alignment, to_text
     from asid.ablation.report.write import write_report
 
+    use_data_root(data_root)
     results = load_results(folder)
     files = write_report(results)
     shown = to_text(results.table, compact=True).drop(columns=["change", "data"])
@@ -61,7 +63,7 @@ def report(
         say(f"Packed: {pack_report(results, files)}")
 
 
-@app.command()
+@app.command(epilog="Example: asid export results/quick --to tensorboard")
 def export(
     source: Annotated[
         str, typer.Argument(help="Folder of a study; for onnx and official a packaged network, checkpoint, or run.")

@@ -23,7 +23,7 @@ def common() -> None:
     """Search the results of all studies."""
 
 
-@app.command()
+@app.command(epilog="Example: asid results query 'steps >= 300 and seed < 3' --in results/quick")
 def query(
     expression: Annotated[
         str,
@@ -63,7 +63,7 @@ def query(
         say(f"Written: {csv}")
 
 
-@app.command()
+@app.command(epilog="Example: asid results index")
 def index(
     folder: Annotated[Path, typer.Argument(help="Folder of results, with the studies in it.")] = Path("results"),
 ) -> None:
@@ -73,7 +73,7 @@ def index(
     say(f"Written: {write_index(folder)}")
 
 
-@app.command()
+@app.command(epilog="Example: asid results columns")
 def columns() -> None:
     """List the columns that a query can use."""
     from asid.ablation.report.frame import COLUMNS

@@ -33,7 +33,7 @@ from asid.files import json_text
 app = typer.Typer()
 
 
-@app.command()
+@app.command(epilog="Example: asid evaluate asid-tiny --data samples --map-use")
 def evaluate(
     model: Annotated[str, typer.Argument(help=f"{MODEL}; or bicubic.")],
     data: Annotated[
@@ -85,7 +85,7 @@ def evaluate(
     say(f"Written: {folder}/per_image.csv, evaluation.json")
 
 
-@app.command()
+@app.command(epilog="Example: asid score results/upscaled path/to/HR --scale 2")
 def score(
     sr_folder: Annotated[Path, typer.Argument(help="Folder of SR images; baby_RCAN_x2.png belongs to baby.png.")],
     hr_folder: Annotated[str, typer.Argument(help="Folder of HR images, or a benchmark's name.")],
@@ -107,7 +107,7 @@ def score(
         _print_evaluation(record)
 
 
-@app.command()
+@app.command(epilog="Example: asid upscale photo.png --model asid-x4")
 def upscale(
     images: Annotated[list[Path], typer.Argument(help="Images to super-resolve, or folders of images.")],
     model: Annotated[str, typer.Option(help=f"{MODEL}.")] = "asid",

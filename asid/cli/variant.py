@@ -7,21 +7,32 @@ import typer
 from rich.markup import escape
 from rich.table import Table
 
-from asid.cli.options import DEFAULT_PRESET, PresetOption, SetOption, console, help_of, read_changes
+from asid.cli.options import (
+    DEFAULT_PRESET,
+    PresetOption,
+    RootOption,
+    SetOption,
+    console,
+    help_of,
+    read_changes,
+    use_data_root,
+)
 from asid.cli.stopping import stops_cleanly
 from asid.config import Config, ModelConfig, PlainCNNConfig, RunConfig, build_run
 
 app = typer.Typer()
 
 
-@app.command()
+@app.command(epilog="Example: asid train results/mine --preset asid-tiny --set train.steps=500")
 def train(
     output: Annotated[Path, typer.Argument(help="Folder of the run: weights, curves, SR images, record.")],
     preset_name: PresetOption = DEFAULT_PRESET,
     changes: SetOption = None,
     seed: Annotated[int, typer.Option(help=help_of(RunConfig, "seed"))] = RunConfig().seed,
+    data_root: RootOption = None,
 ) -> None:
     """Train one variant, score it, and write its record. After an interruption the same command resumes it."""
+    use_data_root(data_root)
     config = build_run(preset_name, read_changes(changes), seed)
     with stops_cleanly(console):
         from asid.runs.run import train_and_score
@@ -31,7 +42,7 @@ def train(
     console.print(f"[green]done[/green]: {escape(str(output))}/record.json")
 
 
-@app.command()
+@app.command(epilog="Example: asid complexity --preset asid-d8 --set model.scale=4")
 def complexity(
     preset_name: PresetOption = DEFAULT_PRESET,
     changes: SetOption = None,
@@ -52,7 +63,7 @@ def complexity(
     console.print(table)
 
 
-@app.command()
+@app.command(epilog="Example: asid fields")
 def fields() -> None:
     """List every field that --set and study files can change, with its default and meaning."""
     table = Table()

@@ -1,6 +1,7 @@
 """The command line: help, one line per mistake, a real training; importing the package is quick and has no effect."""
 
 import json
+import shlex
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -9,7 +10,8 @@ from typing import Any
 
 import pytest
 import typer
-from command_line import Call
+from command_line import Call, parse
+from photographs import PHOTO
 
 import asid
 from asid.ablation.engine import runner
@@ -17,6 +19,8 @@ from asid.ablation.engine.cluster import ClusterConfig
 from asid.ablation.engine.outcome import Outcome
 from asid.cli.main import app
 from asid.config import Config, PlainCNNConfig, RunConfig, preset
+from asid.data.benchmarks import ROOT_VARIABLE
+from asid.data.images import write_image
 from asid.files import HISTORY, RECORD, WEIGHTS
 from asid.model.checkpoint import load_checkpoint
 from asid.model.complexity import Complexity
@@ -112,11 +116,18 @@ COMMANDS = dict(leaves(typer.main.get_command(app)))
 
 
 @pytest.mark.parametrize("path", COMMANDS, ids=" ".join)
-def test_every_command_explains_itself_and_each_of_its_arguments(path: tuple[str, ...], cli: Call) -> None:
+def test_every_command_explains_itself_with_an_example_and_each_of_its_arguments(
+    path: tuple[str, ...], cli: Call, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
     ended = cli(*path, "--help")
     assert ended.status == 0
     command = COMMANDS[path]
     assert command.help
+    example = command.epilog.removeprefix("Example: ")
+    assert shlex.split(example)[1 : 1 + len(path)] == list(path)
+    parse(example)
+    assert example in ended.out, "in one line, to be copied"
     for parameter in command.params:
         name = parameter.opts[0] if parameter.opts[0].startswith("-") else parameter.metavar or parameter.name
         assert name in ended.out
@@ -312,6 +323,19 @@ def test_missing_evaluation_data_is_reported_before_the_training(
     ended = cli(*TRAIN, "--set", "evaluate.data=[nowhere]")
     assert "nowhere" in ended.err
     assert "trained for days" not in ended.err
+
+
+def test_a_benchmark_is_found_below_the_data_root(folders: Path, cli: Call, monkeypatch: pytest.MonkeyPatch) -> None:
+    def train(*_: Any, **__: Any) -> None:
+        raise ValueError("its data was found")
+
+    monkeypatch.setattr(experiment, "train", train)
+    monkeypatch.setenv(ROOT_VARIABLE, "elsewhere")
+    for index in range(5):
+        write_image(folders / "sets" / "Set5" / f"{index}.png", PHOTO)
+    words = (*TRAIN, "--set", "evaluate.data=[Set5]")
+    assert "Set5 not found" in cli(*words).err
+    assert "its data was found" in cli(*words, "--data-root", "sets").err
 
 
 def test_an_interruption_says_how_to_resume(cli: Call, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -13,7 +13,7 @@ from asid.files import RECORD, STUDY, json_text
 app = typer.Typer()
 
 
-@app.command()
+@app.command(epilog="Example: asid ablate diff results/quick results/reference/quick")
 def diff(
     first: Annotated[Path, typer.Argument(help="Folder of a study, or of a finished run.")],
     second: Annotated[Path, typer.Argument(help="Folder of another one.")],

@@ -12,7 +12,7 @@ from asid.files import CONFIG, NOTE, RECORD, STUDY, read_note, write_text
 app = typer.Typer()
 
 
-@app.command()
+@app.command(epilog="Example: asid ablate note results/quick 'for the first table'")
 def note(
     folder: Annotated[Path, typer.Argument(help="Folder of a study, or of a run.")],
     text: Annotated[str | None, typer.Argument(help='What to remember; "" deletes the note. Default: show it.')] = None,
@@ -27,7 +27,7 @@ def note(
     say(read_note(folder) or f"no note on {folder}")
 
 
-@app.command()
+@app.command(epilog="Example: asid ablate clean results/quick")
 def clean(
     folder: FolderArgument,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Delete without asking.")] = False,

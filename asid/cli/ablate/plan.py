@@ -21,13 +21,13 @@ from asid.cli.ablate.options import (
     default_folder,
     with_looks,
 )
-from asid.cli.options import JsonOption, SafeConsole, console, say
+from asid.cli.options import JsonOption, RootOption, SafeConsole, console, say, use_data_root
 from asid.files import STUDY, json_text
 
 app = typer.Typer()
 
 
-@app.command()
+@app.command(epilog="Example: asid ablate plan ablations/quick.yaml --budget 2h")
 def plan(
     study_file: Annotated[
         Path, typer.Argument(help="Study file, e.g. ablations/quick.yaml, or folder of a study: what is left of it.")
@@ -49,9 +49,11 @@ def plan(
         ),
     ] = None,
     until: UntilOption = None,
+    data_root: RootOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Show what a study runs, costs and can detect: parameters, multiply-adds, hours, disk, dB. Trains nothing."""
+    use_data_root(data_root)
     from asid.ablation.study.expand import expand, load_study
     from asid.ablation.study.plan import read_plan
 
@@ -129,7 +131,7 @@ def plan(
         say(fit.text)
 
 
-@app.command()
+@app.command(epilog="Example: asid ablate schema")
 def schema() -> None:
     """Print the JSON Schema of study files, for editors."""
     from asid.ablation.study.study import StudyFile

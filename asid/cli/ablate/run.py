@@ -26,7 +26,7 @@ from asid.cli.ablate.options import (
     with_looks,
 )
 from asid.cli.ablate.watch import summarise
-from asid.cli.options import console, say
+from asid.cli.options import RootOption, console, say, use_data_root
 from asid.cli.stopping import stops_cleanly
 from asid.files import ERROR, NOTEBOOK, STUDY
 
@@ -41,7 +41,7 @@ _NOTEBOOKS = Path(asid.__file__).resolve().parent.parent / "notebooks"
 """Those of the project, in a checkout."""
 
 
-@app.command()
+@app.command(epilog="Example: asid ablate run ablations/quick.yaml")
 def run(
     study_file: StudyArgument,
     profile: ProfileOption = None,
@@ -57,8 +57,10 @@ def run(
     smoke: Annotated[
         bool, typer.Option("--smoke", help="Run every variant for four steps with one seed, in a separate folder.")
     ] = False,
+    data_root: RootOption = None,
 ) -> None:
     """Run a study: one notebook per run. Finished runs are skipped; a failed run does not stop the others."""
+    use_data_root(data_root)
     from asid.ablation.study.expand import load_study
 
     study = with_looks(load_study(study_file, profile), until)
@@ -73,7 +75,7 @@ def run(
     _execute(study, notebook, folder, cluster, retry=retry, only=runs, command=_this_command())
 
 
-@app.command()
+@app.command(epilog="Example: asid ablate resume results/quick --add-seeds 2")
 def resume(
     folder: FolderArgument,
     workers: WorkersOption = None,
@@ -81,12 +83,14 @@ def resume(
     slurm: SlurmOption = None,
     retry: RetryOption = 0,
     add_seeds: Annotated[int, typer.Option(min=0, max=100, help="Also run every variant with so many more seeds.")] = 0,
+    data_root: RootOption = None,
 ) -> None:
     """Continue a study after an interruption: everything that is not done, trainings from their last checkpoint."""
+    use_data_root(data_root)
     _go_on(folder, cluster_config(workers, scheduler, slurm), add_seeds=add_seeds, retry=retry)
 
 
-@app.command()
+@app.command(epilog="Example: asid ablate stop results/quick")
 def stop(folder: FolderArgument) -> None:
     """Stop a study that runs on this machine, as Ctrl-C does in its terminal. Resume continues it."""
     from asid.ablation.engine.background import stop
@@ -95,14 +99,16 @@ def stop(folder: FolderArgument) -> None:
     say(f"{folder} is stopping. Next: asid ablate resume {shlex.quote(str(folder))}")
 
 
-@app.command("retry")
+@app.command("retry", epilog="Example: asid ablate retry results/quick")
 def retry_failed(
     folder: FolderArgument,
     workers: WorkersOption = None,
     scheduler: SchedulerOption = None,
     slurm: SlurmOption = None,
+    data_root: RootOption = None,
 ) -> None:
     """Repeat the runs that failed or whose process died, and no others."""
+    use_data_root(data_root)
     from asid.ablation.engine.status import study_states
 
     states = study_states(folder)

@@ -31,7 +31,7 @@ _COLOURS = {
 }
 
 
-@app.command()
+@app.command(epilog="Example: asid ablate status results/quick")
 def status(folder: FolderArgument, as_json: JsonOption = False) -> None:
     """Show the state of each run: planned, running, done, failed or stale."""
     states = _states(folder)
@@ -49,7 +49,7 @@ def status(folder: FolderArgument, as_json: JsonOption = False) -> None:
     say(summarise(states, folder))
 
 
-@app.command()
+@app.command(epilog="Example: asid ablate watch results/quick")
 def watch(folder: FolderArgument, as_json: JsonOption = False) -> None:
     """Follow the runs of a study while it runs. With --json, one line per change. Ctrl-C only stops watching."""
     from asid.ablation.engine.preparing import is_preparing

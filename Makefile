@@ -91,14 +91,15 @@ lint: setup
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-# With the settings of .jupyter, besides the user's own. Voilà needs a manager of files that is not asynchronous; the
-# kernel of a page that was closed ends after two minutes.
+# With the settings of .jupyter, besides the user's own, and for pages its template, which asks no other server. Voilà
+# needs a manager of files that is not asynchronous; the kernel of a page that was closed ends after two minutes.
 lab: setup
 	JUPYTER_CONFIG_PATH=.jupyter $(BIN)/jupyter lab $(AS_ROOT) $(PORT:%=--port=%)
 
 dashboard: $(VENV)/with-dashboard
-	JUPYTER_CONFIG_PATH=.jupyter $(BIN)/jupyter server $(AS_ROOT) --port=$(or $(PORT),8866) --ServerApp.root_dir=notebooks \
-		--ServerApp.default_url=/voila/render/00_index.ipynb --VoilaConfiguration.show_tracebacks=True \
+	JUPYTER_CONFIG_PATH=.jupyter JUPYTER_PATH=.jupyter $(BIN)/jupyter server $(AS_ROOT) --port=$(or $(PORT),8866) \
+		--ServerApp.root_dir=notebooks --ServerApp.default_url=/voila/render/00_index.ipynb \
+		--VoilaConfiguration.template=offline --VoilaConfiguration.show_tracebacks=True \
 		--ServerApp.jpserver_extensions="{'voila.server_extension': True, 'jupyterlab': False}" \
 		--ServerApp.contents_manager_class=jupyter_server.services.contents.largefilemanager.LargeFileManager \
 		--MappingKernelManager.cull_idle_timeout=120 --MappingKernelManager.cull_interval=30

@@ -17,5 +17,10 @@ def save_as_committed(path, model, **_):
 
 c = get_config()  # noqa: F821
 c.FileContentsManager.pre_save_hook = save_as_committed
-c.ServerApp.tornado_settings = {"websocket_max_message_size": 2**28}  # an uploaded photograph is one message
+c.ServerApp.tornado_settings = {
+    "websocket_max_message_size": 2**28,  # an uploaded photograph is one message
+    "mathjax_url": "null",  # pages have no formulas: with both, Voilà fetches no MathJax from another server
+    "mathjax_config": "null",
+}
+c.LabApp.extension_manager = "readonly"  # the other one asks PyPI; versions are those of constraints.txt
 c.LabApp.default_url = "/lab/tree/notebooks/00_index.ipynb"

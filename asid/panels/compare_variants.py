@@ -99,7 +99,7 @@ class Comparison(Panel):
             self.message,
             self.table,
             _row(controls["view"], controls["image"]),
-            self.picture,
+            self.framed,
             self.caption,
         ]
 

@@ -29,7 +29,8 @@ _STYLE = """<style>
 .asid-divider .knob { border-radius: 50%; background: #fff; box-shadow: 0 0 3px #000; color: #222; }
 .asid-divider .knob { font: 15px/28px sans-serif; text-align: center; }
 .asid-divider input:focus-visible ~ .line .knob { outline: 3px solid #1a73e8; }
-.asid-divider .badge { position: absolute; z-index: 2; bottom: 10px; max-width: 45%; padding: 3px 8px; }
+.asid-divider .badge { position: absolute; z-index: 2; bottom: 10px; max-width: 46%; padding: 3px 8px; }
+.asid-divider .badge { box-sizing: border-box; }
 .asid-divider .badge { border-radius: 3px; background: rgba(0, 0, 0, .65); color: #fff; pointer-events: none; }
 .asid-divider .badge { font: 12px/1.4 sans-serif; }
 </style>"""

@@ -90,7 +90,8 @@ class Panel:
             [*self.controls.values(), self.save_button],
             layout=widgets.Layout(flex_flow="row wrap", align_items="center"),
         )
-        self.box = widgets.VBox([row, self.message, self.picture, widgets.HTML(_DIMS)])
+        self.framed = in_frame(self.picture)
+        self.box = widgets.VBox([row, self.message, self.framed, widgets.HTML(_DIMS)])
         self.box.add_class(f"asid-{name}")
         for control in self.controls.values():
             control.observe(lambda _: self.update(), names="value")
@@ -193,6 +194,13 @@ class Panel:
             "image/png": base64.b64encode(self.png()).decode(),
         }
         return {**self.box._repr_mimebundle_(**options), **picture} if has_browser() else picture
+
+
+def in_frame(picture: widgets.Image) -> widgets.Box:
+    """A picture in a box in which it can be moved sideways, where a page shows it wider than the screen of a phone."""
+    frame = widgets.Box([picture], layout=widgets.Layout(flex="none"))
+    frame.add_class("asid-picture")
+    return frame
 
 
 def has_browser() -> bool:

@@ -132,7 +132,7 @@ class QuickStart(Panel):
         self._made: tuple[Any, ...] = ()
         """For which controls :attr:`restored` was made."""
         self._seconds: dict[str, float] = {}
-        percent = {"min": 0, "max": 100, "continuous_update": False, "layout": {"width": "230px"}}
+        percent = {"min": 0, "max": 100, "continuous_update": False, "layout": {"width": "300px"}}
         controls = {
             "photograph": widgets.Dropdown(options=list(self.photographs), description="photograph"),
             "upload": self.upload,

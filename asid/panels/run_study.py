@@ -28,7 +28,7 @@ from asid.ablation.study.plan import read_plan
 from asid.ablation.study.problems import check_text
 from asid.ablation.study.study import StudyConfig, read_study_file
 from asid.files import STUDY, write_text
-from asid.panels.panel import RESULTS, drawing, has_browser, show_error, to_png
+from asid.panels.panel import RESULTS, drawing, has_browser, in_frame, show_error, to_png
 from asid.panels.study_builder import StudyBuilder
 from asid.panels.study_editor import StudyEditor, problems_html
 from asid.panels.study_html import STYLE, selection_html
@@ -90,7 +90,7 @@ class Cockpit:
 
     def _make_widgets(self, name: str) -> None:
         self.choose = widgets.Dropdown(options=self._listed.names(), value=name, description="study")
-        self.choose.layout.width = "460px"
+        self.choose.layout.width, self.choose.layout.max_width = "460px", "100%"
         self.builder = StudyBuilder(
             self._listed.files(), self._listed.new_name(), lambda study: self.use_text(to_yaml(study))
         )
@@ -111,7 +111,8 @@ class Cockpit:
         self.curves, self.forest = (widgets.Image(format="png", layout=hidden) for _ in range(2))
         self.log = widgets.HTML()
         printed = widgets.Accordion([self.log], titles=("What it printed",))
-        shown = [self.problems, self.plan, row, self.alert, self.state, self.runs, self.curves, self.table, self.forest]
+        curves, forest = in_frame(self.curves), in_frame(self.forest)
+        shown = [self.problems, self.plan, row, self.alert, self.state, self.runs, curves, self.table, forest]
         self.box = widgets.VBox([widgets.HTML(STYLE + _STYLE), self.choose, making, *shown, self.page, printed])
         self.box.add_class("asid-cockpit")
 

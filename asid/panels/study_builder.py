@@ -35,13 +35,15 @@ class StudyBuilder:
         self.question = widgets.Text(
             placeholder="made from the ticks", description="question", continuous_update=False, style=_LABEL
         )
-        self.question.layout.width = "520px"
+        self.question.layout.width, self.question.layout.max_width = "520px", "100%"
         small = {"layout": widgets.Layout(width="160px"), "style": _LABEL}
         self.steps = widgets.BoundedIntText(1, min=1, max=10**9, description="steps", **small)
         self.seeds = widgets.BoundedIntText(3, min=1, max=1000, description="seeds", **small)
         self.combine = widgets.ToggleButtons(options=[_ALONE, _CROSSED], style={"button_width": "auto"})
         self.axes = widgets.GridBox(
-            layout=widgets.Layout(grid_template_columns="repeat(auto-fill, minmax(430px, 1fr))", grid_gap="0 16px")
+            layout=widgets.Layout(
+                grid_template_columns="repeat(auto-fill, minmax(min(430px, 100%), 1fr))", grid_gap="0 16px"
+            )
         )
         self.message = widgets.HTML()
         fields = widgets.HBox([self.base, self.name, self.seeds, self.steps])

@@ -32,7 +32,8 @@ def selection_note(selection: Selection) -> str:
 
 def caption_html(title: str, caption: str) -> str:
     """The caption of a figure."""
-    return f'<div class="asid-words"><p><b>{html.escape(title)}</b> {html.escape(caption)}</p></div>'
+    bold = f"<b>{html.escape(title)}.</b> " if title else ""
+    return f'<div class="asid-words"><p>{bold}{html.escape(caption)}</p></div>'
 
 
 def _method(selection: Selection) -> str:
@@ -52,8 +53,9 @@ _COLOURS = " ".join(
     f".asid-table .{verdict} {{ color: {VERDICTS[verdict]}; }}" for verdict in ("better", "worse", "equivalent")
 )
 _RULES = textwrap.dedent("""\
-    .asid-words { line-height: 1.45; max-width: 62rem; }
-    .asid-words p { margin: .4rem 0; }
+    .widget-html-content:has(.asid-words) { min-width: 0; }
+    .asid-words { line-height: 1.45; }
+    .asid-words p { margin: .4rem 0; max-width: 62rem; }
     .asid-words summary { cursor: pointer; }
     .asid-words .soft, .asid-table .change, .asid-table .quiet { opacity: .75; }
     .asid-table { overflow-x: auto; }

@@ -209,18 +209,26 @@ class View {
     this.row.dataset.lmSuppressShortcuts = "true";
     this.row.addEventListener("keydown", event => this.key(event));
     el.append(this.row);
-    const on = (name, action) => model.on(`change:${name}`, action, this);
-    on("cards", () => this.update());
-    on("photo", () => this.load());
-    on("help", () => { this.row.ariaLabel = model.get("help"); });
-    this.row.ariaLabel = model.get("help");
+    this.handlers = {
+      "change:cards": () => this.update(),
+      "change:photo": () => this.load(),
+      "change:help": () => this.describe(),
+    };
+    for (const [name, handler] of Object.entries(this.handlers)) model.on(name, handler);
+    this.describe();
     this.resized = new ResizeObserver(() => this.draw());
     this.resized.observe(this.row);
     this.update();
     this.load();
   }
+  describe() {
+    this.row.ariaLabel = this.model.get("help");
+  }
   async load() {
-    const photo = await createImageBitmap(new Blob([this.model.get("photo")]));
+    const png = this.model.get("photo");
+    if (!png?.byteLength) return;
+    const photo = await createImageBitmap(new Blob([png]));
+    if (png !== this.model.get("photo")) return; // another one has come meanwhile
     this.photo = photo;
     this.draw();
   }
@@ -293,7 +301,7 @@ class View {
   }
   remove() {
     this.resized.disconnect();
-    this.model.off(null, null, this);
+    for (const [name, handler] of Object.entries(this.handlers)) this.model.off(name, handler);
   }
 }
 

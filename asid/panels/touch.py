@@ -178,7 +178,7 @@ class TouchPanel(Panel):
         self.view = TouchView(help=help)
         self.view.add_class("asid-dims")
         super().__init__(name, draw, controls, folder)
-        self.box.children = [self.view if child is self.picture else child for child in self.box.children]
+        self.box.children = [self.view if child is self.framed else child for child in self.box.children]
         self.view.observe(lambda change: self.set(row=change["new"][0], column=change["new"][1]), names="pixel")
         self.view.on_msg(lambda _, content, buffers: self._receive(content))
 

@@ -8,6 +8,7 @@ import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 from pages import Lab, write_settings
@@ -33,13 +34,24 @@ def chromium() -> Iterator[Any]:
 
 @pytest.fixture
 def page(chromium: Any) -> Iterator[Any]:
-    page = chromium.new_page(viewport={"width": 1400, "height": 1500})
-    page.set_default_timeout(60_000)
-    page.route(
-        lambda url: url.startswith("http") and not url.startswith("http://127.0.0.1:"), lambda route: route.abort()
-    )
-    yield page
-    page.close()
+    """A page whose test fails if it, or a page that it opens, asks another machine for anything."""
+    context = chromium.new_context(viewport={"width": 1400, "height": 1500})
+    context.set_default_timeout(60_000)
+    asked: list[str] = []
+
+    def refuse(route: Any) -> None:
+        asked.append(route.request.url)
+        route.abort()
+
+    context.route(_is_elsewhere, refuse)
+    context.route_web_socket(_is_elsewhere, lambda socket: asked.append(socket.url))
+    yield context.new_page()
+    context.close()
+    assert asked == []
+
+
+def _is_elsewhere(url: str) -> bool:
+    return urlsplit(url).scheme not in ("data", "blob", "file") and urlsplit(url).hostname != "127.0.0.1"
 
 
 @pytest.fixture(scope="session")
@@ -62,7 +74,6 @@ def lab_address(tree: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterato
         "--ip=127.0.0.1",
         f"--IdentityProvider.token={token}",
         "--LabApp.expose_app_in_browser=True",
-        "--LabApp.extension_manager=readonly",
         "--ServerApp.terminals_enabled=False",
     ]
     with serve("jupyterlab", *options, cwd=tree, state=state, ready="/api") as address:

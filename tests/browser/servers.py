@@ -44,7 +44,8 @@ def serve(module: str, *options: str, cwd: Path, state: Path, ready: str) -> Ite
         port = free.getsockname()[1]
     environment = {**os.environ, **{name: str(state / name.lower()) for name in STATE_VARIABLES}}
     environment.pop("ASID_DATA", None)
-    environment["JUPYTER_CONFIG_PATH"] = str(ROOT / ".jupyter")  # as make lab and make dashboard do
+    # As make lab and make dashboard do.
+    environment |= dict.fromkeys(("JUPYTER_CONFIG_PATH", "JUPYTER_PATH"), str(ROOT / ".jupyter"))
     with (state / "server.log").open("wb") as log:
         server = subprocess.Popen(
             [sys.executable, "-m", module, f"--port={port}", "--no-browser", *options],

@@ -1,8 +1,8 @@
 """Writes again what README, docs and results take from committed records (``make results-report``).
 
 Reports and figures of the studies in ``results/reference``, the page on performance, the tables of the recipe, the page
-the figures beside published networks, and the marked sections of three pages. Nothing is trained or measured: the same records give the same
-bytes. What needs data or networks is not here: ``docs/inside.py``, ``docs/gallery.py``, ``docs/simulation.py``.
+of published networks, and the marked sections of three pages. Nothing is trained or measured: the same records give
+the same bytes. What needs data or networks is not here: ``docs/inside.py``, ``docs/gallery.py``, ``docs/simulation.py``.
 """
 
 import argparse

@@ -2,7 +2,8 @@
 
 Reports and figures of the studies in ``results/reference``, the page on performance, the tables of the recipe, the page
 of published networks, and the marked sections of three pages. Nothing is trained or measured: the same records give
-the same bytes. What needs data or networks is not here: ``docs/inside.py``, ``docs/gallery.py``, ``docs/simulation.py``.
+the same bytes. What needs data or networks is not here: ``docs/inside.py``, ``docs/gallery.py``,
+``docs/simulation.py``.
 """
 
 import argparse

@@ -8,7 +8,8 @@ the same bytes. What needs data or networks is not here: ``docs/inside.py``, ``d
 
 import argparse
 import sys
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Callable, Iterator
 from functools import cache
 from pathlib import Path
 
@@ -67,15 +68,16 @@ def study_table(results: StudyResults) -> str:
     return "\n".join([table, "", *(f"- {sentence}" for sentence in conclude(results))])
 
 
-def studies(folder: str) -> str:
+def studies(folder: str, verdicts: Callable[[StudyLine], str]) -> str:
     """The kept studies: question, verdicts on the first evaluation set, and report; links are relative to a page.
 
     Args:
         folder: Of the studies, as seen from the page, e.g. ``results/reference``.
+        verdicts: Gives the text of that column.
     """
     lines = ["| study | question | size | verdicts | on |", "|---|---|---|---|---|"]
     for study in _kept():
-        cells = [f"[{study.name}]({folder}/{study.name}/comparison.md)", study.question, study.size, _verdicts(study)]
+        cells = [f"[{study.name}]({folder}/{study.name}/comparison.md)", study.question, study.size, verdicts(study)]
         lines.append(f"| {' | '.join([*cells, study.data])} |")
     return "\n".join(lines)
 
@@ -85,15 +87,23 @@ def _kept() -> list[StudyLine]:
     return sorted(study_lines(REFERENCE), key=lambda line: line.name)
 
 
-def _verdicts(study: StudyLine) -> str:
+def _each_verdict(study: StudyLine) -> str:
     return study.problem or "<br>".join(f"{name}: {verdict} ({change} dB)" for name, verdict, change in study.verdicts)
+
+
+def _count_verdicts(study: StudyLine) -> str:
+    counts = Counter(verdict for _, verdict, _ in study.verdicts)
+    return study.problem or ", ".join(f"{number} {verdict}" for verdict, number in sorted(counts.items()))
 
 
 def pages() -> Iterator[tuple[Path, dict[str, str]]]:
     """The pages that have sections from records, and what belongs there."""
     quick = study_table(load_results(REFERENCE / SHOWN))
-    yield ROOT / "README.md", {"claims": claims(), SHOWN: quick, "studies": studies("results/reference")}
-    yield ROOT / "results" / "README.md", {"studies": studies("reference"), "findings": findings()}
+    yield (
+        ROOT / "README.md",
+        {"claims": claims(), SHOWN: quick, "studies": studies("results/reference", _count_verdicts)},
+    )
+    yield ROOT / "results" / "README.md", {"studies": studies("reference", _each_verdict), "findings": findings()}
     yield CARDS, {"published": cards.published(), "small": cards.small()}
     yield DOCS / "recipe.md", recipe.tables(DOCS / "recipe.csv")
     yield pareto.PAGE, pareto.sections()

@@ -100,6 +100,7 @@ dashboard: $(VENV)/with-dashboard
 	JUPYTER_CONFIG_PATH=.jupyter JUPYTER_PATH=.jupyter $(BIN)/jupyter server $(AS_ROOT) --port=$(or $(PORT),8866) \
 		--ServerApp.root_dir=notebooks --ServerApp.default_url=/voila/render/00_index.ipynb \
 		--VoilaConfiguration.template=offline --VoilaConfiguration.show_tracebacks=True \
+		--VoilaConfiguration.progressive_rendering=True \
 		--ServerApp.jpserver_extensions="{'voila.server_extension': True, 'jupyterlab': False}" \
 		--ServerApp.contents_manager_class=jupyter_server.services.contents.largefilemanager.LargeFileManager \
 		--MappingKernelManager.cull_idle_timeout=120 --MappingKernelManager.cull_interval=30

@@ -9,13 +9,17 @@ pytestmark = pytest.mark.browser
 
 
 @pytest.mark.parametrize(
-    ("notebook", "name", "labels"),
-    [("04_compare_variants", "asid-compare", ["axis"]), ("05_attention_maps", "asid-attention-spread", ["network"])],
+    ("notebook", "name", "labels", "last"),
+    [
+        ("04_compare_variants", "asid-compare", ["axis"], "asid-compare"),
+        ("05_attention_maps", "asid-attention-spread", ["network"], "asid-lesions"),
+    ],
 )
 def test_a_page_shows_live_pictures_and_no_code(
-    page: Any, voila: str, notebook: str, name: str, labels: list[str]
+    page: Any, voila: str, notebook: str, name: str, labels: list[str], last: str
 ) -> None:
     page.goto(f"{voila}/voila/render/{notebook}.ipynb", timeout=240_000)
+    page.locator(f".{last}").wait_for(timeout=240_000)  # each cell is shown as soon as it is done
     panel = Shown(page, name)
     assert is_drawn(panel.picture())
     for label in labels:

@@ -9,9 +9,8 @@ from typing import Annotated
 
 import typer
 from rich.markup import escape
-from rich.table import Table
 
-from asid.cli.options import JsonOption, RootOption, SafeConsole, console, say
+from asid.cli.options import JsonOption, RootOption, SafeConsole, console, new_table, say
 from asid.cli.progress import progress_bar
 from asid.data.benchmarks import ROOT_VARIABLE
 
@@ -33,7 +32,7 @@ def doctor(
     if as_json:
         typer.echo(json.dumps([asdict(finding) for finding in findings], indent=2))
     else:
-        table = Table("check", "state", "finding")
+        table = new_table("check", "state", "finding")
         for finding in findings:
             colour = _COLOURS[finding.state]
             table.add_row(finding.check, f"[{colour}]{finding.state}[/{colour}]", escape(finding.text))
@@ -58,7 +57,7 @@ def verify(data_root: RootOption = None, as_json: JsonOption = False) -> None:
     if as_json:
         typer.echo(json.dumps([asdict(check) for check in checks], indent=1))
     else:
-        table = Table("check", "expected", "measured", "result")
+        table = new_table("check", "expected", "measured", "result")
         for check in checks:
             colour = {"ok": "green", "FAILED": "red"}.get(check.result, "yellow")
             result = f"[{colour}]{check.result}[/{colour}]"

@@ -5,9 +5,8 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from rich.table import Table
 
-from asid.cli.options import JsonOption, RootOption, console, say
+from asid.cli.options import JsonOption, RootOption, console, new_table, say
 from asid.data.benchmarks import BENCHMARKS, ROOT_VARIABLE, Benchmark
 
 app = typer.Typer(help="List, check and download data sets; the cache of their images.", no_args_is_help=True)
@@ -20,7 +19,7 @@ def list_sets(data_root: RootOption = None, as_json: JsonOption = False) -> None
     if as_json:
         typer.echo(json.dumps(rows, indent=2))
         return
-    table = Table("name", "images", "use", "folder, or how to get it")
+    table = new_table("name", "images", "use", "folder, or how to get it")
     for row in rows:
         get = f"asid data download {row['name']}" if row["download"] else f"manually from {row['page']}"
         where = row["problem"] or "\n".join(row["folders"]) or get

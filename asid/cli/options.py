@@ -1,11 +1,14 @@
 """Options that several commands share, and how commands print. Defaults come from the configuration."""
 
 import os
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args, get_origin
 
 import typer
+from rich.box import SIMPLE_HEAD
 from rich.console import Console
+from rich.table import Table
 from rich.text import Text
 
 from asid.config import PRESETS, Config, EvalConfig, InferenceConfig
@@ -35,6 +38,24 @@ DEFAULT_PRESET = next(iter(PRESETS))
 def say(text: str) -> None:
     """Print a line as it is: no markup, no colours, no line breaks."""
     console.print(text, highlight=False, markup=False, soft_wrap=True)
+
+
+def new_table(*texts: str, numbers: Iterable[str] = (), title: str | None = None) -> Table:
+    """A table without lines between its columns, so that it fits a narrow terminal.
+
+    Args:
+        texts: Columns whose cells are broken into lines where space is short; nothing is cut off.
+        numbers: Columns to their right, whose cells are never broken.
+        title: What is written above.
+    """
+    table = Table(
+        title=title, title_justify="left", box=SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False, show_edge=False
+    )
+    for name in texts:
+        table.add_column(name, overflow="fold")
+    for name in numbers:
+        table.add_column(name, justify="right", no_wrap=True)
+    return table
 
 
 def help_of(config: type[Config], field: str) -> str:

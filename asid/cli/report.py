@@ -4,17 +4,20 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from rich.box import SIMPLE_HEAD
 from rich.markup import escape
-from rich.table import Table
+from rich.padding import Padding
 
-from asid.cli.options import RootOption, console, say, use_data_root
+from asid.cli.options import RootOption, console, new_table, say, use_data_root
 from asid.export.targets import Target
 
 app = typer.Typer()
 
 _NAME = 26
 """Columns of a terminal in which the names of variants are not broken."""
+_SHORT = {"p (Holm)": "p", "map use (dB)": "map use", "PSNR (dB)": "PSNR", "MACs (G)": "G MACs"}
+"""Names of columns, to save space."""
+_LEAST_NEEDED = ("SD", "seeds", "SSIM", "p", "map use", "params", "G MACs")
+"""Columns that are left out, one by one, until the table fits; the interval follows. PSNR, change and verdict stay."""
 
 
 @app.command(epilog="Example: asid report results/quick --zip")
@@ -35,18 +38,18 @@ def report(
     results = load_results(folder)
     files = write_report(results)
     shown = to_text(results.table, compact=True).drop(columns=["change", "data"])
-    shown = shown.rename(columns={"p (Holm)": "p", "map use (dB)": "map use"})
+    shown = shown.rename(columns=_SHORT)
     widths = {column: 2 + max(map(len, [column, *shown[column]])) for column in shown}
     widths["variant"] = min(widths["variant"], _NAME)
-    # Dropped one by one until the table fits; variant, PSNR, change and verdict stay.
-    for name in ("SD", "seeds", "SSIM", "MACs (G)", "params", "map use", "p", HALF_WIDTH):
-        if sum(widths[column] for column in shown) > console.width:
+    left_out = []
+    for name in (*_LEAST_NEEDED, HALF_WIDTH):
+        if name in shown and sum(widths[column] for column in shown) - 2 > console.width:
             shown = shown.drop(columns=name)
-    title = escape(results.plan.question)
-    table = Table(title=title, title_justify="left", box=SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False)
-    for name, side in zip(shown.columns, alignment(shown.columns), strict=True):
+            left_out.append(name)
+    table = new_table("variant", title=escape(results.plan.question))
+    for name, side in list(zip(shown.columns, alignment(shown.columns), strict=True))[1:]:
         justify: Any = "left" if side == "left" else "right"
-        table.add_column(name, justify=justify, no_wrap=name != "variant", overflow="fold")
+        table.add_column(name, justify=justify, no_wrap=True)
     for source, rows in shown.groupby(results.table["data"], sort=False):
         if len(results.sets) > 1:
             table.add_section()
@@ -54,8 +57,10 @@ def report(
         for row in rows.itertuples(index=False):
             table.add_row(*(escape(str(cell)) for cell in row))
     console.print(table)
+    if left_out:
+        say(f"too narrow for {', '.join(left_out)}: see {folder}/comparison.md")
     for sentence in [*conclude(results), *explain(results), *describe(results)]:
-        console.print(f"  {escape(sentence)}", highlight=False)
+        console.print(Padding(escape(sentence), (0, 0, 0, 2)), highlight=False)
     say(f"Written: {len(files)} files; start with {folder}/report.html")
     if as_zip:
         from asid.ablation.report.pack import pack_report

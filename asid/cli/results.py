@@ -5,11 +5,9 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.box import SIMPLE_HEAD
 from rich.markup import escape
-from rich.table import Table
 
-from asid.cli.options import console, say
+from asid.cli.options import console, new_table, say
 
 app = typer.Typer(help="Search the results of all studies.", no_args_is_help=True)
 
@@ -43,7 +41,7 @@ def query(
     rows = select(results(*(where or ["results/**"])), expression)
     named = [name for name in rows.columns if name in re.findall(r"\w+", expression) and name not in _SHOWN]
     shown = rows[[*_SHOWN[:3], *named, *_SHOWN[3:]]]
-    table = Table(box=SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False)
+    table = new_table()
     for name in map(str, shown):
         is_number = shown[name].dtype.kind in "if"
         table.add_column(name, justify="right" if is_number else "left", overflow="fold")

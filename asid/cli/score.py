@@ -6,7 +6,6 @@ from typing import Annotated, Any
 
 import typer
 from rich.markup import escape
-from rich.table import Table
 
 from asid.cli.options import (
     DEFAULTS,
@@ -24,6 +23,7 @@ from asid.cli.options import (
     SafeConsole,
     TileOption,
     console,
+    new_table,
     say,
 )
 from asid.cli.progress import progress_bar
@@ -179,10 +179,8 @@ def _print_evaluation(record: dict[str, Any], bicubic: dict[tuple[str, str], flo
     how += [f"LR: {', '.join(made_by)}"] if made_by else []
     say("; ".join(how))
     has_map_use = "psnr_uniform_maps" in record["mean"]
-    table = Table("data", "image")
     names = ["PSNR (dB)", *(["bicubic", "Δ"] if bicubic else []), "SSIM", *(["map use (dB)"] if has_map_use else [])]
-    for name in names:
-        table.add_column(name, justify="right")
+    table = new_table("data", "image", numbers=names)
 
     def add_row(name: str, row: dict[str, Any], below: float) -> None:
         psnr = float(row["psnr"])

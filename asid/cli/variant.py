@@ -5,7 +5,6 @@ from typing import Annotated, Any
 
 import typer
 from rich.markup import escape
-from rich.table import Table
 
 from asid.cli.options import (
     DEFAULT_PRESET,
@@ -14,11 +13,13 @@ from asid.cli.options import (
     SetOption,
     console,
     help_of,
+    new_table,
     read_changes,
     use_data_root,
 )
 from asid.cli.stopping import stops_cleanly
 from asid.config import Config, ModelConfig, PlainCNNConfig, RunConfig, build_run
+from asid.files import STUDY
 
 app = typer.Typer()
 
@@ -32,6 +33,8 @@ def train(
     data_root: RootOption = None,
 ) -> None:
     """Train one variant, score it, and write its record. After an interruption the same command resumes it."""
+    if (output / STUDY).is_file():
+        raise ValueError(f"{output} is the folder of a study: expected that of a run, or a new one")
     use_data_root(data_root)
     config = build_run(preset_name, read_changes(changes), seed)
     with stops_cleanly(console):
@@ -55,9 +58,8 @@ def complexity(
 
     cost = measure_complexity(config, (width, height))
     name = preset_name if isinstance(config, ModelConfig) else config.network
-    table = Table(title=f"{name} ×{config.scale}, output {width}×{height}", title_justify="left")
-    for name in ("parameters", "torch (G MACs)", "ptflops (G MACs)", "fvcore (G MACs)"):
-        table.add_column(name, justify="right")
+    columns = ("parameters", "torch (G MACs)", "ptflops (G MACs)", "fvcore (G MACs)")
+    table = new_table(numbers=columns, title=f"{name} ×{config.scale}, output {width}×{height}")
     macs = (cost.macs_torch, cost.macs_ptflops, cost.macs_fvcore)
     table.add_row(f"{cost.parameters:,}".replace(",", " "), *(f"{count / 1e9:.2f}" for count in macs))
     console.print(table)
@@ -66,10 +68,8 @@ def complexity(
 @app.command(epilog="Example: asid fields")
 def fields() -> None:
     """List every field that --set and study files can change, with its default and meaning."""
-    table = Table()
-    table.add_column("field", no_wrap=True)
-    table.add_column("default")
-    table.add_column("meaning")
+    table = new_table("field", "default", "meaning")
+    table.columns[0].no_wrap = True
     sections = {name: type(section) for name, section in RunConfig() if isinstance(section, Config)}
     for section, config in sections.items():
         for name, field in config.model_fields.items():
@@ -81,9 +81,7 @@ def fields() -> None:
 
 
 def _print_scores(scores: Any) -> None:
-    table = Table("data", "image")
-    table.add_column("PSNR-Y (dB)", justify="right")
-    table.add_column("SSIM-Y", justify="right")
+    table = new_table("data", "image", numbers=["PSNR-Y (dB)", "SSIM-Y"])
     for row in scores.itertuples():
         table.add_row(row.data, row.image, f"{row.psnr:.2f}", f"{row.ssim:.4f}")
     table.add_section()

@@ -1,6 +1,7 @@
 """``asid ablate``: what each command says, what it passes on, and what is refused before anything runs."""
 
 import json
+import re
 import shutil
 import signal
 import socket
@@ -190,10 +191,9 @@ def test_a_plan_is_a_table_with_what_is_measured_here_and_leaves_nothing(
     assert (ended.status, ended.err) == (0, "")
     assert "Does [esa] help?" in ended.out
     rows = {
-        cells[0]: cells[1:]
-        for line in ended.out.splitlines()
-        if len(cells := [cell.strip() for cell in line.split("│")[1:-1]]) == 8
+        cells[0]: cells[1:] for line in ended.out.splitlines() if len(cells := re.split(r"\s{2,}", line.strip())) == 8
     }
+    del rows["variant"]
     assert list(rows) == ["base", "esa-off"]
     for name, (parameters, macs, steps, seconds, *_) in rows.items():
         model = load_study(path).run_config(name, 0).model
@@ -627,11 +627,9 @@ def test_a_second_process_on_a_study_is_refused(
 def test_the_status_of_a_finished_study(call: Call, folder: Path) -> None:
     ended = call("status", folder)
     assert ended.status == 0
-    rows = [
-        cells for line in ended.out.splitlines() if len(cells := [cell.strip() for cell in line.split("│")[1:-1]]) == 5
-    ]
-    assert [row[:3] for row in rows] == [[name, seed, "done"] for name in ("base", "esa-off") for seed in "01"]
-    assert [row[4] for row in rows] == ["30.00", "31.00"] * 2
+    rows = [cells for line in ended.out.splitlines() if len(cells := re.split(r"\s{2,}", line.strip())) == 5]
+    assert [row[:3] for row in rows[1:]] == [[name, seed, "done"] for name in ("base", "esa-off") for seed in "01"]
+    assert [row[4] for row in rows[1:]] == ["30.00", "31.00"] * 2
     assert ended.out.splitlines()[-1] == f"4 done. Next: asid report {folder}"
 
 
@@ -737,7 +735,7 @@ def test_the_status_as_json(call: Call, folder: Path) -> None:
 def test_what_is_not_in_the_plan_is_listed_but_not_counted(call: Call, folder: Path) -> None:
     (folder / "runs" / "old [bold]").mkdir()
     ended = call("status", folder)
-    assert "│ old [bold] │" in ended.out
+    assert "\nold [bold] " in ended.out
     assert "old [bold] seed 0, stale: not in the plan" in ended.out
     assert ended.out.splitlines()[-1] == f"4 done. Next: asid report {folder}"
 
@@ -936,8 +934,8 @@ def test_two_runs_are_compared(call: Call, folder: Path) -> None:
     first, second = run_folder(folder, "base", 0), run_folder(folder, "esa-off", 1)
     ended = call("diff", first, second)
     assert ended.status == 0
-    rows = [[cell.strip() for cell in line.split("│")[1:-1]] for line in ended.out.splitlines() if line.startswith("│")]
-    assert rows == [
+    rows = [re.split(r"\s{2,}", line.strip()) for line in ended.out.splitlines()]
+    assert rows[2:] == [
         ["config: model.esa", "True", "False"],
         ["config: seed", "0", "1"],
         ["PSNR of validation/face (dB)", "30.00", "31.00"],

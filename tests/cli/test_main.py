@@ -1,6 +1,7 @@
 """The command line: help, one line per mistake, a real training; importing the package is quick and has no effect."""
 
 import json
+import re
 import shlex
 import subprocess
 import sys
@@ -148,9 +149,7 @@ def test_fields_lists_every_field_with_its_default(cli: Call, wide: None) -> Non
     ended = cli("fields")
     assert ended.status == 0
     rows = {
-        cells[0]: cells[1:]
-        for line in ended.out.splitlines()
-        if len(cells := [cell.strip() for cell in line.split("│")[1:-1]]) == 3
+        cells[0]: cells[1:] for line in ended.out.splitlines() if len(cells := re.split(r"\s{2,}", line.strip())) == 3
     }
     sections: list[tuple[str, type[Config]]] = [(name, type(value)) for name, value in RunConfig() if name != "seed"]
     sections += [("model", PlainCNNConfig)]

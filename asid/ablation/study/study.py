@@ -251,10 +251,9 @@ def read_study_file(path: str | Path, profile: str | None = None) -> StudyConfig
     """
     path = Path(path)
     if not path.is_file():
-        known = (
-            ", ".join(str(file) for file in sorted(path.parent.glob("*.yaml")) if file.name != PROFILES_FILE) or "none"
-        )
-        raise StudyError(f"no study file at {path}; study files in its folder: {known}")
+        what, folder = (f"{path} is a folder", path) if path.is_dir() else (f"no study file at {path}", path.parent)
+        files = [str(file) for file in sorted(folder.glob("*.yaml")) if file.name != PROFILES_FILE]
+        raise StudyError(f"{what}: expected a study file, such as {', '.join(files) or 'ablations/quick.yaml'}")
     return read_study_text(_read_text(path), path, profile)
 
 

@@ -5,9 +5,8 @@ from typing import Annotated
 
 import typer
 from rich.markup import escape
-from rich.table import Table
 
-from asid.cli.options import JsonOption, console, say
+from asid.cli.options import JsonOption, console, new_table, say
 from asid.files import RECORD, STUDY, json_text
 
 app = typer.Typer()
@@ -38,14 +37,14 @@ def _kind_of(folder: Path) -> str:
     for file, kind in ((STUDY, "study"), (RECORD, "run")):
         if (folder / file).is_file():
             return kind
-    what = "it has neither" if folder.is_dir() else "there is no such folder"
+    what = "it has neither" if folder.is_dir() else "it is a file" if folder.exists() else "there is no such folder"
     raise ValueError(f"{folder}: expected the folder of a study ({STUDY}) or of a finished run ({RECORD}); {what}")
 
 
 def _diff_studies(first: Path, second: Path, as_json: bool) -> None:
     from asid.ablation.report.results import load_results
     from asid.ablation.report.side_by_side import SideBySide
-    from asid.ablation.report.tables import show_interval, show_number
+    from asid.ablation.report.tables import HALF_WIDTH, show_number
     from asid.runs.record import to_rows
 
     both = SideBySide(load_results(first), load_results(second))
@@ -54,18 +53,17 @@ def _diff_studies(first: Path, second: Path, as_json: bool) -> None:
         content = {"studies": [str(first), str(second)], "changed": changed, "scores": to_rows(both.table)}
         typer.echo(json_text({**content, "left_out": both.left_out, "flipped": both.flipped}), nl=False)
         return
-    table = Table("changed", escape(str(first)), escape(str(second)))
+    table = new_table("changed", escape(str(first)), escape(str(second)))
     for name, *values in both.changed:
         table.add_row(escape(name), *("–" if value in (None, "") else escape(str(value)) for value in values))
     if both.changed:
         console.print(table)
     else:
         say("nothing was changed")
-    table = Table("set", "variant")
-    for name in ("seeds", "PSNR (dB)", "then", "change", "95 %", "Δ dB", "then"):
-        table.add_column(name, justify="right")
+    table = new_table("set", "variant", numbers=["seeds", "PSNR", "then", "change", HALF_WIDTH, "Δ dB", "then"])
     table.add_column("verdict")
-    for row in to_rows(both.table):
+    rows = to_rows(both.table)
+    for row in rows:
         verdicts = [row[f"verdict_{which}"] or "–" for which in ("first", "second")]
         table.add_row(
             escape(row["data"]),
@@ -73,12 +71,15 @@ def _diff_studies(first: Path, second: Path, as_json: bool) -> None:
             show_number(row["seeds"], "{}"),
             *(f"{value:.2f}" for value in (row["psnr_first"], row["psnr_second"])),
             f"{row['change']:+z.3f}",
-            show_interval(row["low"], row["high"]),
+            show_number(None if row["low"] is None else (row["high"] - row["low"]) / 2, "{:.3f}"),
             *(show_number(value, "{:+z.3f}") for value in (row["delta_first"], row["delta_second"])),
             verdicts[0] if len(set(verdicts)) == 1 else " → ".join(verdicts),
         )
-    console.print(table)
-    say("Change: second minus first, over the seeds and images of both, with Student's t interval over seeds.")
+    if rows:
+        console.print(table)
+        say("Change: second minus first, over the seeds and images of both, with Student's t interval over seeds.")
+    else:
+        say("scores are not compared: the studies have no variant on the same images")
     if both.flipped:
         say(f"Verdicts that depend on the changes: {', '.join(both.flipped)}")
     for name in both.left_out:
@@ -92,7 +93,7 @@ def _diff_runs(first: Path, second: Path, as_json: bool) -> None:
     if as_json:
         typer.echo(json_text(differences), nl=False)
         return
-    table = Table("what", escape(first.name), escape(second.name))
+    table = new_table("what", escape(first.name), escape(second.name))
     for part in ("config", "data", "code"):
         for name, (mine, theirs) in differences[part].items():
             table.add_row(escape(f"{part}: {name}"), escape(str(mine)), escape(str(theirs)))

@@ -10,7 +10,6 @@ from typing import Annotated
 
 import typer
 from rich.markup import escape
-from rich.table import Table
 
 from asid.cli.ablate.options import (
     OutputOption,
@@ -21,7 +20,7 @@ from asid.cli.ablate.options import (
     default_folder,
     with_looks,
 )
-from asid.cli.options import JsonOption, RootOption, SafeConsole, console, say, use_data_root
+from asid.cli.options import JsonOption, RootOption, SafeConsole, console, new_table, say, use_data_root
 from asid.files import STUDY, json_text
 
 app = typer.Typer()
@@ -102,10 +101,8 @@ def plan(
         }
         typer.echo(json_text(content), nl=False)
         return
-    table = Table(title=escape(study.config.question), title_justify="left")
-    table.add_column("variant", overflow="fold")
-    for name in ("params", "MACs (G)", "steps", "s/step", "hours", "MB", "detects (dB)"):
-        table.add_column(name, justify="right", no_wrap=True)
+    columns = ("params", "MACs (G)", "steps", "s/step", "hours", "MB", "detects (dB)")
+    table = new_table("variant", numbers=columns, title=escape(study.config.question))
     for row in cost.variants:
         parameters, macs = f"{row.parameters:,}".replace(",", " "), f"{row.macs / 1e9:.2f}"
         numbers = (str(row.steps), f"{row.seconds_a_step:.3f}", _format_hours(row.hours), f"{row.megabytes:.0f}")

@@ -13,7 +13,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from asid.cli.ablate.options import FolderArgument
-from asid.cli.options import JsonOption, console, say
+from asid.cli.options import JsonOption, console, new_table, say
 from asid.files import json_text, read_note
 
 if TYPE_CHECKING:
@@ -91,9 +91,7 @@ def summarise(states: "list[RunState]", folder: Path) -> str:
 
 
 def _state_table(states: "list[RunState]") -> Table:
-    table = Table("variant", "seed", "state")
-    table.add_column("steps", justify="right")
-    table.add_column("PSNR (dB)", justify="right")
+    table = new_table("variant", "seed", "state", numbers=["steps", "PSNR (dB)"])
     for state in states:
         steps = f"{state.step or 0}/{state.steps}" if state.steps else ""
         psnr = f"{state.psnr:.2f}" if state.psnr is not None else ""

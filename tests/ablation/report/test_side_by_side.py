@@ -85,7 +85,7 @@ def test_the_command(studies: tuple[Path, Path], cli: Call, monkeypatch: pytest.
     monkeypatch.setenv("COLUMNS", "220")
     ended = cli("ablate", "diff", *studies)
     assert ended.status == 0
-    assert ended.out.index("train.steps") < ended.out.index("no_sharing │")
+    assert ended.out.index("train.steps") < ended.out.index("no_sharing ")
     assert "better → undecided" in ended.out
     content = json.loads(cli("ablate", "diff", *studies, "--json").out)
     assert content["changed"]["train.steps"] == [70, 140]

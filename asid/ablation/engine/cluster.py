@@ -122,6 +122,8 @@ def _local_cluster(workers: int, threads: int) -> Iterator[Any]:
         "distributed.scheduler.allowed-failures": 0,  # a run whose worker died is reported, not silently repeated
         # After a machine slept for minutes its workers are not dead. Those that die close their connection anyway.
         "distributed.scheduler.worker-ttl": None,
+        # On a busy machine a worker needs more than the usual 15 s to start again: it would be given up meanwhile.
+        "distributed.deploy.lost-worker-timeout": "10 minutes",
         "distributed.worker.daemon": False,  # data loaders start processes
         "distributed.nanny.environ": variables,
     }

@@ -1,6 +1,7 @@
 """Executing one run in a worker process: its notebook with papermill, and the evidence if something goes wrong."""
 
 import re
+import sys
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -30,6 +31,8 @@ def execute_run(
     Returns:
         ``None`` if the record of the run is complete, otherwise the error as text.
     """
+    # With it jsonschema, and so papermill, checks IRIs. It takes 1.5 s to import, and notebooks have none.
+    sys.modules["rfc3987_syntax"] = None  # type: ignore[assignment]
     import papermill
     from papermill.exceptions import PapermillExecutionError
 

@@ -29,9 +29,13 @@ from asid.ablation.study.study import StudyConfig
 pytestmark = pytest.mark.process
 
 SBATCH = """#!/bin/sh
-# Runs a copy of the job's script at once, in the background, as SLURM would on a node of its own.
-cp "$1" {0}/job.$$
-setsid sh {0}/job.$$ > {0}/job.$$.log 2>&1 &
+# Runs a copy of the first job's script in the background, as SLURM would on a node of its own. Others wait.
+if [ -e {0}/jobs ]; then
+    sleep 600 > {0}/queue.log 2>&1 &
+else
+    cp "$1" {0}/job
+    setsid sh {0}/job > {0}/job.log 2>&1 &
+fi
 echo "$!" >> {0}/jobs
 echo "Submitted batch job $!"
 """
@@ -64,26 +68,16 @@ def study(crops: Path) -> Study:
 
 @pytest.fixture
 def scheduler(tmp_path: Path) -> Iterator[str]:
-    """The address of a Dask scheduler with two workers, each a process of its own that was started from a shell."""
+    """The address of a Dask scheduler with a worker, each a process of its own that was started from a shell."""
     address = tmp_path / "scheduler.json"
     processes = []
     try:
         with (tmp_path / "dask.log").open("ab") as log:
             words = [sys.executable, "-m", "dask", "scheduler", "--port", "0", "--host", "127.0.0.1", "--no-dashboard"]
             processes.append(subprocess.Popen([*words, "--scheduler-file", str(address)], stdout=log, stderr=log))
-            for _ in range(2):
-                words = [
-                    sys.executable,
-                    "-m",
-                    "dask",
-                    "worker",
-                    "--scheduler-file",
-                    str(address),
-                    "--nthreads",
-                    "1",
-                    "--no-dashboard",
-                ]
-                processes.append(subprocess.Popen([*words, "--local-directory", str(tmp_path)], stdout=log, stderr=log))
+            words = [sys.executable, "-m", "dask", "worker", "--scheduler-file", str(address), "--nthreads", "1"]
+            words += ["--no-dashboard", "--local-directory", str(tmp_path)]
+            processes.append(subprocess.Popen(words, stdout=log, stderr=log))
         deadline = time.monotonic() + 60
         while not address.exists():
             assert time.monotonic() < deadline, (tmp_path / "dask.log").read_text()
@@ -167,7 +161,7 @@ def test_slurm_without_its_commands_is_reported(tmp_path: Path, monkeypatch: pyt
 
 
 def test_a_study_runs_through_slurm(study: Study, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The commands of SLURM are stand-ins; the job scripts, the workers in them and the study are real."""
+    """The commands of SLURM are stand-ins; the job scripts, the worker in the first and the study are real."""
     for name, text in (("sbatch", SBATCH.format(tmp_path)), ("scancel", SCANCEL)):
         (tmp_path / name).write_text(text)
         (tmp_path / name).chmod(0o755)

@@ -14,8 +14,11 @@ import psutil
 import pytest
 import torch
 from paths import TRAIN_VARIANT
+from runs_here import run_here
 from safetensors.torch import load_file
 
+from asid.ablation.engine.cluster import ClusterConfig
+from asid.ablation.engine.runner import run_study
 from asid.ablation.report.results import load_results
 from asid.ablation.report.write import write_report
 from asid.ablation.study.expand import load_study
@@ -51,10 +54,9 @@ def start(log: Path, *words: object) -> subprocess.Popen[bytes]:
         return subprocess.Popen(command, stdout=file, stderr=file, env=environment)
 
 
-def start_study(study: Path, output: Path) -> subprocess.Popen[bytes]:
-    """Two runs at a time."""
+def start_study(study: Path, output: Path, workers: int) -> subprocess.Popen[bytes]:
     log = output.parent / f"{output.name}.log"
-    return start(log, "ablate", "run", study, "--output", output, "--workers", 2)
+    return start(log, "ablate", "run", study, "--output", output, "--workers", workers)
 
 
 def family(process: subprocess.Popen[bytes]) -> list[psutil.Process]:
@@ -102,30 +104,34 @@ def ended(process: psutil.Process) -> bool:
         return True
 
 
-def kill_at_random(study: Path, output: Path, kills: int, seed: int) -> dict[str, int]:
+def kill_at_random(study: Path, output: Path, workers: int, kills: int, seed: int) -> dict[str, int]:
     """Kill the study at random moments, restart it after each; returns the records."""
     chance = random.Random(seed)
     done: dict[str, int] = {}
     for _ in range(kills):
-        kill(start_study(study, output), chance, 15 if kills < 10 else 45)  # many kills are to reach late steps, too
+        longest = 15 if kills < 10 else 45  # many kills are to reach late steps, too
+        kill(start_study(study, output, workers), chance, longest)
         now = records(output)
         assert {name: now[name] for name in done} == done, "a finished run was run again"
         done = now
     return done
 
 
-@pytest.mark.parametrize(("kills", "steps", "seeds"), [(1, 40, 1), pytest.param(20, 600, 2, marks=pytest.mark.slow)])
+@pytest.mark.parametrize(
+    ("kills", "workers", "steps", "seeds"), [(1, 1, 40, 1), pytest.param(20, 2, 600, 2, marks=pytest.mark.slow)]
+)
 def test_a_killed_study_ends_like_an_undisturbed_one(
-    kills: int, steps: int, seeds: int, crops: Path, tmp_path: Path
+    kills: int, workers: int, steps: int, seeds: int, crops: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     study = tmp_path / "killed.yaml"
     study.write_text(STUDY.format(crops, TRAIN_VARIANT, steps, list(range(seeds))))
-    done = kill_at_random(study, tmp_path / "killed", kills, seed=5)  # the first after nine seconds
-    resumed = start_study(study, tmp_path / "killed")
+    done = kill_at_random(study, tmp_path / "killed", workers, kills, seed=5)  # the first after nine seconds
+    resumed = start_study(study, tmp_path / "killed", workers)
     assert resumed.wait() == 0, (tmp_path / "killed.log").read_text()
     now = records(tmp_path / "killed")
     assert {name: now[name] for name in done} == done, "a finished run was run again"
-    assert start_study(study, tmp_path / "quiet").wait() == 0, (tmp_path / "quiet.log").read_text()
+    run_here(monkeypatch)
+    run_study(load_study(study), TRAIN_VARIANT, tmp_path / "quiet", ClusterConfig(workers=workers))
     for folder in ("killed", "quiet"):
         runs = plan_runs(load_study(study), tmp_path / folder)
         assert len(runs) == 2 * seeds

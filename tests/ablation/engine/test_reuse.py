@@ -1,13 +1,13 @@
 """Studies under one results folder share trainings, and stay folders that can be moved on their own."""
 
 import shutil
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
 from paths import TRAIN_VARIANT
+from runs_here import run_here
 
 from asid.ablation.engine import cost, runner
 from asid.ablation.engine.cluster import ClusterConfig
@@ -19,14 +19,13 @@ from asid.ablation.engine.status import study_states
 from asid.ablation.report.results import load_results
 from asid.ablation.report.write import write_report
 from asid.ablation.study.expand import Study, expand
-from asid.ablation.study.plan import PlannedRun, plan_runs
+from asid.ablation.study.plan import plan_runs
 from asid.ablation.study.study import StudyConfig
 from asid.data.images import read_image, write_image
 from asid.files import IMAGES, WEIGHTS
 from asid.model.complexity import Complexity
 from asid.runs import run as runs
 from asid.runs.record import read_record
-from asid.runs.run import train_and_score
 from asid.training.module import TrainingModule
 
 pytestmark = pytest.mark.process
@@ -42,7 +41,7 @@ COMPLEXITY = Complexity(56164, 10**9, 10**9, 10**9, (1280, 720))
 
 @pytest.fixture
 def steps(monkeypatch: pytest.MonkeyPatch) -> list[int]:
-    """Runs are executed in this process instead of in notebooks on a cluster; the training steps that were made."""
+    """The training steps that were made: runs are executed in this process."""
     made: list[int] = []
     step = TrainingModule.training_step
 
@@ -50,26 +49,10 @@ def steps(monkeypatch: pytest.MonkeyPatch) -> list[int]:
         made.append(index)
         return step(self, batch, index)
 
-    class Here:
-        def __init__(self, *_: Any) -> None: ...
-
-        def execute(self, pending: Sequence[PlannedRun]) -> Iterator[tuple[PlannedRun, str | None]]:
-            for run in pending:
-                train_and_score(run.config, run.folder, progress=False).write_record(run.study, run.variant)
-                yield run, None
-
-    @contextmanager
-    def no_cluster(*_: Any) -> Iterator[Any]:
-        class Client:
-            dashboard_link = "nowhere"
-
-        yield Client()
-
     monkeypatch.setattr(TrainingModule, "training_step", training_step)
     monkeypatch.setattr(runs, "complexity_once", lambda _: COMPLEXITY)  # takes seconds
     monkeypatch.setattr(cost, "measure_speed", lambda *_: Speed(1.0, 0.0))
-    monkeypatch.setattr(runner, "Dispatcher", Here)
-    monkeypatch.setattr(runner, "open_cluster", no_cluster)
+    run_here(monkeypatch)
     return made
 
 

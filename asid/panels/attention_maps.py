@@ -24,9 +24,16 @@ from asid.interpret.attention_maps import (
     with_attention,
 )
 from asid.model.find import find_checkpoint
-from asid.model.pretrained import common_scale
 from asid.panels.attention_cards import channel_cards, photograph_card, shared_from, spatial_cards
-from asid.panels.networks import Models, NetworkPicker, network_name, open_model, over_training, shown_networks
+from asid.panels.networks import (
+    Models,
+    NetworkPicker,
+    network_name,
+    one_scale,
+    open_model,
+    over_training,
+    shown_networks,
+)
 from asid.panels.panel import FIGURES, RESULTS, Drawing, Panel, file_name
 from asid.panels.touch import Card, TouchPanel
 from asid.plots import attention_maps as plots
@@ -116,8 +123,9 @@ class AttentionMapPanel(TouchPanel):
         controls["training"].value &= not controls["training"].disabled
         channel = controls["kind"].value == "channel"
         controls["step"].disabled = channel
-        networks = [with_attention(open_model(model)) for model in self._networks(**self.values).values()]
-        configs = [network.config for network in networks]
+        shown = self._networks(**self.values)
+        networks = {name: with_attention(open_model(model)) for name, model in shown.items()}
+        configs = [network.config for network in networks.values()]
         layers = list(configs[0].channel_windows) if channel else layer_names(configs[0])
         if not layers:
             kind, way_out = ("channel", "spatial") if channel else ("spatial", "channel")
@@ -125,9 +133,11 @@ class AttentionMapPanel(TouchPanel):
         _offer(controls["layer"], layers)
         _offer(controls["group"], [str(group + 1) for group in range(min(config.num_groups for config in configs))])
         _offer(controls["step"], [str(step + 1) for step in range(min(c.distillation_steps for c in configs))])
-        sides = lr_image(self.photographs[controls["photograph"].value], common_scale(networks)).shape
+        sides = lr_image(self.photographs[controls["photograph"].value], one_scale(networks)).shape
         for name, side in zip(("row", "column"), sides, strict=False):
-            controls[name].max = side - 1
+            slider = controls[name]
+            place = round(slider.value * (side - 1) / slider.max)  # the same place in an LR image of another size
+            slider.max, slider.value = side - 1, place
 
     def step(self, down: int, right: int) -> None:
         """Choose the map of the next group (down) or step (right), if there is one."""

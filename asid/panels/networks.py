@@ -15,7 +15,7 @@ from asid.files import CHECKPOINTS, RECORD, WEIGHTS, read_json
 from asid.interpret.crops import Crops, evaluation_crops
 from asid.model.base import Network
 from asid.model.find import find_checkpoint, packaged_models
-from asid.model.pretrained import load_model
+from asid.model.pretrained import common_scale, load_model
 from asid.panels.panel import RESULTS
 
 Models = Sequence[str] | Mapping[str, str]
@@ -148,6 +148,19 @@ def other_seeds(model: str, results: str | Path = RESULTS) -> list[str]:
 def labelled(models: Models) -> dict[str, str]:
     """Models by label; the label of a run says its study, variant and seed."""
     return dict(models) if isinstance(models, Mapping) else {network_name(model): model for model in models}
+
+
+def one_scale(networks: Mapping[str, Network]) -> int:
+    """The scale of networks that are shown together, by name.
+
+    Raises:
+        ValueError: Their scales differ.
+    """
+    try:
+        return common_scale(networks.values())
+    except ValueError as error:
+        got = ", ".join(f"{name} ×{network.config.scale}" for name, network in networks.items())
+        raise ValueError(f"{error} ({got}): choose a network of the same scale as the others") from None
 
 
 def network_options(models: Models, results: str | Path = RESULTS) -> list[tuple[str, str]]:

@@ -17,7 +17,7 @@ from asid.interpret.local_attribution import Box, LocalAttribution, local_attrib
 from asid.interpret.receptive_field import Pixel, ReceptiveFields, summarise_field, tile_around
 from asid.model.base import Network
 from asid.model.pretrained import common_scale
-from asid.panels.networks import network_name, open_model
+from asid.panels.networks import network_name, one_scale, open_model
 from asid.panels.panel import Drawing
 from asid.plots.causal_effect import plot_causal_effect
 from asid.plots.local_attribution import plot_local_attribution
@@ -106,7 +106,7 @@ class InfluenceMaps:
             ValueError: Its scale is not that of the others.
         """
         network = self.models[model] if model in self.models else open_model(model)
-        common_scale([network, *self.models.values()])
+        one_scale({**self.models, self.name(model): network})
         return network
 
     def _attribution(self, model: str, image: str, pixel: Pixel, given: Input) -> LocalAttribution:

@@ -191,7 +191,7 @@ def test_sliders_end_with_the_photograph(panel: AttentionMapPanel) -> None:
     assert (panel.controls["row"].max, panel.controls["column"].max) == (15, 15)
     assert panel.message.value == ""
     assert panel.view.size == [16, 16]
-    np.testing.assert_array_equal(shown(panel)["pixel"], [15, 15])
+    np.testing.assert_array_equal(shown(panel)["pixel"], [8, 15], "the same place")
 
 
 def test_pictures_of_other_pixels_have_other_names(panel: AttentionMapPanel) -> None:
@@ -223,8 +223,12 @@ def test_the_spread_shows_the_numbers_of_the_network(models: dict[str, str], sou
 def test_networks_of_two_scales_are_not_compared(panel: AttentionMapPanel) -> None:
     panel.controls["other"].value = "asid-x4"
     assert "expected networks of one scale, got scales [2, 4]" in panel.message.value
+    assert "asid-x4 ×4" in panel.message.value, "says which one"
     with pytest.raises(ValueError, match="could not be drawn"):
         panel.save()
+    panel.controls["other"].value = ""
+    panel.controls["model"].value = "asid-x4"
+    assert panel.view.cards[0]["query"] == [10, 13], "the same place of an LR image of half the size"
 
 
 def test_an_unknown_photograph_is_refused(models: dict[str, str], source: str) -> None:

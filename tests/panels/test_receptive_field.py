@@ -112,6 +112,7 @@ def test_methods_that_take_seconds_wait_for_the_pointer_and_differences_are_thos
     np.testing.assert_allclose(values(difference), values(other) - values(one), rtol=1e-5, atol=1e-7)
     panel.controls["other"].value = "asid-x4"
     assert "one scale" in panel.message.value
+    assert "asid-x4 ×4" in panel.message.value, "says which one"
 
 
 def values(card: dict[str, Any]) -> np.ndarray:

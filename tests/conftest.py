@@ -1,6 +1,7 @@
 """Fixtures of all tests: commands, development data, tiny photographs, configurations of very short trainings."""
 
 import os
+import sys
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
@@ -18,6 +19,14 @@ from asid.data.cache import FOLDER_VARIABLE
 from asid.data.images import write_image
 
 torch.set_num_threads(1)
+# With it jsonschema, and so nbformat, checks IRIs. It takes 1.5 s to import, and notebooks have none.
+sys.modules["rfc3987_syntax"] = None  # type: ignore[assignment]
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Files that take seconds come first: else a worker is left with a long one when the others have ended."""
+    long = {item.path for item in items if item.get_closest_marker("process")}
+    items.sort(key=lambda item: item.path not in long)
 
 
 @pytest.fixture(autouse=True, scope="session")

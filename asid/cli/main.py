@@ -89,11 +89,22 @@ _EXPECTED = (ValueError, OSError, MemoryError)
 """What the package raises if a person can mend it: wrong input, a full disk, too little memory."""
 
 
+_EXPECTED_THERE: dict[type, str] = {
+    FileExistsError: "expected a folder, or a name that is free; there is a file: choose another name",
+    NotADirectoryError: "expected a folder, got a file in its path: choose another name",
+    IsADirectoryError: "expected a file, got a folder",
+    PermissionError: "it may not be read or written: choose another place, or change its permissions",
+}
+"""What is wrong with a path, in place of the words of the operating system."""
+
+
 def _explain(error: Exception) -> list[str]:
     """The lines that say what is wrong."""
     if isinstance(error, ValidationError):
         return describe_errors(error)
     text = str(error) or type(error).__name__
+    if isinstance(error, OSError) and error.filename is not None:
+        text = f"{error.filename}: {_EXPECTED_THERE.get(type(error), error.strerror)}"
     if isinstance(error, MemoryError) and not str(error):
         text = "not enough memory: choose a smaller batch, patch, tile or network, or fewer workers"
     if isinstance(error, _EXPECTED):

@@ -253,6 +253,10 @@ MISTAKES: dict[str, tuple[tuple[str, ...], list[str]]] = {
         (*TRAIN, "--set", "evaluate.data=[broken]"),
         ["note.png", "not a readable image"],
     ),
+    "file instead of the folder of a run": (
+        ("train", "study.yaml", *TRAIN[2:]),
+        ["study.yaml: expected a folder", "choose another"],
+    ),
     "missing study": (("ablate", "run", "nowhere.yaml"), ["nowhere.yaml", "study.yaml"]),
     "study that is not YAML": (("ablate", "run", "study.yaml"), ["study.yaml", "not valid YAML"]),
     "report of nothing": (("report", "nowhere"), ["nowhere", "asid ablate"]),

@@ -22,22 +22,12 @@ app = typer.Typer()
 ImageArgument = Annotated[
     Path, typer.Argument(help="HR image. Its most detailed square is shown; bicubic makes the LR image.")
 ]
-ModelOption = Annotated[
-    list[str],
-    typer.Option(
-        "--model",
-        help="Packaged network, checkpoint, folder of a run, or package.module:factory, which is called without "
-        "arguments and returns a torch.nn.Module from (B, 3, H, W) to (B, 3, sH, sW). Repeatable in 'frequency'.",
-    ),
-]
-OneModelOption = Annotated[
-    str,
-    typer.Option(
-        "--model",
-        help="Packaged network, checkpoint, folder of a run, or package.module:factory, which is called without "
-        "arguments and returns a torch.nn.Module from (B, 3, H, W) to (B, 3, sH, sW).",
-    ),
-]
+_MODEL = (
+    "Packaged network, checkpoint, folder of a run, or package.module:factory, which is called without arguments and "
+    "returns a torch.nn.Module from (B, 3, H, W) to (B, 3, sH, sW)."
+)
+ModelOption = Annotated[str, typer.Option(help=_MODEL)]
+ModelsOption = Annotated[list[str], typer.Option("--model", help=f"{_MODEL} Repeatable.")]
 WeightsOption = Annotated[Path | None, typer.Option(help="State dict for a factory: .safetensors, .pth or .pt.")]
 RangeOption = Annotated[
     tuple[float, float], typer.Option(help="Values of black and white in the images of a factory's network.")
@@ -56,7 +46,7 @@ _UNIT = (0.0, 1.0)
 @app.command(epilog="Example: asid lam photo.png --model asid-tiny")
 def lam(
     image: ImageArgument,
-    model: OneModelOption,
+    model: ModelOption,
     weights: WeightsOption = None,
     value_range: RangeOption = _UNIT,
     size: SizeOption = 64,
@@ -89,7 +79,7 @@ def lam(
 @app.command(epilog="Example: asid erf photo.png --model asid-tiny --row 20 --column 40")
 def erf(
     image: ImageArgument,
-    model: OneModelOption,
+    model: ModelOption,
     weights: WeightsOption = None,
     value_range: RangeOption = _UNIT,
     size: SizeOption = 64,
@@ -121,7 +111,7 @@ def erf(
 @app.command(epilog="Example: asid cem photo.png --model asid-tiny --passes 200")
 def cem(
     image: ImageArgument,
-    model: OneModelOption,
+    model: ModelOption,
     weights: WeightsOption = None,
     value_range: RangeOption = _UNIT,
     size: SizeOption = 64,
@@ -159,7 +149,7 @@ def cem(
 @app.command(epilog="Example: asid frequency samples --model asid-tiny --model asid-tiny-meso")
 def frequency(
     data: Annotated[str, typer.Argument(help="Evaluation set: samples, a benchmark's name, or a folder of HR images.")],
-    model: ModelOption,
+    model: ModelsOption,
     weights: WeightsOption = None,
     value_range: RangeOption = _UNIT,
     size: SizeOption = 64,

@@ -1,5 +1,6 @@
 """What the kept studies say, for results/README.md: words from findings.md.j2, numbers from the records."""
 
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -56,9 +57,23 @@ class Findings:
         """How much more ``variant`` has of ``parameters`` or ``macs`` than ``other``, in per cent."""
         return f"{100 * (self.row(variant)[what] / self.row(other)[what] - 1):.0f} %"
 
+    def more(self, variant: str, other: str, what: str) -> str:
+        """By how much ``variant`` has more (+) or less (−) of ``parameters`` or ``macs`` than ``other``, in per cent."""
+        return f"{100 * (self.row(variant)[what] / self.row(other)[what] - 1):+.0f} %".replace("-", "−")
+
     def map_use(self, variant: str, data: str | None = None) -> str:
         """PSNR lost with uniform attention maps."""
         return self.link(f"{self.row(variant, data)['map_use']:.2f} dB")
+
+    def tile_cost(self, variant: str, data: str | None = None) -> str:
+        """PSNR lost in tiles."""
+        return self.link(f"{self.row(variant, data)['tile_cost']:.3f} dB")
+
+    def verdicts(self, data: str) -> str:
+        """How many variants have each verdict on an evaluation set, e.g. ``3 equivalent, 3 undecided``."""
+        found = [row["verdict"] for (_, of_set), row in self.rows.items() if of_set == data and row["delta"]]
+        counts = Counter(verdict for verdict in found if verdict not in (None, "base"))
+        return ", ".join(f"{number} {verdict}" for verdict, number in sorted(counts.items()))
 
     def says(self, beginning: str) -> str:
         """The sentence of the study's description with this beginning."""
@@ -67,6 +82,7 @@ class Findings:
 
 def findings() -> str:
     """The text with its numbers. Links are relative to results/README.md."""
-    environment = Environment(loader=FileSystemLoader(HERE), undefined=StrictUndefined, autoescape=False)
+    loader = FileSystemLoader(HERE)
+    environment = Environment(loader=loader, undefined=StrictUndefined, autoescape=False, trim_blocks=True)
     environment.filters["lower_first"] = lambda text: text[:1].lower() + text[1:]
     return environment.get_template("findings.md.j2").render(study=Findings)

@@ -11,6 +11,7 @@ from asid.ablation.statistics.scores import LEVEL, Statistics
 from asid.ablation.study.references import REFERENCES
 from asid.ablation.study.variants import format_value
 from asid.config import PlainCNNConfig
+from asid.plots.style import signed
 from asid.runs.identity import set_name
 
 _NARROWER = f"{2 * LEVEL - 1:.0%}".replace("%", " %")
@@ -210,7 +211,7 @@ def _tiles(results: StudyResults, statistics: Statistics) -> list[str]:
         return []
     tiled = results.in_tiles[data].comparisons
     both = {name: (result, tiled[name]) for name, result in statistics.comparisons.items() if name in tiled}
-    beyond = [f"{name} {whole.change - cut.change:+z.3f} dB".replace("-", "−") for name, (whole, cut) in both.items()]
+    beyond = [f"{name} {signed(whole.change - cut.change)} dB" for name, (whole, cut) in both.items()]
     more = f", and beyond that {', '.join(beyond)}" if beyond else ""
     flipped = [
         f"{name} ({whole.verdict}, in tiles {cut.verdict})"

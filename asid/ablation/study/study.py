@@ -210,6 +210,8 @@ class Profile(Config):
     """Changes over the study's base, by section."""
     seeds: Seeds | None = None
     """Seeds, replacing the study's."""
+    until: Until | None = None
+    """Looks at results, replacing the study's."""
     minutes: Minutes | None = None
     """Training time of a run in minutes, replacing the study's."""
     references: References | None = None

@@ -735,7 +735,7 @@ minutes: 5
 factors: {position_bias: [true, false]}
 profiles:
   laptop: {base: {train: {steps: 9}, data: {patch_size: 16}}}
-  paper: {preset: asid, seeds: [1, 2], minutes: 60, references: [bicubic, plain-cnn]}
+  paper: {preset: asid, seeds: [1, 2], minutes: 60, references: [bicubic, plain-cnn], until: {looks: [2, 3]}}
 """
 )
 
@@ -757,10 +757,12 @@ def test_a_profile_is_merged_into_the_base_section_by_section(tmp_path: Path) ->
     assert list(study.variants) == ["base", "position-bias-off"]
 
 
-def test_a_profile_replaces_preset_seeds_minutes_and_references(tmp_path: Path) -> None:
+def test_a_profile_replaces_preset_seeds_looks_minutes_and_references(tmp_path: Path) -> None:
     study = load_study(write(tmp_path, PROFILES), "paper")
     config = study.config
-    assert (config.profile, config.preset, config.seeds, config.minutes) == ("paper", "asid", (1, 2), 60)
+    assert (config.profile, config.preset, config.seeds, config.minutes) == ("paper", "asid", (1, 2, 0), 60)
+    assert config.until
+    assert config.until.looks == (2, 3)
     assert config.references == ("bicubic", "plain-cnn")
     assert load_study(write(tmp_path, PROFILES), "laptop").config.references == ("bicubic", "linear")
     assert study.run_config("base", 1).model.num_features == 48

@@ -58,7 +58,7 @@ class Findings:
         return f"{100 * (self.row(variant)[what] / self.row(other)[what] - 1):.0f} %"
 
     def more(self, variant: str, other: str, what: str) -> str:
-        """By how much ``variant`` has more (+) or less (−) of ``parameters`` or ``macs`` than ``other``, in per cent."""
+        """How much more (+) or less (−) of ``parameters`` or ``macs`` than ``other`` a variant has, in per cent."""
         return f"{100 * (self.row(variant)[what] / self.row(other)[what] - 1):+.0f} %".replace("-", "−")
 
     def map_use(self, variant: str, data: str | None = None) -> str:

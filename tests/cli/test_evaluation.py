@@ -90,13 +90,13 @@ def test_an_evaluation_with_map_use_has_its_own_folder() -> None:
 
 
 def test_json_is_the_record(cli: Call, folders: tuple[Path, Path], tmp_path: Path) -> None:
-    checkpoint = save_checkpoint(ASID(preset("asid-tiny")), tmp_path / "net.safetensors")
-    settings = ["--tile", 16, "--overlap", 4, "--ensemble", "--save-images", "--output", tmp_path / "out"]
+    checkpoint = save_checkpoint(ASID(preset("asid-tiny", num_groups=1)), tmp_path / "net.safetensors")
+    settings = ["--tile", 24, "--overlap", 4, "--ensemble", "--save-images", "--output", tmp_path / "out"]
     ended = cli("evaluate", checkpoint, "--data", folders[1], *settings, "--json")
     record = json.loads(ended.out)
     assert ended.status == 0
     assert record == read_json(tmp_path / "out" / "evaluation.json")
-    assert record["inference"] == "tiles of 16, overlap 4, mean, self-ensemble"
+    assert record["inference"] == "tiles of 24, overlap 4, mean, self-ensemble"
     table = pd.read_csv(tmp_path / "out" / "per_image.csv")
     assert list(table["image"]) == ["baby", "bird", "bird2"]
     assert set(table["lr"]) == {"bicubic symmetric"}

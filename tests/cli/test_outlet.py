@@ -3,12 +3,15 @@
 import os
 import sys
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import TextIO
 
 import pytest
 from command_line import Call
 
+from asid.cli import progress
+from asid.cli.options import SafeConsole, say
 from asid.cli.outlet import Outlet
 
 
@@ -36,3 +39,17 @@ def test_images_are_upscaled_though_nobody_reads_their_names(
     ended = cli("upscale", "--model", "asid-tiny", folders[1], "--output", tmp_path / "out")
     assert (ended.status, ended.err.strip()) == (0, "")
     assert len(list((tmp_path / "out").iterdir())) == 3
+
+
+def test_a_progress_bar_leaves_the_output_to_a_file_alone(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As in ``asid upscale … > names`` in a terminal."""
+    monkeypatch.setattr(progress, "SafeConsole", partial(SafeConsole, force_terminal=True))
+    with progress.progress_bar("images") as advance:
+        advance(0, 2)
+        say("a.png")
+        advance(2, 2)
+    captured = capsys.readouterr()
+    assert captured.out == "a.png\n"
+    assert "2/2" in captured.err

@@ -20,6 +20,7 @@ class Findings:
         self.name = name
         content = read_json(STUDIES / name / "comparison.json")
         self.base: str = content["base"]
+        self.margin = f"{content['margin']:g} dB"
         self.sets: list[str] = list(content["statistics"])
         self.rows: dict[tuple[str, str], dict[str, Any]] = {
             (row["variant"], row["data"]): row for row in content["table"]
@@ -53,10 +54,6 @@ class Findings:
         """How much less ``variant`` has of ``parameters`` or ``macs`` than ``other``, in per cent."""
         return f"{100 * (1 - self.row(variant)[what] / self.row(other)[what]):.0f} %"
 
-    def excess(self, variant: str, other: str, what: str) -> str:
-        """How much more ``variant`` has of ``parameters`` or ``macs`` than ``other``, in per cent."""
-        return f"{100 * (self.row(variant)[what] / self.row(other)[what] - 1):.0f} %"
-
     def more(self, variant: str, other: str, what: str) -> str:
         """How much more (+) or less (−) of ``parameters`` or ``macs`` than ``other`` a variant has, in per cent."""
         return f"{100 * (self.row(variant)[what] / self.row(other)[what] - 1):+.0f} %".replace("-", "−")
@@ -71,7 +68,7 @@ class Findings:
 
     def verdicts(self, data: str) -> str:
         """How many variants have each verdict on an evaluation set, e.g. ``3 equivalent, 3 undecided``."""
-        found = [row["verdict"] for (_, of_set), row in self.rows.items() if of_set == data and row["delta"]]
+        found = [row["verdict"] for (_, of_set), row in self.rows.items() if of_set == data]
         counts = Counter(verdict for verdict in found if verdict not in (None, "base"))
         return ", ".join(f"{number} {verdict}" for verdict, number in sorted(counts.items()))
 

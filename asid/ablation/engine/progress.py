@@ -1,5 +1,6 @@
 """Progress of a study, over its runs and inside each run: bars in a terminal, lines in a log."""
 
+import math
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -11,7 +12,7 @@ from rich.progress import Progress as Bars
 
 from asid.ablation.study.plan import PlannedRun
 from asid.files import HISTORY
-from asid.training.history import read_rows
+from asid.training.history import COLUMNS, read_rows
 
 _Position = tuple[int, float, str]
 """Last step of a training, its seconds, and its last validation PSNR (dB, as text; empty before the first)."""
@@ -149,9 +150,14 @@ class Progress:
 
 
 def _last_position(rows: Sequence[Sequence[str]]) -> _Position | None:
-    """The position after the last of ``rows``, whose order is that of :data:`~asid.training.history.COLUMNS`."""
-    if not rows:
+    """The position after the last of ``rows``. A value that is missing, NaN or infinite is looked for further up."""
+    table = [dict(zip(COLUMNS, row, strict=True)) for row in reversed(rows)]
+    timed = next((row for row in table if int(row["step"]) and _is_number(row["seconds"])), None)
+    if timed is None:
         return None
-    step, *_, seconds = rows[-1]
-    psnr = next((row[3] for row in reversed(rows) if row[3]), None)
-    return int(step), float(seconds), f"{float(psnr):.2f}" if psnr else ""
+    psnr = next((float(row["psnr"]) for row in table if _is_number(row["psnr"])), None)
+    return int(timed["step"]), float(timed["seconds"]), "" if psnr is None else f"{psnr:.2f}"
+
+
+def _is_number(text: str) -> bool:
+    return bool(text) and math.isfinite(float(text))

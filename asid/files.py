@@ -134,6 +134,11 @@ def printable(text: str) -> str:
     return _UNSEEN.sub(lambda c: c[0] if c[0] in "\n\t" else c[0].encode("unicode_escape").decode(), text)
 
 
+def grouped(number: int) -> str:
+    """``number`` with spaces between thousands."""
+    return f"{number:,}".replace(",", " ")
+
+
 def json_text(content: Any, indent: int | None = 1) -> str:
     """``content`` as valid JSON that ends with a newline; infinity is the text ``inf`` or ``-inf``, NaN is ``null``.
 

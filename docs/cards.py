@@ -7,6 +7,7 @@ import pareto
 
 from asid.ablation.study.differences import config_differences
 from asid.ablation.study.variants import format_value
+from asid.files import grouped
 from asid.runs.record import Record, read_record
 
 PLAIN = "plain-cnn"
@@ -93,4 +94,4 @@ def _uniform(record: Record) -> float:
 
 def _parameters(record: Record) -> str:
     assert record.complexity is not None
-    return f"{record.complexity['parameters']:,}".replace(",", " ")
+    return grouped(record.complexity["parameters"])

@@ -33,6 +33,7 @@ from asid.data.photographs import Photograph
 from asid.data.samples import TRAIN_SAMPLES, sample_paths
 from asid.evaluation.inference import upscale
 from asid.evaluation.metrics import comparable, psnr
+from asid.files import grouped
 from asid.model.interventions import uniform_attention
 from asid.model.network import ASID
 from asid.process import keep_freed_memory
@@ -544,7 +545,7 @@ def tables(table: Path) -> dict[str, str]:
         set5.append(
             {
                 "training": str(name).removeprefix("Set5: "),
-                "parameters": f"{group['parameters'].iloc[0]:,}".replace(",", " "),
+                "parameters": grouped(group["parameters"].iloc[0]),
                 "seeds": len(group),
                 "steps": group["steps"].iloc[0],
                 "PSNR (dB)": _spread(group[score], 2),

@@ -28,7 +28,7 @@ from asid.ablation.report.studies import find_studies
 from asid.ablation.report.tables import alignment, to_text
 from asid.ablation.report.write import write_report
 from asid.bench.page import write_page
-from asid.files import read_json, write_text
+from asid.files import grouped, read_json, write_text
 from asid.plots.study import plot_history
 from asid.plots.style import STYLE, new_figure, save_figure
 from asid.runs.record import Record
@@ -55,8 +55,8 @@ def _claim(record: Record) -> str:
     record_file = f"results/reference/weights/{record.variant}/record.json"
     return (
         f"- **`{record.variant}`: {table['psnr'].mean():.2f} dB on {pareto.SHOWN} ×{record.config.model.scale}** with "
-        f"{_grouped(cost['parameters'])} parameters and {cost['macs_torch'] / 1e9:.1f} G multiply-adds, after "
-        f"{_grouped(record.config.train.steps)} steps on the {images} photographs of {record.config.data.train}{use} "
+        f"{grouped(cost['parameters'])} parameters and {cost['macs_torch'] / 1e9:.1f} G multiply-adds, after "
+        f"{grouped(record.config.train.steps)} steps on the {images} photographs of {record.config.data.train}{use} "
         f"([record]({record_file}))"
     )
 
@@ -147,10 +147,6 @@ def write_curves() -> None:
             plot_history(pd.DataFrame(record.history).astype(float), *figure.subplots(1, 2))
             _, svg = save_figure(figure, REFERENCE / "weights" / record.variant / "curve")
         svg.unlink()
-
-
-def _grouped(number: int) -> str:
-    return f"{number:,}".replace(",", " ")
 
 
 def main() -> None:

@@ -1,10 +1,12 @@
 """Commands of the package, called in the process of a test."""
 
+import os
 import shlex
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
+from unittest import mock
 
 import pytest
 import typer
@@ -51,7 +53,7 @@ def run_command(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[s
     """Run ``asid`` with these words, as from a shell."""
     monkeypatch.setattr(sys, "argv", ["asid", *map(str, words)])
     capsys.readouterr()  # what was written before is not the command's
-    with pytest.raises(SystemExit) as ended:
+    with mock.patch.dict(os.environ), pytest.raises(SystemExit) as ended:  # options set variables
         cli.main()
     captured = capsys.readouterr()
     return Ended(int(ended.value.code or 0), captured.out, captured.err)

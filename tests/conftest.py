@@ -1,7 +1,6 @@
 """Fixtures of all tests: commands, development data, tiny photographs, configurations of very short trainings."""
 
 import os
-import sys
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
@@ -14,13 +13,14 @@ from paths import ROOT
 from photographs import PHOTO
 from skimage import data
 
+from asid.ablation.engine.notebook import without_iri_checks
 from asid.config import RunConfig, preset
 from asid.data.cache import FOLDER_VARIABLE
 from asid.data.images import write_image
 
 torch.set_num_threads(1)
-# With it jsonschema, and so nbformat, checks IRIs. It takes 1.5 s to import, and notebooks have none.
-sys.modules["rfc3987_syntax"] = None  # type: ignore[assignment]
+with without_iri_checks():
+    import jsonschema  # noqa: F401
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

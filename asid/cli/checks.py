@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 from rich.markup import escape
 
-from asid.cli.options import JsonOption, RootOption, SafeConsole, console, new_table, say
+from asid.cli.options import JsonOption, RootOption, SafeConsole, console, new_table, say, use_data_root
 from asid.cli.progress import progress_bar
 from asid.data.benchmarks import ROOT_VARIABLE
 
@@ -22,9 +22,11 @@ _COLOURS = {"ok": "green", "warning": "yellow", "problem": "red"}
 @app.command(epilog="Example: asid doctor --quick")
 def doctor(
     quick: Annotated[bool, typer.Option("--quick", help="Leave out the two trainings, of two steps each.")] = False,
+    data_root: RootOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Check versions, devices, disk, data and a short training; say how to mend what is wrong. Status 1: a problem."""
+    """Check versions, devices, disk, data and a short training; say how to fix what is wrong. Status 1: a problem."""
+    use_data_root(data_root)
     from asid.doctor.examine import examine
 
     with nullcontext() if as_json else SafeConsole(stderr=True).status("checking this machine"):
@@ -37,11 +39,11 @@ def doctor(
             colour = _COLOURS[finding.state]
             table.add_row(finding.check, f"[{colour}]{finding.state}[/{colour}]", escape(finding.text))
         console.print(table)
-        wrong = [finding for finding in findings if finding.mend]
+        wrong = [finding for finding in findings if finding.fix]
         for finding in wrong:  # outside the table, where a command is not broken into lines
-            say(f"{finding.check}: {finding.mend}")
+            say(f"{finding.check}: {finding.fix}")
         if not wrong:
-            say("nothing to mend")
+            say("nothing to fix")
     if any(finding.state == "problem" for finding in findings):
         raise typer.Exit(1)
 
@@ -49,10 +51,11 @@ def doctor(
 @app.command(epilog="Example: asid verify --data-root path/to/data")
 def verify(data_root: RootOption = None, as_json: JsonOption = False) -> None:
     """Check this installation against known numbers, including published scores if their data is present."""
+    use_data_root(data_root)
     from asid.evaluation.verify import run_checks
 
     with progress_bar("checks", quiet=as_json) as on_check:
-        checks = run_checks(data_root, on_check)
+        checks = run_checks(on_check=on_check)
     counts = Counter(check.result for check in checks)
     if as_json:
         typer.echo(json.dumps([asdict(check) for check in checks], indent=1))

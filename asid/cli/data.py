@@ -1,12 +1,11 @@
 """``asid data list | check | download | cache``: data sets that are known by name."""
 
 import json
-from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from asid.cli.options import JsonOption, RootOption, console, new_table, say
+from asid.cli.options import JsonOption, RootOption, console, new_table, say, use_data_root
 from asid.data.benchmarks import BENCHMARKS, ROOT_VARIABLE, Benchmark
 
 app = typer.Typer(help="List, check and download data sets; the cache of their images.", no_args_is_help=True)
@@ -15,7 +14,8 @@ app = typer.Typer(help="List, check and download data sets; the cache of their i
 @app.command("list", epilog="Example: asid data list")
 def list_sets(data_root: RootOption = None, as_json: JsonOption = False) -> None:
     """List the data sets that are known by name, and where they are."""
-    rows = [_describe(benchmark, data_root) for benchmark in BENCHMARKS.values()]
+    use_data_root(data_root)
+    rows = [_describe(benchmark) for benchmark in BENCHMARKS.values()]
     if as_json:
         typer.echo(json.dumps(rows, indent=2))
         return
@@ -35,9 +35,10 @@ def check(
     as_json: JsonOption = False,
 ) -> None:
     """Read every image, and compare the LR files with our resize, for each border rule."""
+    use_data_root(data_root)
     from asid.data.pairs import check_source
 
-    report = check_source(source, scale, data_root)
+    report = check_source(source, scale)
     if as_json:
         typer.echo(json.dumps(report, indent=2))
         return
@@ -91,7 +92,7 @@ def show_cache(
     say(f"{folder}: {held} deleted" if clear else f"{folder}: {held} of {limit / 1e9:g} ({SIZE_VARIABLE})")
 
 
-def _describe(benchmark: Benchmark, root: Path | None) -> dict[str, Any]:
+def _describe(benchmark: Benchmark) -> dict[str, Any]:
     """A row of the list as JSON values. ``folders`` is empty if the set is absent; ``problem``: why it is unusable."""
     from asid.data.images import ImageError
     from asid.data.sources import find_folders, find_pairs
@@ -99,11 +100,11 @@ def _describe(benchmark: Benchmark, root: Path | None) -> dict[str, Any]:
     row = {"name": benchmark.name, "images": benchmark.images, "use": benchmark.use, "page": benchmark.page}
     row |= {"download": bool(benchmark.archives), "folders": [], "problem": None}
     try:
-        row["folders"] = [str(folder) for folder in find_folders(benchmark, root)]
+        row["folders"] = [str(folder) for folder in find_folders(benchmark)]
     except ImageError:
         return row
     try:
-        find_pairs(benchmark.name, None, root)
+        find_pairs(benchmark.name, None)
     except ImageError as error:
         row["problem"] = str(error)
     return row

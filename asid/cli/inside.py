@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from asid.cli.options import DeviceOption, RootOption, say
+from asid.cli.options import DeviceOption, RootOption, say, use_data_root
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -158,6 +158,7 @@ def frequency(
     data_root: RootOption = None,
 ) -> None:
     """Signal-to-noise ratio by spatial frequency, beside bicubic: at which frequencies a network errs."""
+    use_data_root(data_root)
     from asid.model.foreign import find_scale, is_factory, open_network
 
     with _looking_into(", ".join(model)):
@@ -176,7 +177,7 @@ def frequency(
         from asid.plots.frequency import plot_bands
         from asid.plots.style import legend_below, new_figure
 
-        crops = evaluation_crops(data, scale, size, root=data_root)
+        crops = evaluation_crops(data, scale, size)
         spectra = {name: error_spectrum(network, crops) for name, network in networks.items()}
         spectra["bicubic"] = bicubic_spectrum(crops)
         figure = new_figure(5.5, 3.2)

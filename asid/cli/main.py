@@ -86,14 +86,14 @@ def main() -> None:
 
 
 _EXPECTED = (ValueError, OSError, MemoryError)
-"""What the package raises if a person can mend it: wrong input, a full disk, too little memory."""
+"""What the package raises if a person can fix it: wrong input, a full disk, too little memory."""
 
 
 _EXPECTED_THERE: dict[type, str] = {
-    FileExistsError: "expected a folder, or a name that is free; there is a file: choose another name",
+    FileExistsError: "expected a folder, or a name that is free; a file of this name exists: choose another name",
     NotADirectoryError: "expected a folder, got a file in its path: choose another name",
-    IsADirectoryError: "expected a file, got a folder",
-    PermissionError: "it may not be read or written: choose another place, or change its permissions",
+    IsADirectoryError: "expected a file, got a folder: name a file in it",
+    PermissionError: "no permission to read or write it: choose another place, or change its permissions",
 }
 """What is wrong with a path, in place of the words of the operating system."""
 

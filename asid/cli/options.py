@@ -1,6 +1,7 @@
 """Options that several commands share, and how commands print. Defaults come from the configuration."""
 
 import os
+import shlex
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args, get_origin
@@ -98,10 +99,17 @@ DeviceOption = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1, mps â€
 BatchOption = Annotated[int, typer.Option(min=1, help="Tiles that go through the network at once.")]
 
 
-def use_data_root(root: Path | None) -> None:
-    """Let everything that follows find its data sets in ``root``, also the runs of a study in their own processes."""
-    if root is not None:
-        os.environ[ROOT_VARIABLE] = str(root.absolute())
+def use_data_root(root: Path | None) -> str:
+    """Let everything that follows find its data sets in ``root``, also the runs of a study in their own processes.
+
+    Returns:
+        What the next command needs to find them, too: the option, or nothing if the shell has the variable.
+    """
+    if root is None:
+        return ""
+    known = str(root) == os.environ.get(ROOT_VARIABLE)
+    os.environ[ROOT_VARIABLE] = str(root.absolute())
+    return "" if known else f" --data-root {shlex.quote(str(root))}"
 
 
 def read_changes(changes: list[str] | None) -> dict[str, dict[str, Any]]:

@@ -25,6 +25,7 @@ from asid.cli.options import (
     console,
     new_table,
     say,
+    use_data_root,
 )
 from asid.cli.progress import progress_bar
 from asid.config import EvalConfig, InferenceConfig
@@ -59,6 +60,7 @@ def evaluate(
     as_json: JsonOption = False,
 ) -> None:
     """Score a network, or bicubic, on benchmarks or folders: PSNR and SSIM of each image and their mean."""
+    use_data_root(data_root)
     settings = {"tile": tile, "overlap": overlap, "blend": blend, "ensemble": ensemble, "precision": precision}
     sets = data or DEFAULTS.data
     config = EvalConfig.model_validate({"data": sets, "border": border, "protocol": protocol, **settings})
@@ -75,13 +77,12 @@ def evaluate(
             device=device,
             batch_tiles=batch_tiles,
             save_images=save_images,
-            data_root=data_root,
             on_image=on_image,
         )
     if as_json:
         typer.echo(json_text(record), nl=False)
         return
-    _print_evaluation(record, None if model == "bicubic" else _bicubic(record["scale"], config, data_root))
+    _print_evaluation(record, None if model == "bicubic" else _bicubic(record["scale"], config))
     say(f"Written: {folder}/per_image.csv, evaluation.json")
 
 
@@ -95,11 +96,12 @@ def score(
     as_json: JsonOption = False,
 ) -> None:
     """Score SR images from any program by the same protocol."""
+    use_data_root(data_root)
     checked = EvalConfig.model_validate({"protocol": protocol}).protocol
     from asid.evaluation.evaluate import score_folder
     from asid.evaluation.evaluation_record import summarise
 
-    scores = score_folder(sr_folder, hr_folder, scale, checked, data_root=data_root)
+    scores = score_folder(sr_folder, hr_folder, scale, checked)
     record = summarise(scores, checked)
     if as_json:
         typer.echo(json_text(record), nl=False)
@@ -164,11 +166,11 @@ def upscale(
         raise typer.Exit(1)
 
 
-def _bicubic(scale: int, config: EvalConfig, data_root: Path | None) -> dict[tuple[str, str], float]:
+def _bicubic(scale: int, config: EvalConfig) -> dict[tuple[str, str], float]:
     """PSNR of bicubic (dB) by set and image: the least that a network must reach."""
     from asid.evaluation.evaluate import bicubic_upscaler, evaluate
 
-    scores = evaluate(bicubic_upscaler(scale, config), scale, config, data_root=data_root).scores
+    scores = evaluate(bicubic_upscaler(scale, config), scale, config).scores
     return {(row.data, row.image): row.psnr for row in scores.itertuples()}  # type: ignore[misc]
 
 

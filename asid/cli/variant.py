@@ -1,5 +1,6 @@
-"""``asid train | complexity | fields``: one variant of the network: what it reaches, costs and can be changed to."""
+"""``asid train | complexity | fields``: one variant of the network, its training, its cost, and what can be set."""
 
+import shlex
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -19,7 +20,7 @@ from asid.cli.options import (
 )
 from asid.cli.stopping import stops_cleanly
 from asid.config import Config, ModelConfig, PlainCNNConfig, RunConfig, build_run
-from asid.files import STUDY
+from asid.files import STUDY, grouped
 
 app = typer.Typer()
 
@@ -34,7 +35,10 @@ def train(
 ) -> None:
     """Train one variant, score it, and write its record. After an interruption the same command resumes it."""
     if (output / STUDY).is_file():
-        raise ValueError(f"{output} is the folder of a study: expected that of a run, or a new one")
+        raise ValueError(
+            f"{output} is the folder of a study: asid ablate resume {shlex.quote(str(output))} continues it; "
+            "expected the folder of a run, or a new one"
+        )
     use_data_root(data_root)
     config = build_run(preset_name, read_changes(changes), seed)
     with stops_cleanly(console):
@@ -61,7 +65,7 @@ def complexity(
     columns = ("parameters", "torch (G MACs)", "ptflops (G MACs)", "fvcore (G MACs)")
     table = new_table(numbers=columns, title=f"{name} ×{config.scale}, output {width}×{height}")
     macs = (cost.macs_torch, cost.macs_ptflops, cost.macs_fvcore)
-    table.add_row(f"{cost.parameters:,}".replace(",", " "), *(f"{count / 1e9:.2f}" for count in macs))
+    table.add_row(grouped(cost.parameters), *(f"{count / 1e9:.2f}" for count in macs))
     console.print(table)
 
 

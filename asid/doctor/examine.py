@@ -16,8 +16,8 @@ def examine(*, quick: bool = False) -> Iterator[Finding]:
     checks: dict[Callable[[], Iterator[Finding]], tuple[str, str]] = dict(CHECKS)
     if not quick:
         checks[trainings] = ("training", "asid --debug train FOLDER --set train.steps=2")
-    for check, (name, mend) in checks.items():
+    for check, (name, fix) in checks.items():
         try:
             yield from check()
         except Exception as error:
-            yield Finding(name, f"{type(error).__name__}: {error}", "problem", mend)
+            yield Finding(name, f"{type(error).__name__}: {error}", "problem", fix)

@@ -12,5 +12,5 @@ class Finding:
     text: str
     state: Literal["ok", "warning", "problem"] = "ok"
     """``warning``: it works, but slower, or not everywhere. ``problem``: something does not work."""
-    mend: str | None = None
-    """The command that mends it; there is one unless the state is ``ok``."""
+    fix: str | None = None
+    """The command that fixes it; there is one unless the state is ``ok``."""

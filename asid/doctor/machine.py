@@ -188,4 +188,4 @@ CHECKS: dict[Callable[[], Iterator[Finding]], tuple[str, str]] = {
     folders: ("results", "cd to a folder of yours"),
     image_cache: ("images", f"unset {SIZE_VARIABLE} {FOLDER_VARIABLE}"),
 }
-"""Each check with its name, and with what mends it if it fails altogether."""
+"""Each check with its name, and with what fixes it if it fails altogether."""

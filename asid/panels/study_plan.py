@@ -5,6 +5,8 @@ from collections import Counter
 from collections.abc import Mapping
 from typing import Any
 
+from asid.files import grouped
+
 _COLUMNS = ("variant", "parameters", "MACs (G)", "steps", "seeds", "done", "hours", "can see (dB)")
 
 
@@ -43,7 +45,7 @@ def _row(variant: Mapping[str, Any], detectable: Mapping[str, float]) -> str:
     smallest = detectable.get(variant["variant"])
     cells = (
         variant["variant"],
-        f"{variant['parameters']:,}".replace(",", " "),
+        grouped(variant["parameters"]),
         f"{variant['macs'] / 1e9:.2f}",
         str(variant["steps"]),
         str(variant["seeds"]),

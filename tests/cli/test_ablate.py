@@ -358,9 +358,9 @@ def test_a_run_passes_on_its_options(call: Call, write: Write, runs: list[Simple
 def test_a_run_of_one_variant_runs_its_seeds_and_nothing_else(
     call: Call, write: Write, runs: list[SimpleNamespace]
 ) -> None:
-    ended = call("run", write(), "--only", "esa-off", "--output", "there")
+    ended = call("run", write(), "--only", "esa-off", "--output", "there", "--data-root", "my data")
     assert runs[0].only == {("esa-off", 0), ("esa-off", 1)}
-    assert ended.words.endswith("2 of 4 runs done (0 before). Next: asid ablate resume there")
+    assert ended.words.endswith("2 of 4 runs done (0 before). Next: asid ablate resume there --data-root 'my data'")
     ended = call("run", write(), "--only", "esa-of")
     assert (ended.status, len(runs)) == (2, 1)
     assert "did you mean 'esa-off'?" in ended.err

@@ -22,7 +22,7 @@ from asid.cli.main import app
 from asid.config import Config, PlainCNNConfig, RunConfig, preset
 from asid.data.benchmarks import ROOT_VARIABLE
 from asid.data.images import write_image
-from asid.files import HISTORY, RECORD, WEIGHTS
+from asid.files import HISTORY, RECORD, STUDY, WEIGHTS
 from asid.model.checkpoint import load_checkpoint
 from asid.model.complexity import Complexity
 from asid.runs import run as experiment
@@ -198,11 +198,13 @@ def test_complexity_follows_set_and_size(cli: Call, monkeypatch: pytest.MonkeyPa
 
 @pytest.fixture
 def folders(tmp_path: Path, crops: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A working folder with photographs, an unreadable image, an empty folder, and a broken study file."""
+    """A working folder with photographs, an unreadable image, an empty folder, a broken study, a planned one."""
     (tmp_path / "broken").mkdir()
     (tmp_path / "broken" / "note.png").write_text("not an image")
     (tmp_path / "empty").mkdir()
     (tmp_path / "study.yaml").write_text("name: [\n")
+    (tmp_path / "planned").mkdir()
+    (tmp_path / "planned" / STUDY).touch()
     (tmp_path / "crops").symlink_to(crops)
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(experiment, "complexity_once", lambda _: None)  # takes two seconds
@@ -259,6 +261,22 @@ MISTAKES: dict[str, tuple[tuple[str, ...], list[str]]] = {
     ),
     "missing study": (("ablate", "run", "nowhere.yaml"), ["nowhere.yaml", "study.yaml"]),
     "study that is not YAML": (("ablate", "run", "study.yaml"), ["study.yaml", "not valid YAML"]),
+    "folder of studies instead of a study": (
+        ("ablate", "run", "empty"),
+        ["empty is a folder", "a study file, such as"],
+    ),
+    "folder of a study instead of its file": (
+        ("ablate", "run", "planned"),
+        ["planned is the folder of a study", "asid ablate resume planned"],
+    ),
+    "training into the folder of a study": (
+        ("train", "planned", *TRAIN[2:]),
+        ["planned is the folder of a study", "asid ablate resume planned", "or a new one"],
+    ),
+    "file in the path of a run": (
+        ("train", "study.yaml/run", *TRAIN[2:]),
+        ["expected a folder, got a file in its path"],
+    ),
     "report of nothing": (("report", "nowhere"), ["nowhere", "asid ablate"]),
     "report of a path with brackets": (("report", "re[sults]"), ["re[sults]"]),
     "report of a path like a closing tag": (("report", "re[/sults]"), ["re[/sults]"]),

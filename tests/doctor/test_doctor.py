@@ -1,4 +1,4 @@
-"""``asid doctor``: what is wrong is found, and ends with the command that mends it."""
+"""``asid doctor``: what is wrong is found, and ends with the command that fixes it."""
 
 import json
 import sys
@@ -53,7 +53,7 @@ def half_a_set(patch: pytest.MonkeyPatch, folder: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("wrong", "check", "state", "text", "mend"),
+    ("wrong", "check", "state", "text", "fix"),
     [
         (old_numpy, "packages", "problem", "numpy 1.26.0, expected >=2", "pip install 'numpy>=2"),
         (no_einops, "packages", "problem", "einops is not installed", "pip install 'einops"),
@@ -67,14 +67,14 @@ def half_a_set(patch: pytest.MonkeyPatch, folder: Path) -> None:
     ],
 )
 def test_what_is_wrong_is_found(
-    wrong: Break, check: str, state: str, text: str, mend: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    wrong: Break, check: str, state: str, text: str, fix: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     (tmp_path / "file").touch()
     wrong(monkeypatch, tmp_path)
     found = [finding for finding in examine(quick=True) if finding.check == check and finding.state != "ok"]
     assert [finding.state for finding in found] == [state]
     assert text in found[0].text
-    assert mend in (found[0].mend or "")
+    assert fix in (found[0].fix or "")
 
 
 def test_the_command_shows_findings_and_their_cure(cli: Call, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -85,7 +85,7 @@ def test_the_command_shows_findings_and_their_cure(cli: Call, monkeypatch: pytes
     findings = [Finding(**row) for row in json.loads(ended.out)]
     assert {"python", "packages", "devices", "locale", "results"} <= {finding.check for finding in findings}
     assert not {"training", "determinism"} & {finding.check for finding in findings}
-    assert all((finding.mend is None) == (finding.state == "ok") for finding in findings)
+    assert all((finding.fix is None) == (finding.state == "ok") for finding in findings)
 
     monkeypatch.setenv(ROOT_VARIABLE, str(tmp_path / "missing"))
     ended = cli("doctor", "--quick")

@@ -1,12 +1,12 @@
 """Executing one run in a worker process: its notebook with papermill, and the evidence if something goes wrong."""
 
 import re
-import sys
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from asid.ablation.engine.heartbeat import heartbeat
+from asid.ablation.engine.notebook import without_iri_checks
 from asid.ablation.study.plan import PlannedRun
 from asid.files import ERROR, NOTEBOOK
 from asid.runs.record import read_record
@@ -31,10 +31,9 @@ def execute_run(
     Returns:
         ``None`` if the record of the run is complete, otherwise the error as text.
     """
-    # With it jsonschema, and so papermill, checks IRIs. It takes 1.5 s to import, and notebooks have none.
-    sys.modules["rfc3987_syntax"] = None  # type: ignore[assignment]
-    import papermill
-    from papermill.exceptions import PapermillExecutionError
+    with without_iri_checks():
+        import papermill
+        from papermill.exceptions import PapermillExecutionError
 
     from asid.ablation.engine.forked import imports_of
     from asid.ablation.engine.kernel import forget_kernel, tied_kernel_manager

@@ -26,7 +26,7 @@ from asid.ablation.report.tables import (
     to_text,
 )
 from asid.ablation.statistics.paired import Comparison
-from asid.files import ERROR
+from asid.files import ERROR, grouped
 from asid.runs.record import Record
 
 SYMBOLS = {"better": "▲", "worse": "▼", "equivalent": "≈", "undecided": "○"}
@@ -102,12 +102,12 @@ def _embed(kind: str, content: bytes) -> str:
 def _facts(results: StudyResults) -> list[tuple[str, str]]:
     """Names and values under the title."""
     steps = sorted({run.record.config.train.steps for run in results.trained})
-    shown = f"{steps[0]:,}" if len(steps) == 1 else f"{steps[0]:,} to {steps[-1]:,}"
+    shown = " to ".join(grouped(number) for number in dict.fromkeys((steps[0], steps[-1])))
     return [
         ("variants", str(len(results.variants))),
         ("seeds", str(len(results.seeds))),
         ("scale", f"×{results.config.model.scale}"),
-        ("steps", shown.replace(",", " ")),
+        ("steps", shown),
         ("evaluated on", ", ".join(results.sets)),
         ("trainings", f"{len(results.runs)} of {len(results.plan.runs)}"),
     ]

@@ -3,6 +3,7 @@
 A study is a base network and variants, each a change over the base. :mod:`asid.ablation.study.expand` makes runs of it.
 """
 
+import shlex
 from math import prod
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -23,7 +24,7 @@ from asid.ablation.study.references import REFERENCES, TRAINED, Reference
 from asid.ablation.study.until import Until, fill_seeds
 from asid.ablation.study.variants import Delta, merge
 from asid.config import Config, Line, Minutes, Steps
-from asid.files import parse_yaml
+from asid.files import STUDY, parse_yaml
 
 PROFILES_FILE = "profiles.yaml"
 """File with the profiles that the study files of a folder share."""
@@ -252,6 +253,8 @@ def read_study_file(path: str | Path, profile: str | None = None) -> StudyConfig
         pydantic.ValidationError: A field is wrong; all problems at once.
     """
     path = Path(path)
+    if (path / STUDY).is_file():
+        raise StudyError(f"{path} is the folder of a study: asid ablate resume {shlex.quote(str(path))} continues it")
     if not path.is_file():
         what, folder = (f"{path} is a folder", path) if path.is_dir() else (f"no study file at {path}", path.parent)
         files = [str(file) for file in sorted(folder.glob("*.yaml")) if file.name != PROFILES_FILE]

@@ -21,7 +21,7 @@ from asid.cli.ablate.options import (
     with_looks,
 )
 from asid.cli.options import JsonOption, RootOption, SafeConsole, console, new_table, say, use_data_root
-from asid.files import STUDY, json_text
+from asid.files import STUDY, grouped, json_text
 
 app = typer.Typer()
 
@@ -104,7 +104,7 @@ def plan(
     columns = ("params", "MACs (G)", "steps", "s/step", "hours", "MB", "detects (dB)")
     table = new_table("variant", numbers=columns, title=escape(study.config.question))
     for row in cost.variants:
-        parameters, macs = f"{row.parameters:,}".replace(",", " "), f"{row.macs / 1e9:.2f}"
+        parameters, macs = grouped(row.parameters), f"{row.macs / 1e9:.2f}"
         numbers = (str(row.steps), f"{row.seconds_a_step:.3f}", _format_hours(row.hours), f"{row.megabytes:.0f}")
         smallest = detectable.get(row.variant)
         table.add_row(row.variant, parameters, macs, *numbers, f"{smallest:.3f}" if smallest else "–")

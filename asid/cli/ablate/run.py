@@ -60,7 +60,7 @@ def run(
     data_root: RootOption = None,
 ) -> None:
     """Run a study: one notebook per run. Finished runs are skipped; a failed run does not stop the others."""
-    use_data_root(data_root)
+    repeat = use_data_root(data_root)
     from asid.ablation.study.expand import load_study
 
     study = with_looks(load_study(study_file, profile), until)
@@ -72,7 +72,7 @@ def run(
 
         study = shorten(study)
     runs = _runs_of(study, only) if only else None
-    _execute(study, notebook, folder, cluster, retry=retry, only=runs, command=_this_command())
+    _execute(study, notebook, folder, cluster, retry=retry, only=runs, command=_this_command(), repeat=repeat)
 
 
 @app.command(epilog="Example: asid ablate resume results/quick --add-seeds 2")
@@ -86,8 +86,8 @@ def resume(
     data_root: RootOption = None,
 ) -> None:
     """Continue a study after an interruption: everything that is not done, trainings from their last checkpoint."""
-    use_data_root(data_root)
-    _go_on(folder, cluster_config(workers, scheduler, slurm), add_seeds=add_seeds, retry=retry)
+    repeat = use_data_root(data_root)
+    _go_on(folder, cluster_config(workers, scheduler, slurm), add_seeds=add_seeds, retry=retry, repeat=repeat)
 
 
 @app.command(epilog="Example: asid ablate stop results/quick")
@@ -108,7 +108,7 @@ def retry_failed(
     data_root: RootOption = None,
 ) -> None:
     """Repeat the runs that failed or whose process died, and no others."""
-    use_data_root(data_root)
+    repeat = use_data_root(data_root)
     from asid.ablation.engine.status import study_states
 
     states = study_states(folder)
@@ -117,7 +117,7 @@ def retry_failed(
         say(f"no run in {folder} has failed or lost its process: {summarise(states, folder)}")
         return
     only = frozenset((state.variant, state.seed) for state in ended)
-    _go_on(folder, cluster_config(workers, scheduler, slurm), only=only)
+    _go_on(folder, cluster_config(workers, scheduler, slurm), only=only, repeat=repeat)
 
 
 def _go_on(folder: Path, cluster: "ClusterConfig", *, add_seeds: int = 0, **options: Any) -> None:
@@ -162,13 +162,15 @@ def _execute(
     retry: int = 0,
     only: frozenset[tuple[str, int]] | None = None,
     command: str | None = None,
+    repeat: str = "",
 ) -> None:
+    """Execute a study, or what is left of it, and print what to type next, which ends with ``repeat``."""
     from asid.ablation.engine.finished import finished_outcomes, stored_steps
 
     study = stored_steps(study, folder)
     if outcomes := finished_outcomes(study, folder):
         say("nothing to do")
-        _print_outcomes(outcomes, study.run_count, folder)
+        _print_outcomes(outcomes, study.run_count, folder, repeat)
         return
     from asid.ablation.engine.preflight import prepare
     from asid.ablation.engine.preparing import announced
@@ -177,10 +179,10 @@ def _execute(
     with stops_cleanly(console), announced(folder):
         study = prepare(study, folder, cluster)
         outcomes = run_study(study, notebook, folder, cluster, retry=retry, only=only, command=command)
-    _print_outcomes(outcomes, study.run_count, folder)
+    _print_outcomes(outcomes, study.run_count, folder, repeat)
 
 
-def _print_outcomes(outcomes: "list[Outcome]", total: int, folder: Path) -> None:
+def _print_outcomes(outcomes: "list[Outcome]", total: int, folder: Path, repeat: str) -> None:
     from asid.ablation.engine.outcome import next_command
 
     failed = [outcome for outcome in outcomes if outcome.error]
@@ -200,6 +202,6 @@ def _print_outcomes(outcomes: "list[Outcome]", total: int, folder: Path) -> None
     origins = Counter(outcome.origin for outcome in outcomes if outcome.origin)
     sources += [f"{count} from {origin}" for origin, count in origins.items()]
     sources += [f"{spared} not needed for the verdicts"] if spared else []
-    say(f"{done} of {total} runs done ({', '.join(sources)}). Next: {next_command(counts, folder)}")
+    say(f"{done} of {total} runs done ({', '.join(sources)}). Next: {next_command(counts, folder)}{repeat}")
     if failed:
         raise typer.Exit(1)

@@ -69,6 +69,8 @@ def test_the_command_prints_a_table_that_fits(
         (row,) = [line for line in table if line.split()[:1] == [name]]
         assert len(row) <= width
     assert "+0.150" in "".join(table)
+    left_out = "SD" if width == 100 else "SD, seeds, SSIM, p"
+    assert f"too narrow for {left_out}: see {folder}/comparison.md" in lines
     assert lines[-1] == f"Written: 0 files; start with {folder}/report.html"
 
 

@@ -66,7 +66,7 @@ def test_a_study_beside_itself_has_no_changes(studies: tuple[Path, Path]) -> Non
     assert (both.table["change"] == 0).all()
 
 
-def test_bases_are_compared_whatever_their_names_and_other_images_are_not(tmp_path: Path) -> None:
+def test_bases_are_compared_whatever_their_names_and_other_images_are_not(tmp_path: Path, cli: Call) -> None:
     psnr = seeded({"no_sharing": [0.1, 0.1]})
     first = make_study(tmp_path / "a", psnr)
     psnr["full"] = psnr.pop("base")
@@ -79,6 +79,8 @@ def test_bases_are_compared_whatever_their_names_and_other_images_are_not(tmp_pa
     both = SideBySide(load_results(first), load_results(second))
     assert both.left_out == ["set_5"]
     assert both.table.empty
+    ended = cli("ablate", "diff", first, second)
+    assert (ended.status, "scores are not compared" in ended.out) == (0, True)
 
 
 def test_the_command(studies: tuple[Path, Path], cli: Call, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -136,7 +136,8 @@ class AttentionMapPanel(TouchPanel):
         sides = lr_image(self.photographs[controls["photograph"].value], one_scale(networks)).shape
         for name, side in zip(("row", "column"), sides, strict=False):
             slider = controls[name]
-            place = round(slider.value * (side - 1) / slider.max)  # the same place in an LR image of another size
+            # The same place in an LR image of another size; a side of one pixel has the maximum 0.
+            place = round(slider.value * (side - 1) / max(slider.max, 1))
             slider.max, slider.value = side - 1, place
 
     def step(self, down: int, right: int) -> None:

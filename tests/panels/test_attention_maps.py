@@ -43,6 +43,7 @@ def source(tmp_path_factory: pytest.TempPathFactory) -> str:
     folder = tmp_path_factory.mktemp("photographs")
     write_image(folder / "face.png", data.astronaut()[60:140, 180:284])  # LR: 40×52
     write_image(folder / "small.png", data.astronaut()[60:92, 180:212])  # LR: 16×16
+    write_image(folder / "strip.png", data.astronaut()[60:62, 180:212])  # LR: 1×16
     return str(folder)
 
 
@@ -192,6 +193,10 @@ def test_sliders_end_with_the_photograph(panel: AttentionMapPanel) -> None:
     assert panel.message.value == ""
     assert panel.view.size == [16, 16]
     np.testing.assert_array_equal(shown(panel)["pixel"], [8, 15], "the same place")
+    for name in ("strip", "small"):  # to a side of one pixel, and back
+        panel.controls["photograph"].value = name
+        assert panel.message.value == ""
+    np.testing.assert_array_equal(shown(panel)["pixel"], [0, 15])
 
 
 def test_pictures_of_other_pixels_have_other_names(panel: AttentionMapPanel) -> None:
@@ -208,7 +213,7 @@ def test_layers_of_one_kind_are_numbered() -> None:
 
 def test_the_spread_shows_the_numbers_of_the_network(models: dict[str, str], source: str, tmp_path: Path) -> None:
     spread = spread_panel([models["unshared"], models["shared"]], source, results=tmp_path, folder=tmp_path)
-    (face, _) = find_images(source)
+    face = find_images(source)[0]
     attention = attention_of(models["unshared"], face)
     np.testing.assert_array_equal(
         attention.spatial_maps[0][0][0],
@@ -232,5 +237,5 @@ def test_networks_of_two_scales_are_not_compared(panel: AttentionMapPanel) -> No
 
 
 def test_an_unknown_photograph_is_refused(models: dict[str, str], source: str) -> None:
-    with pytest.raises(ValueError, match=r"expected a photograph of .* \(face, small\), got 'nobody'"):
+    with pytest.raises(ValueError, match=r"expected a photograph of .* \(face, small, strip\), got 'nobody'"):
         AttentionMapPanel([models["shared"]], source, photograph="nobody")

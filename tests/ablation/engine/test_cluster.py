@@ -30,11 +30,12 @@ pytestmark = pytest.mark.process
 
 SBATCH = """#!/bin/sh
 # Runs a copy of the first job's script in the background, as SLURM would on a node of its own. Others wait.
-if [ -e {0}/jobs ]; then
-    sleep 600 > {0}/queue.log 2>&1 &
+# Jobs are submitted at the same time: who makes the folder is the first.
+if mkdir {0}/first 2> /dev/null; then
+    cp "$1" {0}/first/job
+    setsid sh {0}/first/job > {0}/first/log 2>&1 &
 else
-    cp "$1" {0}/job
-    setsid sh {0}/job > {0}/job.log 2>&1 &
+    sleep 600 > {0}/queue.log 2>&1 &
 fi
 echo "$!" >> {0}/jobs
 echo "Submitted batch job $!"
@@ -214,8 +215,11 @@ def test_gpus_are_shared_out_in_turn(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_workers_outlive_the_sleep_of_their_machine() -> None:
-    """A pause of minutes without heartbeats must not end runs that continue afterwards."""
+    """A pause of minutes without heartbeats must not end runs that continue afterwards; nor a slow start a worker."""
+    patience = "distributed.deploy.lost-worker-timeout"
+    assert dask.config.get(patience) == "15s", "Dask has this setting"
     with open_cluster(ClusterConfig(), 1) as client:
+        assert dask.config.get(patience) == "10 minutes"
         assert client.run_on_scheduler(lambda dask_scheduler: dask_scheduler.worker_ttl) is None
 
 

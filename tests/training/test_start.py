@@ -125,7 +125,7 @@ def test_flat_photographs_can_be_started_from(padding: Padding) -> None:
 
 def test_a_pretrained_network_of_another_scale_begins_better_than_linear() -> None:
     trained = load_model("asid-tiny", "cpu")
-    model = ASID(preset("asid-tiny", scale=3))
+    model = ASID(preset("asid-tiny", scale=3), value_range=trained.value_range)
     pairs = photographs(3)
     start_from(model, trained, pairs)
     filters = fit_linear_filters(pairs, 3)
@@ -140,11 +140,12 @@ def test_a_pretrained_network_of_another_scale_begins_better_than_linear() -> No
 def test_pretrained_weights_of_another_network_are_refused() -> None:
     with pytest.raises(CheckpointError, match=r"attention_sharing.*value_range"):
         start_from(
-            ASID(preset("asid-tiny", attention_sharing="none"), value_range=(-1, 1)), load_model("asid-tiny", "cpu"), []
+            ASID(preset("asid-tiny", attention_sharing="none"), value_range=(0, 1)), load_model("asid-tiny", "cpu"), []
         )
 
 
 def test_pretrained_weights_of_the_same_scale_are_the_start() -> None:
-    trained, model = load_model("asid-tiny", "cpu"), ASID(preset("asid-tiny"))
+    trained = load_model("asid-tiny", "cpu")
+    model = ASID(preset("asid-tiny"), value_range=trained.value_range)
     start_from(model, trained, [])
     assert all(torch.equal(value, trained.state_dict()[name]) for name, value in model.state_dict().items())

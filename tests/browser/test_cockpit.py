@@ -1,5 +1,6 @@
 """A study from the first tick to its report, in JupyterLab: it outlives page and kernel, is stopped and goes on."""
 
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -28,13 +29,15 @@ base:
 
 @pytest.fixture
 def folder(tree: Path, crops: Path) -> Any:
-    """The folder of the study, which is not there yet; what runs in it in the end is stopped."""
+    """The folder of the study, which is not there yet; in the end what runs in it is stopped, and it is gone: the
+    notebooks of other tests begin with the newest study."""
     (tree / "ablations").mkdir()
     (tree / "ablations" / "tiny.yaml").write_text(TINY.format(crops))
     folder = tree / "results" / "clicked"
     yield folder
     if is_alive(folder):
         stop(folder)
+    shutil.rmtree(folder, ignore_errors=True)
 
 
 class Cockpit(Shown):

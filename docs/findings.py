@@ -1,6 +1,7 @@
 """What the kept studies say, for results/README.md: words from findings.md.j2, numbers from the records."""
 
 from collections import Counter
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -69,12 +70,16 @@ class Findings:
     def verdicts(self, data: str) -> str:
         """How many variants have each verdict on an evaluation set, e.g. ``3 equivalent, 3 undecided``."""
         found = [row["verdict"] for (_, of_set), row in self.rows.items() if of_set == data]
-        counts = Counter(verdict for verdict in found if verdict not in (None, "base"))
-        return ", ".join(f"{number} {verdict}" for verdict, number in sorted(counts.items()))
+        return count_verdicts(verdict for verdict in found if verdict not in (None, "base"))
 
     def says(self, beginning: str) -> str:
         """The sentence of the study's description with this beginning."""
         return next(sentence for sentence in self.described if sentence.startswith(beginning))
+
+
+def count_verdicts(verdicts: Iterable[str]) -> str:
+    """How often each verdict is among ``verdicts``, as text."""
+    return ", ".join(f"{number} {verdict}" for verdict, number in sorted(Counter(verdicts).items()))
 
 
 def findings() -> str:

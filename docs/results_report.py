@@ -8,7 +8,6 @@ the same bytes. What needs data or networks is not here: ``docs/inside.py``, ``d
 
 import argparse
 import sys
-from collections import Counter
 from collections.abc import Callable, Iterator
 from functools import cache
 from pathlib import Path
@@ -17,7 +16,7 @@ import cards
 import pandas as pd
 import pareto
 import recipe
-from findings import findings
+from findings import count_verdicts, findings
 from matplotlib import rc_context
 from sections import replace_section
 
@@ -92,8 +91,7 @@ def _each_verdict(study: StudyLine) -> str:
 
 
 def _count_verdicts(study: StudyLine) -> str:
-    counts = Counter(verdict for _, verdict, _ in study.verdicts)
-    return study.problem or ", ".join(f"{number} {verdict}" for verdict, number in sorted(counts.items()))
+    return study.problem or count_verdicts(verdict for _, verdict, _ in study.verdicts)
 
 
 def pages() -> Iterator[tuple[Path, dict[str, str]]]:

@@ -83,7 +83,7 @@ def tiny_run(crops: Path) -> Callable[..., RunConfig]:
 
     def make(*, model: dict[str, Any] | None = None, seed: int = 0, **train: Any) -> RunConfig:
         changes = model or {}
-        network = changes if "network" in changes else preset("asid-tiny", **{"num_groups": 2, **changes}).to_dict()
+        network = changes if "network" in changes else preset("asid-tiny", **{"num_groups": 1, **changes}).to_dict()
         settings = {"steps": 6, "batch_size": 2, "validate_every": 3, "checkpoint_every": 2, "accelerator": "cpu"}
         return RunConfig.model_validate(
             {

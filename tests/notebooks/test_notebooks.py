@@ -35,10 +35,12 @@ OF_THE_RUN = {"study", "variant", "preset", "output", "progress", "expected_run_
 """Parameters that are not part of the configuration."""
 
 SMALLER: dict[str, dict[str, Any]] = {
-    "02_architecture.ipynb": {"model": {"num_groups": 2}},
+    "01_quickstart.ipynb": {"models": ["asid-tiny"]},
+    "02_architecture.ipynb": {"model": {"num_groups": 2, "distillation_steps": 1}},
     "05_attention_maps.ipynb": {"models": ["asid-tiny", "asid-tiny-no-sharing"], "size": 16},
     "06_receptive_field.ipynb": {"size": 64, "row": 28, "column": 28, "tile": 32, "steps": 2, "passes": 32}
-    | {"compared": ["meso only", "both"], "frequency_size": 32},
+    | {"models": {"meso only": "asid-tiny-meso", "both": "asid-tiny"}, "compared": ["meso only", "both"]}
+    | {"frequency_size": 32},
 }
 """Parameters with which slow notebooks finish sooner."""
 

@@ -1,13 +1,16 @@
 """Plots: what is drawn is what the data says."""
 
+from io import BytesIO
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
+from matplotlib import rc_context
 from matplotlib.axes import Axes
 from matplotlib.collections import LineCollection
 from matplotlib.colors import to_hex
+from PIL import Image
 
 from asid.plots import study as plots
 from asid.plots import style
@@ -180,3 +183,21 @@ def test_a_figure_is_saved_for_print_with_the_same_bytes(tmp_path: Path) -> None
         assert [file.name for file in files] == [f"{name}.png", f"{name}.svg"]
     for ending in ("png", "svg"):
         assert (tmp_path / f"one.{ending}").read_bytes() == (tmp_path / f"two.{ending}").read_bytes()
+
+
+def test_plots_keep_their_colours_in_few_and_images_keep_all(tmp_path: Path) -> None:
+    plot, photograph = style.new_figure(3, 2), style.new_figure(3, 2)
+    ax = plot.subplots()
+    for shade in range(40):
+        ax.fill_between([0, 40 - shade], [shade, shade], color=f"C{shade % 10}", alpha=0.1)
+    photograph.subplots().imshow(np.random.default_rng(0).random((30, 30, 3)))
+    for figure, mode in ((plot, "P"), (photograph, "RGB")):
+        png, _ = style.save_figure(figure, tmp_path / "figure")
+        true = BytesIO()
+        with rc_context(style.STYLE):
+            figure.savefig(true, dpi=200)
+        with Image.open(png) as saved:
+            assert saved.mode == mode
+            change = np.subtract(saved.convert("RGB"), Image.open(true).convert("RGB"), dtype=int)
+        assert np.abs(change).mean() < 0.1
+        assert np.abs(change).max() < 20

@@ -102,7 +102,7 @@ def test_a_checkpoint_that_cannot_be_written_leaves_the_previous_one(
 
 
 def test_the_loss_decreases_and_the_network_is_saved(tiny_run: MakeRun, tmp_path: Path) -> None:
-    config = tiny_run(model={"num_groups": 1}, steps=30, learning_rate=2e-3, validate_every=15)
+    config = tiny_run(steps=30, learning_rate=2e-3, validate_every=15)
     model = train(config, tmp_path, progress=False)
     history = read_history(tmp_path)
     assert history["loss"].tail(5).mean() < 0.6 * history["loss"].head(5).mean()
@@ -117,7 +117,8 @@ def test_the_loss_decreases_and_the_network_is_saved(tiny_run: MakeRun, tmp_path
 @pytest.mark.parametrize(
     "options",
     [
-        {"ema_decay": 0.5, "optimizer": "muon", "start": "linear", "value_range": [-1, 1], "rates": {"deep": 0.1}},
+        {"model": {"num_groups": 2}, "ema_decay": 0.5, "optimizer": "muon", "start": "linear", "value_range": [-1, 1]}
+        | {"rates": {"deep": 0.1}},
         {"warmup_steps": 3, "gradient_clip": 0.1, "schedule": "step", "loader_workers": 1},
         {"model": {"network": "plain-cnn", "num_features": 4}, "ema_decay": 0.5},
         {"pretrained": "given"},
@@ -167,7 +168,7 @@ def test_a_compiled_training_compiles_each_kind_of_group_once_and_resumes(
 
 
 def test_a_resumed_training_keeps_the_number_of_threads(tiny_run: MakeRun, tmp_path: Path) -> None:
-    config = tiny_run(model={"num_groups": 1})
+    config = tiny_run()
     try:
         torch.set_num_threads(2)
         with pytest.MonkeyPatch.context() as patch:
@@ -267,7 +268,7 @@ def test_validation_decodes_its_photographs_once_also_without_a_cache(
     counts = []
     for every in (6, 2):
         monkeypatch.setenv(FOLDER_VARIABLE, "off")
-        train(tiny_run(model={"num_groups": 1}, validate_every=every), tmp_path / str(every), progress=False)
+        train(tiny_run(validate_every=every), tmp_path / str(every), progress=False)
         counts.append(len(decoded))
     assert counts[1] == 2 * counts[0]
 
@@ -371,7 +372,7 @@ def exchange(path: Path) -> None:
 def test_a_checkpoint_that_cannot_be_used_costs_time_only(
     damage: Callable[[Path], None], tiny_run: MakeRun, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    config = tiny_run(model={"num_groups": 1}, steps=4)
+    config = tiny_run(steps=4)
     whole = train(config, tmp_path / "whole", progress=False)
     train_until(3, config, tmp_path / "run")
     damage(tmp_path / "run" / CHECKPOINT)
@@ -386,10 +387,10 @@ def test_a_checkpoint_that_cannot_be_used_costs_time_only(
 def test_weights_of_another_training_are_refused(tiny_run: MakeRun, tmp_path: Path) -> None:
     """They would be scored under the name of the planned one."""
     for seed, name in ((0, "mine"), (1, "other")):
-        train(tiny_run(model={"num_groups": 1}, steps=1, seed=seed), tmp_path / name, progress=False)
+        train(tiny_run(steps=1, seed=seed), tmp_path / name, progress=False)
     shutil.copy(tmp_path / "other" / WEIGHTS, tmp_path / "mine" / WEIGHTS)
     with pytest.raises(ValueError, match=r"model\.safetensors does not hold the weights of this training"):
-        train(tiny_run(model={"num_groups": 1}, steps=1), tmp_path / "mine", progress=False)
+        train(tiny_run(steps=1), tmp_path / "mine", progress=False)
 
 
 def test_a_finished_training_is_not_repeated(
@@ -513,7 +514,7 @@ def test_out_of_memory_makes_the_micro_batch_smaller(
     tmp_path: Path,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    config = tiny_run(model={"num_groups": 1}, steps=4, batch_size=batch_size, validate_every=2, gradient_clip=0.1)
+    config = tiny_run(steps=4, batch_size=batch_size, validate_every=2, gradient_clip=0.1)
     whole = train(config, tmp_path / "whole", progress=False)
     failed = memory(patches, allocate=allocate)
     small = train(config, tmp_path / "small", progress=False)
@@ -549,7 +550,7 @@ def test_after_running_out_of_memory_a_training_continues_in_micro_batches(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     """To the last bit. The checkpoint is at step 3: an odd number of whole batches precedes the halves."""
-    config = tiny_run(model={"num_groups": 1}, batch_size=4, checkpoint_every=3)
+    config = tiny_run(batch_size=4, checkpoint_every=3)
     switch = resumed_at[0] if resumed_at else 0
     expected = train_by_hand(config, lambda step: 4 if step < switch else 2)
     assert not same(expected, train_by_hand(config, lambda _: 4))
@@ -567,7 +568,7 @@ def test_an_untested_version_of_lightning_is_refused_where_its_counts_are_edited
 ) -> None:
     """Not elsewhere: a training that resumes with the same micro-batches needs no edit."""
     monkeypatch.setattr(L, "__version__", "2.99.0")
-    config = tiny_run(model={"num_groups": 1})
+    config = tiny_run()
     train_until(5, config, tmp_path)
     train_until(5, config, tmp_path)
     memory(1)
@@ -579,7 +580,7 @@ def test_an_untested_version_of_lightning_is_refused_where_its_counts_are_edited
 def test_a_killed_training_with_micro_batches_resumes_to_the_same_weights(
     options: dict[str, Any], memory: Memory, tiny_run: MakeRun, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    config = tiny_run(model={"num_groups": 1}, **options)  # batches of 2
+    config = tiny_run(**options)  # batches of 2
     memory(1)
     whole = train(config, tmp_path / "whole", progress=False)
     train_until(3, config, tmp_path / "killed")  # one step after the first checkpoint

@@ -24,7 +24,7 @@ class Findings:
         self.margin = f"{content['margin']:g} dB"
         self.sets: list[str] = list(content["statistics"])
         self.rows: dict[tuple[str, str], dict[str, Any]] = {
-            (row["variant"], row["data"]): row for row in content["table"]
+            (row["variant"], row["data"]): {**row, "line": line} for line, row in enumerate(content["table"], start=2)
         }
         self.described: list[str] = content["description"]
 
@@ -32,16 +32,16 @@ class Findings:
         """A row of the study's table, by default on its first evaluation set."""
         return self.rows[variant, data or self.sets[0]]
 
-    def link(self, text: str) -> str:
-        """``text`` as a link to the study's table."""
-        return f"[{text}](reference/{self.name}/comparison.md)"
+    def _link(self, text: str, row: dict[str, Any]) -> str:
+        """``text`` as a link to a row of the study's table."""
+        return f"[{text}](reference/{self.name}/comparison.csv#L{row['line']})"
 
     def change(self, variant: str, data: str | None = None) -> str:
         """The change of PSNR against the base with its interval, and the verdict of a variant."""
         row = self.row(variant, data)
         interval = f" [{signed(row['low'])}, {signed(row['high'])}]" if row["low"] is not None else ""
         verdict = f", {row['verdict']}" if row["verdict"] else ""
-        return self.link(f"{signed(row['delta'])} dB{interval}{verdict}")
+        return self._link(f"{signed(row['delta'])} dB{interval}{verdict}", row)
 
     def p(self, variant: str, data: str | None = None) -> str:
         """The p-value, adjusted for all comparisons of the study."""
@@ -53,19 +53,23 @@ class Findings:
 
     def saving(self, variant: str, other: str, what: str) -> str:
         """How much less ``variant`` has of ``parameters`` or ``macs`` than ``other``, in per cent."""
-        return f"{100 * (1 - self.row(variant)[what] / self.row(other)[what]):.0f} %"
+        row = self.row(variant)
+        return self._link(f"{100 * (1 - row[what] / self.row(other)[what]):.0f} %", row)
 
     def more(self, variant: str, other: str, what: str) -> str:
         """How much more (+) or less (−) of ``parameters`` or ``macs`` than ``other`` a variant has, in per cent."""
-        return f"{100 * (self.row(variant)[what] / self.row(other)[what] - 1):+.0f} %".replace("-", "−")
+        row = self.row(variant)
+        return self._link(f"{signed(100 * (row[what] / self.row(other)[what] - 1), 0)} %", row)
 
     def map_use(self, variant: str, data: str | None = None) -> str:
         """PSNR lost with uniform attention maps."""
-        return self.link(f"{self.row(variant, data)['map_use']:.2f} dB")
+        row = self.row(variant, data)
+        return self._link(f"{row['map_use']:.2f} dB", row)
 
     def tile_cost(self, variant: str, data: str | None = None) -> str:
         """PSNR lost in tiles."""
-        return self.link(f"{self.row(variant, data)['tile_cost']:.3f} dB")
+        row = self.row(variant, data)
+        return self._link(f"{row['tile_cost']:.3f} dB", row)
 
     def verdicts(self, data: str) -> str:
         """How many variants have each verdict on an evaluation set, e.g. ``3 equivalent, 3 undecided``."""

@@ -65,7 +65,7 @@ def to_html(
             (
                 figure,
                 _embed("image/png", (saved / f"{figure.name}.png").read_bytes()),
-                _embed("image/svg+xml", (saved / f"{figure.name}.svg").read_bytes()),
+                (saved / f"{figure.name}.svg").read_text(encoding="utf-8"),
             )
             for figure in figures
         ],

@@ -63,11 +63,14 @@ for (const table of document.querySelectorAll("table.sortable")) {
   table.closest(".scroll").before(filter);
 }
 
-// A PNG of each figure, beside its SVG.
+// Each figure to download. An SVG is kept as text, a third smaller than as an address.
 
-for (const links of document.querySelectorAll(".downloads[data-figure]")) {
-  const image = document.querySelector(`#${CSS.escape(links.dataset.figure)} img`);
-  links.append(element("a", { href: image.src, download: `${links.dataset.figure}.png` }, "PNG"));
+for (const figure of document.querySelectorAll("figure")) {
+  const svg = figure.querySelector("script");
+  const url = URL.createObjectURL(new Blob([svg.textContent], { type: svg.type }));
+  figure.append(element("p", { class: "downloads" },
+    element("a", { href: url, download: `${figure.id}.svg` }, "SVG"),
+    element("a", { href: figure.querySelector("img").src, download: `${figure.id}.png` }, "PNG")));
 }
 
 // The card of a run.

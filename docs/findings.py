@@ -1,11 +1,12 @@
 """What the kept studies say, for results/README.md: words from findings.md.j2, numbers from the records."""
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from scipy.stats import kendalltau
 
 from asid.files import read_json
 from asid.plots.style import signed
@@ -22,7 +23,8 @@ class Findings:
         content = read_json(STUDIES / name / "comparison.json")
         self.base: str = content["base"]
         self.margin = f"{content['margin']:g} dB"
-        self.sets: list[str] = list(content["statistics"])
+        self.statistics: dict[str, dict[str, Any]] = content["statistics"]
+        self.sets: list[str] = list(self.statistics)
         self.rows: dict[tuple[str, str], dict[str, Any]] = {
             (row["variant"], row["data"]): {**row, "line": line} for line, row in enumerate(content["table"], start=2)
         }
@@ -70,6 +72,18 @@ class Findings:
         """PSNR lost in tiles."""
         row = self.row(variant, data)
         return self._link(f"{row['tile_cost']:.3f} dB", row)
+
+    def interaction(self, name: str) -> str:
+        """What two changes do together beyond their sum, with its interval, p-value and verdict."""
+        found = self.statistics[self.sets[0]]["interactions"][name]
+        interval = f"[{signed(found['seeds']['low'])}, {signed(found['seeds']['high'])}]"
+        text = f"{signed(found['change'])} dB {interval}, p {found['p_holm']:.3g}, {found['verdict']}"
+        return f"[{text}](reference/{self.name}/comparison.md)"
+
+    def agreement(self, variants: Sequence[str], others: Sequence[str]) -> str:
+        """Kendall's τ-b of the orders by PSNR of two lists of variants that correspond to each other."""
+        first, second = ([self.row(name)["psnr"] for name in names] for names in (variants, others))
+        return f"{kendalltau(first, second).statistic:.2f}".replace("-", "−")
 
     def verdicts(self, data: str) -> str:
         """How many variants have each verdict on an evaluation set, e.g. ``3 equivalent, 3 undecided``."""

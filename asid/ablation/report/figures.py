@@ -1,8 +1,9 @@
 """The figures of a report: what each takes from a study, and its caption. :mod:`asid.plots.study` draws them."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
+from fractions import Fraction
 from typing import Any
 
 import numpy as np
@@ -223,7 +224,8 @@ def interaction_table(
         factors: The factor in the rows of the result, and the one in its columns.
 
     Returns:
-        Mean change in dB, averaged over all other factors; NaN if no variant has that pair of levels.
+        Mean change in dB, averaged over all other factors; NaN if no variant has that pair of levels. Numbers are in
+        their order, other levels in that of the variants.
     """
     crossed = [
         {**levels[row["variant"]], "delta": row["delta"]}
@@ -231,12 +233,18 @@ def interaction_table(
         if set(factors) <= set(levels.get(row["variant"], {}))
     ]
     table = pd.DataFrame(crossed, columns=[*factors, "delta"]).groupby(list(factors))["delta"].mean().unstack()
-    first, second = (
-        list(dict.fromkeys(level[factor] for level in levels.values() if factor in level)) for factor in factors
-    )
+    first, second = (_ordered(level[factor] for level in levels.values() if factor in level) for factor in factors)
     return table.reindex(index=first, columns=second).rename_axis(
         index=field_label(factors[0]), columns=field_label(factors[1])
     )
+
+
+def _ordered(levels: Iterable[str]) -> list[str]:
+    found = list(dict.fromkeys(levels))
+    try:
+        return sorted(found, key=Fraction)
+    except ValueError:  # not all of them are numbers
+        return found
 
 
 def draw_seeds(results: StudyResults, data: str) -> ReportFigure | None:

@@ -69,8 +69,8 @@ def test_the_interaction_averages_over_other_factors() -> None:
         {"variant": ["bicubic", "base", "b", "c", "d", "control"], "delta": [-3.0, 0.0, 0.2, 0.3, -0.4, 9.0]}
     )
     table = interaction_table(rows, levels, ("sharing", "ratio"))
-    assert (list(table.index), list(table.columns)) == (["all", "none"], ["1/4", "1/8"])
-    np.testing.assert_allclose(table.to_numpy(), [[0.1, np.nan], [0.3, -0.4]])
+    assert (list(table.index), list(table.columns)) == (["all", "none"], ["1/8", "1/4"])
+    np.testing.assert_allclose(table.to_numpy(), [[np.nan, 0.1], [-0.4, 0.3]])
 
 
 @pytest.mark.parametrize("levels", [{}, LEVELS])
@@ -86,7 +86,7 @@ def test_a_control_of_matched_size_is_not_in_the_interaction(tmp_path: Path) -> 
     folder = make_study(tmp_path, factors=["sharing", "ratio"], levels=LEVELS, matched={"100%-meso": "no_sharing"})
     results = load_results(folder)
     (figure,) = [figure for figure in draw_figures(results) if figure.name == "interaction"]
-    assert [text.get_text() for text in figure.figure.axes[0].texts] == ["+0.000", "–", "+0.750", "–"]
+    assert [text.get_text() for text in figure.figure.axes[0].texts] == ["–", "+0.000", "–", "+0.750"]
 
 
 def test_the_change_by_frequency_is_that_of_the_errors_paired_by_seed(tmp_path: Path) -> None:

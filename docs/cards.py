@@ -12,6 +12,8 @@ from asid.runs.record import Record, read_record
 
 PLAIN = "plain-cnn"
 SMALL = "asid-tiny"
+CURVES = Path(__file__).resolve().parent / "curves"
+"""The training curves of the networks at full size, as table and picture."""
 SEEDS = 3
 """Trainings of each small network; that with seed 0 is packaged."""
 
@@ -32,8 +34,9 @@ def published() -> str:
         folder = pareto.RECORDS / record.variant
         scores = [pareto.means(record, data).replace("/", " / ") for data in ("Set5", "Set14", "B100")]
         cells = [f"`{record.variant}`", f"×{record.config.model.scale}", _parameters(record), *scores]
-        files = [file for file in ("record.json", "history.csv", "curve.png") if (folder / file).is_file()]
-        links = ", ".join(f"[{Path(file).stem}]({_link(folder / file)})" for file in files)
+        curves = CURVES / record.variant
+        files = {"record": folder / "record.json", "history": f"{curves}.csv", "curve": f"{curves}.png"}
+        links = ", ".join(f"[{name}]({_link(Path(file))})" for name, file in files.items())
         lines.append(f"| {' | '.join([*cells, f'{_uniform(record):.2f}', links])} |")
     return "\n".join(lines)
 

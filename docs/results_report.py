@@ -20,6 +20,7 @@ from findings import count_verdicts, findings
 from matplotlib import rc_context
 from sections import replace_section
 
+from asid.ablation.report.escape import to_csv
 from asid.ablation.report.index import StudyLine, study_lines
 from asid.ablation.report.results import StudyResults, load_results
 from asid.ablation.report.sentences import conclude
@@ -138,12 +139,14 @@ def write() -> list[Path]:
 
 
 def write_curves() -> None:
-    """Draw the training curves of the packaged networks at full size."""
+    """Write and draw the training curves of the packaged networks at full size."""
     for record in pareto.our_networks():
+        history = pd.DataFrame(record.history).astype(float).astype({"step": int})
         with rc_context(STYLE):
             figure = new_figure(7, 2.4)
-            plot_history(pd.DataFrame(record.history).astype(float), *figure.subplots(1, 2))
-            _, svg = save_figure(figure, REFERENCE / "weights" / record.variant / "curve")
+            plot_history(history, *figure.subplots(1, 2))
+            png, svg = save_figure(figure, cards.CURVES / record.variant)
+        write_text(png.with_suffix(".csv"), to_csv(history))
         svg.unlink()
 
 

@@ -8,7 +8,7 @@ the same bytes. What needs data or networks is not here: ``docs/inside.py``, ``d
 
 import argparse
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 
@@ -68,17 +68,19 @@ def study_table(results: StudyResults) -> str:
     return "\n".join([table, "", *(f"- {sentence}" for sentence in conclude(results))])
 
 
-def studies(folder: str, verdicts: Callable[[StudyLine], str]) -> str:
-    """The kept studies: question, verdicts on the first evaluation set, and report; links are relative to a page.
+def studies(folder: str) -> str:
+    """The kept studies: question, verdicts and report; links are relative to a page.
 
     Args:
         folder: Of the studies, as seen from the page, e.g. ``results/reference``.
-        verdicts: Gives the text of that column.
     """
-    lines = ["| study | question | size | verdicts | on |", "|---|---|---|---|---|"]
+    lines = ["| study | question | size | verdicts |", "|---|---|---|---|"]
     for study in _kept():
-        cells = [f"[{study.name}]({folder}/{study.name}/comparison.md)", study.question, study.size, verdicts(study)]
-        lines.append(f"| {' | '.join([*cells, study.data])} |")
+        verdicts = study.problem or "<br>".join(
+            f"{data}: {count_verdicts(verdict for _, verdict, _ in found)}" for data, found in study.verdicts.items()
+        )
+        cells = [f"[{study.name}]({folder}/{study.name}/comparison.md)", study.question, study.size, verdicts]
+        lines.append(f"| {' | '.join(cells)} |")
     return "\n".join(lines)
 
 
@@ -87,22 +89,14 @@ def _kept() -> list[StudyLine]:
     return sorted(study_lines(REFERENCE), key=lambda line: line.name)
 
 
-def _each_verdict(study: StudyLine) -> str:
-    return study.problem or "<br>".join(f"{name}: {verdict} ({change} dB)" for name, verdict, change in study.verdicts)
-
-
-def _count_verdicts(study: StudyLine) -> str:
-    return study.problem or count_verdicts(verdict for _, verdict, _ in study.verdicts)
-
-
 def pages() -> Iterator[tuple[Path, dict[str, str]]]:
     """The pages that have sections from records, and what belongs there."""
     quick = study_table(load_results(REFERENCE / SHOWN))
     yield (
         ROOT / "README.md",
-        {"claims": claims(), SHOWN: quick, "studies": studies("results/reference", _count_verdicts)},
+        {"claims": claims(), SHOWN: quick, "studies": studies("results/reference")},
     )
-    yield ROOT / "results" / "README.md", {"studies": studies("reference", _each_verdict), "findings": findings()}
+    yield ROOT / "results" / "README.md", {"studies": studies("reference"), "findings": findings()}
     yield CARDS, {"published": cards.published(), "small": cards.small()}
     yield DOCS / "recipe.md", recipe.tables(DOCS / "recipe.csv")
     yield pareto.PAGE, pareto.sections()

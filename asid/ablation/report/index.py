@@ -1,6 +1,7 @@
 """One page over all studies of a lab: question, verdicts, date, size, and a link to each report."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import quote
 
@@ -23,10 +24,8 @@ class StudyLine:
     question: str
     report: str | None
     """Address of its report on the page; ``None`` if it has not been written."""
-    verdicts: tuple[tuple[str, str, str], ...] = ()
-    """Variant, verdict and change of PSNR in dB, on the first evaluation set."""
-    data: str = ""
-    """That set, and how many others there are."""
+    verdicts: Mapping[str, tuple[tuple[str, str, str], ...]] = field(default_factory=dict)
+    """By evaluation set: variant, verdict and change of PSNR in dB."""
     finished: str = ""
     """Day of the last run (UTC)."""
     size: str = ""
@@ -60,14 +59,12 @@ def _describe(name: str, folder: Path) -> StudyLine:
         results = load_results(folder)
     except ReportError as error:
         return StudyLine(name, name, report, problem=str(error))
-    first, *others = results.sets
     variants, seeds = len(results.variants), len(results.seeds)
     return StudyLine(
         name,
         results.plan.question,
         report,
-        verdicts=_verdicts(results, first),
-        data=f"{first}, and {len(others)} more" if others else first,
+        verdicts={data: _verdicts(results, data) for data in results.sets},
         finished=max(map(str, results.provenance.get("finished", [""])))[:10],
         size=f"{variants} variants × {seeds} seeds, {len(results.runs)} of {len(results.plan.runs)} runs",
     )

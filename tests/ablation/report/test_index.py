@@ -33,11 +33,14 @@ def test_each_study_is_there_with_its_verdicts_and_a_link(
 
     lines = {line.name: line for line in study_lines(lab)}
     assert set(lines) == {"my study", "other", "broken"}
-    table = load_results(study).table.set_index("variant")
-    assert lines["my study"].verdicts
-    for variant, verdict, change in lines["my study"].verdicts:
-        assert verdict == table.loc[variant, "verdict"]
-        assert float(change.replace("−", "-")) == pytest.approx(table.loc[variant, "delta"], abs=0.0005)
+    results = load_results(study)
+    assert list(lines["my study"].verdicts) == results.sets
+    for data, verdicts in lines["my study"].verdicts.items():
+        table = results.rows(data).set_index("variant")
+        assert verdicts
+        for variant, verdict, change in verdicts:
+            assert verdict == table.loc[variant, "verdict"]
+            assert float(change.replace("−", "-")) == pytest.approx(table.loc[variant, "delta"], abs=0.0005)
     total = len(load_results(other).plan.runs)
     assert f"{total - 1} of {total} runs" in lines["other"].size
     assert re.fullmatch(r"\d{4}-\d\d-\d\d", lines["other"].finished)

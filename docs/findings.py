@@ -73,16 +73,21 @@ class Findings:
         row = self.row(variant, data)
         return self._link(f"{row['tile_cost']:.3f} dB", row)
 
-    def interaction(self, name: str) -> str:
+    def interaction(self, name: str, data: str | None = None) -> str:
         """What two changes do together beyond their sum, with its interval, p-value and verdict."""
-        found = self.statistics[self.sets[0]]["interactions"][name]
+        found = self.statistics[data or self.sets[0]]["interactions"][name]
         interval = f"[{signed(found['seeds']['low'])}, {signed(found['seeds']['high'])}]"
         text = f"{signed(found['change'])} dB {interval}, p {found['p_holm']:.3g}, {found['verdict']}"
         return f"[{text}](reference/{self.name}/comparison.md)"
 
-    def agreement(self, variants: Sequence[str], others: Sequence[str]) -> str:
+    def noise(self, variant: str, data: str | None = None) -> str:
+        """The standard deviation of PSNR from seed to seed."""
+        row = self.row(variant, data)
+        return self._link(f"{row['sd']:.2f} dB", row)
+
+    def agreement(self, variants: Sequence[str], others: Sequence[str], data: str | None = None) -> str:
         """Kendall's τ-b of the orders by PSNR of two lists of variants that correspond to each other."""
-        first, second = ([self.row(name)["psnr"] for name in names] for names in (variants, others))
+        first, second = ([self.row(name, data)["psnr"] for name in names] for names in (variants, others))
         return f"{kendalltau(first, second).statistic:.2f}".replace("-", "−")
 
     def verdicts(self, data: str) -> str:

@@ -241,6 +241,7 @@ def plot_shares(shares: Mapping[str, float], ax: Axes) -> None:
     bars = ax.barh(list(shares), [100 * share for share in shares.values()], color=sns.color_palette(PALETTE)[0])
     ax.bar_label(bars, fmt="%.1f %%", padding=3)
     ax.set(xlabel="share of the sum of squares (%)", xlim=(0, 115))
+    ax.grid(visible=False, axis="y")  # its lines would run through the percentages
     ax.invert_yaxis()
 
 

@@ -31,12 +31,11 @@ def published() -> str:
     )
     lines = [f"| {' | '.join(columns)} | record |", "|---|---|---:|---|---|---|---:|---|"]
     for record in pareto.our_networks():
-        folder = pareto.RECORDS / record.variant
         scores = [pareto.means(record, data).replace("/", " / ") for data in ("Set5", "Set14", "B100")]
         cells = [f"`{record.variant}`", f"×{record.config.model.scale}", _parameters(record), *scores]
-        curves = CURVES / record.variant
-        files = {"record": folder / "record.json", "history": f"{curves}.csv", "curve": f"{curves}.png"}
-        links = ", ".join(f"[{name}]({_link(Path(file))})" for name, file in files.items())
+        history, curve = (CURVES / f"{record.variant}.{kind}" for kind in ("csv", "png"))
+        files = {"record": pareto.RECORDS / record.variant / "record.json", "history": history, "curve": curve}
+        links = ", ".join(f"[{name}]({_link(file)})" for name, file in files.items())
         lines.append(f"| {' | '.join([*cells, f'{_uniform(record):.2f}', links])} |")
     return "\n".join(lines)
 

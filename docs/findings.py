@@ -41,7 +41,7 @@ class Findings:
     def change(self, variant: str, data: str | None = None) -> str:
         """The change of PSNR against the base with its interval, and the verdict of a variant."""
         row = self.row(variant, data)
-        interval = f" [{signed(row['low'])}, {signed(row['high'])}]" if row["low"] is not None else ""
+        interval = f" {_interval(row)}" if row["low"] is not None else ""
         verdict = f", {row['verdict']}" if row["verdict"] else ""
         return self._link(f"{signed(row['delta'])} dB{interval}{verdict}", row)
 
@@ -76,8 +76,7 @@ class Findings:
     def interaction(self, name: str, data: str | None = None) -> str:
         """What two changes do together beyond their sum, with its interval, p-value and verdict."""
         found = self.statistics[data or self.sets[0]]["interactions"][name]
-        interval = f"[{signed(found['seeds']['low'])}, {signed(found['seeds']['high'])}]"
-        text = f"{signed(found['change'])} dB {interval}, p {found['p_holm']:.3g}, {found['verdict']}"
+        text = f"{signed(found['change'])} dB {_interval(found['seeds'])}, p {found['p_holm']:.3g}, {found['verdict']}"
         return f"[{text}](reference/{self.name}/comparison.md)"
 
     def noise(self, variant: str, data: str | None = None) -> str:
@@ -98,6 +97,10 @@ class Findings:
     def says(self, beginning: str) -> str:
         """The sentence of the study's description with this beginning."""
         return next(sentence for sentence in self.described if sentence.startswith(beginning))
+
+
+def _interval(bounds: dict[str, Any]) -> str:
+    return f"[{signed(bounds['low'])}, {signed(bounds['high'])}]"
 
 
 def count_verdicts(verdicts: Iterable[str]) -> str:

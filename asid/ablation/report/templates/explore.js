@@ -63,7 +63,7 @@ for (const table of document.querySelectorAll("table.sortable")) {
   table.closest(".scroll").before(filter);
 }
 
-// Each figure to download. An SVG is kept as text, a third smaller than as an address.
+// Each figure to download. An SVG is kept as text: as an address it is a third larger.
 
 for (const figure of document.querySelectorAll("figure")) {
   const svg = figure.querySelector("script");
